@@ -1,0 +1,1 @@
+"""What is made of tables and traces: statistics, landscape analyses, plots, report."""

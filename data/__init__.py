@@ -1,0 +1,1 @@
+"""Where numbers come from: readers, downloads, image sets, table building, the shipped tables."""

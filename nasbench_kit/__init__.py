@@ -1,0 +1,48 @@
+"""Compare architecture search algorithms on a tabular benchmark, query by counted query."""
+
+from nasbench_kit.answer import Answer
+from nasbench_kit.budget import Budget, Charge
+from nasbench_kit.cell import Cell, register_operation
+from nasbench_kit.errors import (
+    BudgetExhausted,
+    CorruptFile,
+    InvalidCell,
+    InvalidSetting,
+    NasbenchKitError,
+    NotInSpace,
+    NotInTable,
+    NotRecorded,
+    NotWritable,
+    Stalled,
+    TrainingFailed,
+    UnknownName,
+    WrongTable,
+)
+from nasbench_kit.oracle import Oracle
+from nasbench_kit.space import CellSpace
+from nasbench_kit.table import Column, Table
+
+__all__ = [
+    "Answer",
+    "Budget",
+    "BudgetExhausted",
+    "Cell",
+    "CellSpace",
+    "Charge",
+    "Column",
+    "CorruptFile",
+    "InvalidCell",
+    "InvalidSetting",
+    "NasbenchKitError",
+    "NotInSpace",
+    "NotInTable",
+    "NotRecorded",
+    "NotWritable",
+    "Oracle",
+    "Stalled",
+    "Table",
+    "TrainingFailed",
+    "UnknownName",
+    "WrongTable",
+    "register_operation",
+]

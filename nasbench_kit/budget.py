@@ -1,0 +1,122 @@
+"""A budget that refuses: the price is checked before anything is revealed, and every charge listed.
+
+>>> budget = Budget(seconds=100.0)
+>>> budget.check(seconds=60.0)                # silent: affordable
+>>> budget.charge("query", seconds=60.0)
+>>> budget.check(seconds=60.0)
+Traceback (most recent call last):
+nasbench_kit.errors.BudgetExhausted: 60 s would take the spent seconds from 60 to 120 of 100
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any, NamedTuple
+
+from nasbench_kit.errors import BudgetExhausted, InvalidSetting
+
+
+class Charge(NamedTuple):
+    """One line of the ledger."""
+
+    #: "query", "training" (outside the table) or a step of a supernet's training.
+    kind: str
+    seconds: float
+    epochs: float
+    queries: int
+    #: What was paid for; of a query, its `Answer`.
+    item: Any
+
+
+class Budget:
+    """Limits on simulated seconds, epochs and queries; any subset, and what is spent of them.
+
+    A price that would pass a limit is refused; one that just reaches it is paid.
+
+    Args:
+        seconds: training seconds in the table's own clock.
+        epochs: training epochs (a reading from halfway counts half, rounded down).
+        queries: charged queries.
+
+    Raises:
+        InvalidSetting: a limit that is negative or not a number.
+    """
+
+    def __init__(
+        self,
+        *,
+        seconds: float | None = None,
+        epochs: float | None = None,
+        queries: int | None = None,
+    ) -> None:
+        for name, limit in (("seconds", seconds), ("epochs", epochs), ("queries", queries)):
+            if limit is not None and not limit >= 0:
+                raise InvalidSetting(f"the budget's {name} are {limit}; give a number >= 0")
+        self.seconds = seconds
+        self.epochs = epochs
+        self.queries = queries
+        self.spent_seconds = 0.0
+        self.spent_epochs = 0.0
+        self.spent_queries = 0
+        self.ledger: list[Charge] = []
+        self._limits = (
+            inf if seconds is None else seconds,
+            inf if epochs is None else epochs,
+            inf if queries is None else queries,
+        )
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits that are set, by name."""
+        named = {"seconds": self.seconds, "epochs": self.epochs, "queries": self.queries}
+        return {name: limit for name, limit in named.items() if limit is not None}
+
+    def check(self, *, seconds: float = 0.0, epochs: float = 0.0, queries: int = 0) -> None:
+        """Refuse a price that would pass a limit.
+
+        Raises:
+            BudgetExhausted: naming the limit that would be passed.
+        """
+        limit_seconds, limit_epochs, limit_queries = self._limits
+        if self.spent_seconds + seconds > limit_seconds:
+            raise _exhausted("s", "seconds", seconds, self.spent_seconds, limit_seconds)
+        if self.spent_epochs + epochs > limit_epochs:
+            raise _exhausted("epochs", "epochs", epochs, self.spent_epochs, limit_epochs)
+        if self.spent_queries + queries > limit_queries:
+            raise _exhausted("queries", "queries", queries, self.spent_queries, limit_queries)
+
+    def charge(
+        self,
+        kind: str,
+        *,
+        seconds: float = 0.0,
+        epochs: float = 0.0,
+        queries: int = 0,
+        item: Any = None,
+    ) -> None:
+        """Pay a price that ``check`` let pass, and list it.
+
+        Raises:
+            BudgetExhausted: it would pass a limit; nothing is charged.
+        """
+        self.check(seconds=seconds, epochs=epochs, queries=queries)
+        self.spent_seconds += seconds
+        self.spent_epochs += epochs
+        self.spent_queries += queries
+        self.ledger.append(Charge(kind, seconds, epochs, queries, item))
+
+    def __repr__(self) -> str:
+        spent = {
+            "seconds": self.spent_seconds,
+            "epochs": self.spent_epochs,
+            "queries": self.spent_queries,
+        }
+        shown = (f"{spent[name]:g} of {limit:g} {name}" for name, limit in self.limits.items())
+        return f"<Budget: {', '.join(shown) or 'no limit'} spent>"
+
+
+def _exhausted(unit: str, name: str, price: float, spent: float, limit: float) -> BudgetExhausted:
+    return BudgetExhausted(
+        f"{price:g} {unit} would take the spent {name} from {spent:g} to {spent + price:g} "
+        f"of {limit:g}"
+    )

@@ -1,0 +1,1 @@
+"""Interfaces of other projects, unchanged for their callers."""

@@ -1,0 +1,57 @@
+"""Every error this toolkit raises on purpose.
+
+One base class, so that ``except NasbenchKitError`` catches them all; each subclass is also the
+builtin that it refines. A message names the value, the limit it breaks and the way out.
+"""
+
+
+class NasbenchKitError(Exception):
+    """Base of all errors of nasbench-kit."""
+
+
+class InvalidCell(NasbenchKitError, ValueError):
+    """The matrix and operations do not describe a cell."""
+
+
+class NotInSpace(NasbenchKitError, LookupError):
+    """The cell (or hash, or row) lies outside the limits of the cell space."""
+
+
+class NotInTable(NasbenchKitError, LookupError):
+    """The table has no row for this cell."""
+
+
+class NotRecorded(NasbenchKitError, LookupError):
+    """The table lacks this metric, fidelity, repeat or checkpoint."""
+
+
+class CorruptFile(NasbenchKitError, OSError):
+    """A file is truncated, altered, or not of the format that it should be."""
+
+
+class WrongTable(NasbenchKitError, ValueError):
+    """A file was made with another table, space, recipe or version than the one at hand."""
+
+
+class InvalidSetting(NasbenchKitError, ValueError):
+    """An option, a budget or a hyper-parameter has a value that cannot work."""
+
+
+class UnknownName(NasbenchKitError, LookupError):
+    """No algorithm, table, cell or metric goes by this name."""
+
+
+class NotWritable(NasbenchKitError, OSError):
+    """A folder or file cannot be written."""
+
+
+class BudgetExhausted(NasbenchKitError, RuntimeError):
+    """The budget cannot pay the price of this query; nothing was revealed or charged."""
+
+
+class Stalled(BudgetExhausted):
+    """The search asked only for answers it already had, so it will never spend its budget."""
+
+
+class TrainingFailed(NasbenchKitError, RuntimeError):
+    """A training could not be carried out (out of memory, unusable data)."""
