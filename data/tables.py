@@ -1,0 +1,52 @@
+"""The tables at hand: those shipped inside the package and those in the user's home folder."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from nasbench_kit.errors import UnknownName
+from nasbench_kit.files import home
+from nasbench_kit.table import Table
+
+#: The table that commands use when none is named.
+DEFAULT = "digits"
+_SHIPPED = Path(__file__).parent / "tables"
+
+
+def known() -> dict[str, Path]:
+    """Every table that goes by a name; one in the home folder wins over a shipped one."""
+    folders = (_SHIPPED, home() / "tables")
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.h5"))}
+
+
+def find(name: str | Path) -> Path:
+    """The file of a table given by name or path.
+
+    Raises:
+        UnknownName: neither a table's name nor a file.
+    """
+    tables = known()
+    if str(name) in tables:
+        return tables[str(name)]
+    if Path(name).is_file():
+        return Path(name)
+    near = difflib.get_close_matches(str(name), tables, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known tables: {', '.join(tables) or 'none'}"
+    raise UnknownName(f"no table is called {str(name)!r} and no file is there; {hint}")
+
+
+def open_table(name: str | Path = DEFAULT) -> Table:
+    """Open a table by name or path.
+
+    Raises:
+        UnknownName: as ``find``.
+        CorruptFile: as ``Table.open``.
+    """
+    return Table.open(find(name))
+
+
+def card(name: str) -> str | None:
+    """The data card (Markdown) that lies beside a table, if there is one."""
+    path = find(name).with_suffix(".md")
+    return path.read_text(encoding="utf-8") if path.is_file() else None

@@ -1,0 +1,50 @@
+"""The command line: composition, and the only importer of everything.
+
+Each file of this package registers the commands of one subject. Exit codes: 0 done, 2 bad input or
+an error with a name (one line on standard error), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from nasbench_kit.cli import build, compare, inspect
+from nasbench_kit.errors import NasbenchKitError
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    main = argparse.ArgumentParser(
+        prog="nasbench-kit",
+        description="Compare architecture search algorithms on a tabular benchmark.",
+        epilog="Every command has its own --help.",
+    )
+    main.add_argument("--version", action="version", version=version("nasbench-kit"))
+    subparsers = main.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module in (compare, inspect, build):
+        module.add_commands(subparsers)
+    return main
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    args = parser().parse_args(argv)
+    try:
+        code: int = args.run(args)
+        sys.stdout.flush()
+    except NasbenchKitError as error:
+        print(f"nasbench-kit: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "nasbench-kit: interrupted; the same command goes on where it stopped", file=sys.stderr
+        )
+        return 130
+    except BrokenPipeError:  # the reader (head, less) has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code

@@ -1,0 +1,88 @@
+"""What the commands share: options, tables on screen, progress bars."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+Subparsers = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """The option that all commands with results have."""
+    parser.add_argument("--json", action="store_true", help="print JSON for other programs to read")
+
+
+def add_table(parser: argparse.ArgumentParser, default: str) -> None:
+    """The option that names a table."""
+    parser.add_argument(
+        "--table",
+        default=default,
+        metavar="NAME|PATH",
+        help="a table's name (see `nasbench-kit tables`) or file (default: %(default)s)",
+    )
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """The option that says how many processes work."""
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="processes to work with; the result does not depend on it (default: %(default)s)",
+    )
+
+
+def print_json(value: Any) -> None:
+    """Print a value as indented JSON."""
+    print(json.dumps(value, indent=1))
+
+
+def print_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], note: str = ""
+) -> None:
+    """Print a table; the first column is text, the others numbers."""
+    from rich.console import Console
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    grid = Grid(title=Text(title), title_justify="left", caption=Text(note), caption_justify="left")
+    for place, name in enumerate(columns):
+        grid.add_column(Text(name), justify="right" if place else "left", no_wrap=not place)
+    for row in rows:
+        grid.add_row(*(Text(str(value)) for value in row))
+    console = Console()
+    if not console.is_terminal:
+        console.width = 160  # a file or a pipe has no edge
+    console.print(grid)
+
+
+@contextlib.contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error, updated with (done, in all)."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(label, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -1,0 +1,208 @@
+"""Commands that look: ``tables``, ``query``, ``enumerate``."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nasbench_kit.cell import NAMED_CELLS, Cell
+from nasbench_kit.cli.common import add_json, add_table, print_json, print_table
+from nasbench_kit.data import tables
+from nasbench_kit.errors import InvalidCell, UnknownName
+from nasbench_kit.space import CellSpace
+
+if TYPE_CHECKING:
+    from nasbench_kit.table import Table
+
+
+def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the commands of this file."""
+    listing = subparsers.add_parser("tables", help="list the tables at hand, or describe one")
+    listing.add_argument("name", nargs="?", help="show the data card of this table (name or file)")
+    listing.add_argument("--verify", action="store_true", help="read every byte of the tables")
+    add_json(listing)
+    listing.set_defaults(run=run_tables)
+
+    query = subparsers.add_parser(
+        "query",
+        help="what a table says of one cell",
+        description="Look one cell up, free of any budget: all metrics, fidelities and repeats.",
+        epilog="Example: nasbench-kit query resnet --epochs 36",
+    )
+    query.add_argument(
+        "cell",
+        nargs="?",
+        help=f"a name ({', '.join(NAMED_CELLS)}), an official hash, or rows and operations as in "
+        f"{NAMED_CELLS['resnet']}",
+    )
+    query.add_argument(
+        "--matrix", help="rows of 0 and 1, as in 011/001/000 or [[0,1,1],[0,0,1],[0,0,0]]"
+    )
+    query.add_argument("--operations", help="interior operations, as in conv3x3,maxpool3x3")
+    query.add_argument("--epochs", type=int, help="only this fidelity")
+    add_table(query, tables.DEFAULT)
+    add_json(query)
+    query.set_defaults(run=run_query)
+
+    enumerate_ = subparsers.add_parser("enumerate", help="count or list the cells of a space")
+    enumerate_.add_argument(
+        "--space",
+        default="v7e9",
+        help="v7e9 (7 vertices, 9 edges), 1shot1-1, ... (default: %(default)s)",
+    )
+    enumerate_.add_argument("--list", action="store_true", help="print every cell, one a line")
+    enumerate_.add_argument(
+        "--hashes", action="store_true", help="with --list: official hashes too"
+    )
+    add_json(enumerate_)
+    enumerate_.set_defaults(run=run_enumerate)
+
+
+def run_tables(args: argparse.Namespace) -> int:
+    """List the tables, or print one's card."""
+    names = [args.name] if args.name else list(tables.known())
+    described = [_described(tables.open_table(name), args.verify) for name in names]
+    if args.json:
+        print_json(described)
+    elif args.name:
+        card = tables.card(args.name)
+        print(card or f"The table {args.name} has no data card.")
+    else:
+        columns = ("table", "source", "space", "cells", "epochs", "repeats", "metrics")
+        keys = ("name", "source", "space", "cells", "epochs", "repeats", "metrics")
+        rows = [[_plain(entry[key]) for key in keys] for entry in described]
+        print_table(
+            "Tables at hand", columns, rows, "One table's data card: nasbench-kit tables NAME"
+        )
+    return 0
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _described(table: Table, verify: bool) -> dict[str, Any]:
+    if verify:
+        table.verify()
+    return {
+        "name": table.name,
+        "source": table.provenance.get("source", "measured"),
+        "space": table.space.name,
+        "cells": len(table),
+        "complete": table.complete,
+        "epochs": list(table.epochs),
+        "repeats": table.repeats,
+        "metrics": sorted({metric for _, metric in table.columns}),
+        "verified": verify,
+    }
+
+
+def run_query(args: argparse.Namespace) -> int:
+    """Print all that a table knows of one cell."""
+    table = tables.open_table(args.table)
+    cell = _asked_cell(args, table)
+    row = table.row(cell)
+    fidelities = [args.epochs] if args.epochs is not None else list(table.epochs)
+    readings = [
+        (metric, checkpoint, epochs, values)
+        for epochs in fidelities
+        for (checkpoint, metric) in sorted(table.columns)
+        if (values := _readings(table, row, (checkpoint, metric), epochs))
+    ]
+    parameters = table.extra.get("trainable_parameters")
+    described = {
+        "table": table.name,
+        "source": str(table.provenance.get("source", "measured")),
+        "cell": cell.pruned().to_text(),
+        "hash": cell.hash,
+        "row": row,
+        "trainable_parameters": None if parameters is None else int(parameters[row]),
+        "readings": [
+            dict(zip(("metric", "checkpoint", "epochs", "repeats"), reading, strict=True))
+            for reading in readings
+        ],
+    }
+    if args.json:
+        print_json(described)
+        return 0
+    print(f"{cell.pruned()}\n")
+    rows = [
+        (
+            f"{metric} ({checkpoint})",
+            epochs,
+            f"{np.mean(values):.4f}",
+            " ".join(f"{value:.4f}" for value in values),
+        )
+        for metric, checkpoint, epochs, values in readings
+    ]
+    title = f"{described['hash']} in {table.name} ({described['source']})"
+    note = (
+        f"trainable parameters: {described['trainable_parameters']:,}"
+        if parameters is not None
+        else ""
+    )
+    print_table(title, ("metric", "epochs", "mean", "repeats"), rows, note)
+    return 0
+
+
+def _readings(table: Table, row: int, key: tuple[str, str], epochs: int) -> list[float]:
+    """What is there of one cell's repeats in one column."""
+    column = table.columns[key]
+    first = (row * len(table.epochs) + table.fidelity(epochs)) * table.repeats
+    present = None if column.present is None else column.present.reshape(-1)
+    read = column.reader()
+    return [
+        read(position)
+        for position in range(first, first + table.repeats)
+        if present is None or present[position]
+    ]
+
+
+def _asked_cell(args: argparse.Namespace, table: Table) -> Cell:
+    if args.matrix is not None or args.operations is not None:
+        if args.cell is not None or args.matrix is None:
+            raise InvalidCell("give either a cell, or --matrix with --operations")
+        rows = re.findall(r"[01]+", re.sub(r"[\s,]", "", args.matrix))
+        if not rows or re.search(r"[^01\s,/\[\]]", args.matrix):
+            raise InvalidCell(f"--matrix {args.matrix!r}: write rows of 0 and 1, as in 011/001/000")
+        names = [name.strip() for name in (args.operations or "").split(",") if name.strip()]
+        return Cell([[int(entry) for entry in row] for row in rows], names)
+    if args.cell is None:
+        raise InvalidCell("name a cell, or give --matrix and --operations")
+    if re.fullmatch(r"[0-9a-f]{32}", args.cell):
+        return table.space[table.space.index_of_hash(args.cell)]
+    if ":" in args.cell:
+        return Cell.from_text(args.cell)
+    try:
+        return Cell.named(args.cell)
+    except UnknownName as error:
+        raise UnknownName(
+            f"{error}; or give a hash of 32 hexadecimal digits, or rows:operations"
+        ) from None
+
+
+def run_enumerate(args: argparse.Namespace) -> int:
+    """Count or list the cells of a space."""
+    space = CellSpace.named(args.space)
+    if args.list:
+        hashes = space.hashes() if args.hashes else None
+        for row, cell in enumerate(space):
+            line = cell.to_text() if hashes is None else f"{hashes[row].decode()} {cell.to_text()}"
+            sys.stdout.write(line + "\n")
+        return 0
+    sizes = np.bincount([cell.size for cell in space], minlength=space.max_vertices + 1)
+    counts = {vertices: int(count) for vertices, count in enumerate(sizes) if count}
+    if args.json:
+        print_json({"space": space.name, "cells": len(space), "by_vertices": counts})
+        return 0
+    rows = [*((str(vertices), f"{count:,}") for vertices, count in counts.items())]
+    print_table(
+        f"Cells of {space.name}", ("vertices", "cells"), [*rows, ("all", f"{len(space):,}")]
+    )
+    return 0
