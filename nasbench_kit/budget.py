@@ -65,11 +65,14 @@ class Budget:
             inf if queries is None else queries,
         )
 
-    @property
-    def limits(self) -> dict[str, float]:
-        """The limits that are set, by name."""
-        named = {"seconds": self.seconds, "epochs": self.epochs, "queries": self.queries}
-        return {name: limit for name, limit in named.items() if limit is not None}
+    def meters(self) -> list[tuple[str, float, float]]:
+        """Name, limit and spending of every limit that is set."""
+        meters = (
+            ("seconds", self.seconds, self.spent_seconds),
+            ("epochs", self.epochs, self.spent_epochs),
+            ("queries", self.queries, self.spent_queries),
+        )
+        return [(name, limit, spent) for name, limit, spent in meters if limit is not None]
 
     def check(self, *, seconds: float = 0.0, epochs: float = 0.0, queries: int = 0) -> None:
         """Refuse a price that would pass a limit.
@@ -106,12 +109,7 @@ class Budget:
         self.ledger.append(Charge(kind, seconds, epochs, queries, item))
 
     def __repr__(self) -> str:
-        spent = {
-            "seconds": self.spent_seconds,
-            "epochs": self.spent_epochs,
-            "queries": self.spent_queries,
-        }
-        shown = (f"{spent[name]:g} of {limit:g} {name}" for name, limit in self.limits.items())
+        shown = (f"{spent:g} of {limit:g} {name}" for name, limit, spent in self.meters())
         return f"<Budget: {', '.join(shown) or 'no limit'} spent>"
 
 

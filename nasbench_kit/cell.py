@@ -139,8 +139,8 @@ class Cell:
         except (KeyError, TypeError):
             size, bits = _parse_matrix(matrix)
         try:
-            names = tuple(operations)
-            code = _CODES[size][names]
+            code = _CODES[size][tuple(operations)]
+            names = _NAMES[size][code]  # plain strings, whatever came in
         except (KeyError, TypeError):
             names, code = _parse_operations(operations, size)
         self._size = size
@@ -363,7 +363,7 @@ def _parse_matrix(matrix: object) -> tuple[int, int]:
         wrong = np.argwhere(np.ones_like(entries, bool))
     if len(wrong):
         u, v = wrong[0].tolist()
-        raise InvalidCell(f"entry [{u}, {v}] of the matrix is {entries[u, v]!r}; it must be 0 or 1")
+        raise InvalidCell(f"entry [{u}, {v}] of the matrix is {entries[u, v]}; it must be 0 or 1")
     backward = np.argwhere(np.tril(entries != 0))
     if len(backward):
         u, v = backward[0].tolist()

@@ -58,6 +58,7 @@ class CellSpace:
         if max_edges < 1:
             raise InvalidSetting(f"max_edges is {max_edges}; a cell has at least one edge")
         max_edges = min(max_edges, max_vertices * (max_vertices - 1) // 2)
+        self._made_by: tuple[object, ...] = (CellSpace, (max_vertices, max_edges))
         self._fill(f"v{max_vertices}e{max_edges}", max_edges, _load(max_vertices, max_edges))
 
     def _fill(self, name: str, max_edges: int, index: direct.Index) -> None:
@@ -120,6 +121,7 @@ class CellSpace:
             row_code=self._index.row_code[kept],
         )
         space = object.__new__(CellSpace)
+        space._made_by = (CellSpace.restricted, (self, kept, name))
         space._fill(name or f"{self.name}[{len(kept)}]", self.max_edges, restricted)
         return space
 
@@ -134,6 +136,9 @@ class CellSpace:
 
     def __hash__(self) -> int:
         return hash(self.digest)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return self._made_by
 
     @functools.cached_property
     def digest(self) -> str:

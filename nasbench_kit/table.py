@@ -96,14 +96,12 @@ class Column:
         It raises NotRecorded where there is none.
         """
         stored = self.values.reshape(-1).data
-        if self.images is None:
-            read = stored.__getitem__
-        else:
-            decoded = self._decoded.tolist()
+        read: Callable[[int], float] = stored.__getitem__
+        if self.images is not None:
+            decoded: list[float] = self._decoded.tolist()
 
             def read(position: int) -> float:
-                value: float = decoded[stored[position]]
-                return value
+                return decoded[stored[position]]
 
         if self.present is None and not self.exceptions:
             return read
@@ -316,7 +314,9 @@ class Table:
         import h5py
 
         arrays = self._arrays()
-        with replacing(Path(path)) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+        # Aligned, so that a memoryview of the mapped file can read single elements.
+        layout = {"libver": "latest", "alignment_threshold": 1, "alignment_interval": 8}
+        with replacing(Path(path)) as temporary, h5py.File(temporary, "w", **layout) as file:
             file.attrs["format"] = FORMAT
             file.attrs["space"] = self.space.name
             file.attrs["order"] = self.space.digest
@@ -454,5 +454,7 @@ def _mapped(
         if offset + count * dtype.itemsize > len(whole):
             raise CorruptFile(f"{path} is truncated: {name} ends beyond the end of the file")
         native = np.dtype(dtype.str)  # h5py marks the byte order, which memoryview cannot read
+        if offset % native.itemsize:
+            raise CorruptFile(f"{path}: dataset {name} is not aligned; save the table again")
         arrays[name] = np.frombuffer(whole, native, count, offset).reshape(shape)
     return arrays
