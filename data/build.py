@@ -18,8 +18,6 @@ import fcntl
 import itertools
 import json
 import multiprocessing
-import platform
-import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -29,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nasbench_kit.data.clock import one_thread, processor, seconds_an_epoch
 from nasbench_kit.errors import InvalidSetting, NotRecorded, WrongTable
 from nasbench_kit.files import replacing, write_text
 from nasbench_kit.space import CellSpace
@@ -42,8 +41,6 @@ if TYPE_CHECKING:
 
 #: Cells of one part: about a minute of work at 36 epochs on the digits.
 PART = 16
-#: Epochs whose time is taken; the least counts.
-_TIMED_EPOCHS = 5
 
 #: Called with (parts done, parts in all) whenever one is finished.
 Progress = Callable[[int, int], None]
@@ -259,7 +256,7 @@ def _time(plan: Build, folder: Path) -> None:
     if not missing:
         return
     clock = folder / "clock.json"
-    here = {"processor": _processor(), "torch": torch.__version__}
+    here = {"processor": processor(), "torch": torch.__version__}
     if not clock.exists():
         write_text(clock, json.dumps(here, indent=1) + "\n")
     elif (there := json.loads(clock.read_text(encoding="utf-8"))) != here:
@@ -267,37 +264,8 @@ def _time(plan: Build, folder: Path) -> None:
             f"the seconds in {folder} were taken on {there}, this machine is {here}; go on there, "
             "or delete clock.json and all *-seconds.npz to take them all here"
         )
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         for rows in missing:
-            seconds = np.array([_seconds_an_epoch(plan, row) for row in rows])
-            _save(_seconds_path(folder, rows), seconds=seconds)
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _processor() -> str:
-    """The processor's name as the system gives it."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _seconds_an_epoch(plan: Build, row: int) -> float:
-    from nasbench_kit.trainer import train
-
-    stamps: list[float] = []
-    # One epoch warms up, one holds the evaluation at half time; five are left.
-    train(
-        plan.space[row],
-        plan.images,
-        plan.recipe,
-        _TIMED_EPOCHS + 2,
-        plan.seed,
-        progress=lambda *_: stamps.append(time.perf_counter()),
-    )
-    steps = len(plan.images.train) // plan.recipe.batch_size
-    return float(np.diff(stamps[steps - 1 :: steps]).min())
+            cells = (plan.space[row] for row in rows)
+            seconds = [seconds_an_epoch(cell, plan.images, plan.recipe) for cell in cells]
+            _save(_seconds_path(folder, rows), seconds=np.array(seconds))

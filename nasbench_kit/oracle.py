@@ -14,8 +14,8 @@ may see, and no test accuracy is reachable from it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, get_args
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from nasbench_kit.answer import Answer
 from nasbench_kit.errors import InvalidSetting, NotInSpace, NotInTable, NotRecorded, Stalled
@@ -32,6 +32,18 @@ Policy = Literal["always", "once", "new-repeat", "mean"]
 _DRAWS = 256
 
 
+class Trainer(Protocol):
+    """Answers for cells that the table lacks; see `nasbench_kit.fallback`."""
+
+    def price(self, cell: Cell, epochs: int, halfway: bool) -> float:
+        """Seconds, in the table's own, that a training costs: always the same, known beforehand."""
+        ...
+
+    def train(self, cell: Cell, epochs: int, halfway: bool, repeat: int) -> Answer:
+        """The reading of one training; its ``seconds`` are the price."""
+        ...
+
+
 class Oracle:
     """Answers queries from a table at the price of their training, until the budget is spent.
 
@@ -43,6 +55,8 @@ class Oracle:
             time, as the official API does; ``"once"`` gives the first answer again, free;
             ``"new-repeat"`` draws again and charges only a repeat not seen before; ``"mean"`` answers
             with the mean over all repeats and charges all their seconds, as one query.
+        trainer: answers for cells that the table lacks (outside its space, or where it is partial);
+            without one, such a query is an error that costs nothing.
         patience: free answers in a row after which the search counts as stalled.
 
     Raises:
@@ -56,6 +70,7 @@ class Oracle:
         rng: Generator,
         *,
         policy: Policy = "always",
+        trainer: Trainer | None = None,
         patience: int = 10_000,
     ) -> None:
         if policy not in get_args(Policy):
@@ -70,6 +85,7 @@ class Oracle:
         self.policy: Policy = policy
         self._table_name = table.name
         self._whole_space = table.space
+        self._trainer = trainer
         self._rng = rng
         self._repeats = table.repeats
         self._draws: list[int] = []
@@ -83,7 +99,7 @@ class Oracle:
         self._parameters = None if parameters is None else parameters.data
         self._sources = table.sources().data if "source" in table.extra else None
         self._source: str = table.provenance.get("source", "measured")
-        self._seen: dict[tuple[int, int, bool, int | None], Answer] = {}
+        self._seen: dict[tuple[Cell | int, int, bool, int | None], Answer] = {}
         self._patience = patience
         self._free_in_a_row = 0
 
@@ -108,20 +124,21 @@ class Oracle:
         row = self._row(cell)
         policy = self.policy
         if policy == "mean":
-            answer = self._answer(cell, fidelity, row, None)
-            self._pay(answer, epochs * self._repeats)
-            return answer
+            return self._buy(cell, fidelity, row, None)
         repeat = self._next_repeat()
         if policy == "always":
-            answer = self._answer(cell, fidelity, row, repeat)
-            self._pay(answer, epochs)
+            answer = self._buy(cell, fidelity, row, repeat)
             self._draws.pop()
             return answer
-        key = row, epochs, halfway, repeat if policy == "new-repeat" else None
+        key = (
+            cell if row is None else row,
+            epochs,
+            halfway,
+            repeat if policy == "new-repeat" else None,
+        )
         known = self._seen.get(key)
         if known is None:
-            known = self._answer(cell, fidelity, row, repeat)
-            self._pay(known, epochs)
+            known = self._buy(cell, fidelity, row, repeat)
             self._seen[key] = known
             self._draws.pop()
             self._free_in_a_row = 0
@@ -136,14 +153,18 @@ class Oracle:
             )
         return known._replace(cell=cell)
 
-    def _row(self, cell: Cell) -> int:
+    def _row(self, cell: Cell) -> int | None:
+        """The table's row; None for a cell that has to be trained."""
         try:
             return self.space.index(cell)
         except NotInSpace:
+            if self._trainer is not None:
+                return None
             self._whole_space.index(cell)
             raise NotInTable(
                 f"the table {self._table_name} covers {len(self.space):,} of "
-                f"{len(self._whole_space):,} cells and lacks {cell.to_text()}; sample from oracle.space"
+                f"{len(self._whole_space):,} cells and lacks {cell.to_text()}; "
+                "sample from oracle.space, or give the oracle a trainer"
             ) from None
 
     def _next_repeat(self) -> int:
@@ -152,36 +173,56 @@ class Oracle:
             self._draws = self._rng.integers(self._repeats, size=_DRAWS).tolist()
         return self._draws[-1]
 
-    def _answer(self, cell: Cell, fidelity: _Fidelity, row: int, repeat: int | None) -> Answer:
-        first = row * fidelity.stride + fidelity.offset
-        if repeat is None:
-            positions = range(first, first + self._repeats)
-            seconds = fidelity.seconds and math.fsum(map(fidelity.seconds, positions))
-            train = fidelity.train and math.fsum(map(fidelity.train, positions)) / self._repeats
-            validation = math.fsum(map(fidelity.validation, positions)) / self._repeats
+    def _buy(self, cell: Cell, fidelity: _Fidelity, row: int | None, repeat: int | None) -> Answer:
+        """Pay for the readings of one repeat, or of all of them (None), and return the answer."""
+        repeats = range(self._repeats) if repeat is None else (repeat,)
+        epochs = fidelity.epochs // 2 if fidelity.halfway else fidelity.epochs
+        if row is None:
+            kind = "training"
+            answers = self._trained(cell, fidelity, repeats, epochs * len(repeats))
         else:
-            position = first + repeat
-            seconds = fidelity.seconds and fidelity.seconds(position)
-            train = fidelity.train and fidelity.train(position)
-            validation = fidelity.validation(position)
+            kind = "query"
+            answers = [self._recorded(cell, fidelity, row, repeat) for repeat in repeats]
+        answer = answers[0] if repeat is not None else _mean(answers)
+        self.budget.charge(
+            kind,
+            seconds=answer.seconds or 0.0,
+            epochs=epochs * len(repeats),
+            queries=1,
+            item=answer,
+        )
+        return answer
+
+    def _recorded(self, cell: Cell, fidelity: _Fidelity, row: int, repeat: int) -> Answer:
+        if fidelity.seconds is None and self.budget.seconds is not None:
+            raise NotRecorded(
+                f"the table {self._table_name} records no seconds at {fidelity.epochs} epochs; "
+                "limit epochs or queries instead"
+            )
+        position = row * fidelity.stride + fidelity.offset + repeat
         return Answer(
             cell,
             fidelity.epochs,
             fidelity.halfway,
             repeat,
-            seconds,
-            train,
-            validation,
+            None if fidelity.seconds is None else fidelity.seconds(position),
+            None if fidelity.train is None else fidelity.train(position),
+            fidelity.validation(position),
             None if self._parameters is None else self._parameters[row],
             self._source if self._sources is None else SOURCES[self._sources[row]],
         )
 
-    def _pay(self, answer: Answer, epochs: int) -> None:
-        if answer.halfway:
-            epochs //= 2
-        self.budget.charge(
-            "query", seconds=answer.seconds or 0.0, epochs=epochs, queries=1, item=answer
-        )
+    def _trained(
+        self, cell: Cell, fidelity: _Fidelity, repeats: Sequence[int], epochs: int
+    ) -> list[Answer]:
+        """Train what the table lacks, once the budget is known to pay for it."""
+        assert self._trainer is not None
+        price = self._trainer.price(cell, fidelity.epochs, fidelity.halfway)
+        self.budget.check(seconds=price * len(repeats), epochs=epochs, queries=1)
+        return [
+            self._trainer.train(cell, fidelity.epochs, fidelity.halfway, repeat)
+            for repeat in repeats
+        ]
 
     def _not_recorded(self, epochs: int, halfway: bool) -> NotRecorded:
         known = ", ".join(f"{e} (halfway)" if half else str(e) for e, half in self._fidelities)
@@ -191,6 +232,23 @@ class Oracle:
         )
 
 
+def _mean(answers: Sequence[Answer]) -> Answer:
+    """One answer for all repeats: mean accuracies, and the seconds of all of them."""
+
+    def total(values: Iterable[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return math.fsum(known) if known else None
+
+    count = len(answers)
+    train = total(answer.train_accuracy for answer in answers)
+    return answers[0]._replace(
+        repeat=None,
+        seconds=total(answer.seconds for answer in answers),
+        train_accuracy=None if train is None else train / count,
+        validation_accuracy=math.fsum(answer.validation_accuracy for answer in answers) / count,
+    )
+
+
 class _Fidelity:
     """Readers of what a search may see at one training length and checkpoint."""
 
@@ -198,8 +256,11 @@ class _Fidelity:
 
     def __init__(self, table: Table, place: int, checkpoint: Checkpoint) -> None:
         def reader(metric: str) -> Callable[[int], float] | None:
-            known = table.has(metric, checkpoint)
-            return table.column(metric, checkpoint).reader() if known else None
+            if not table.has(metric, checkpoint):
+                return None
+            column = table.column(metric, checkpoint)
+            nowhere = column.present is not None and not column.present[:, place].any()
+            return None if nowhere else column.reader()
 
         self.epochs = table.epochs[place]
         self.halfway = checkpoint == "halfway"
