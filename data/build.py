@@ -17,10 +17,8 @@ import contextlib
 import fcntl
 import itertools
 import json
-import multiprocessing
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,10 +26,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nasbench_kit.data.clock import one_thread, processor, seconds_an_epoch
-from nasbench_kit.errors import InvalidSetting, NotRecorded, WrongTable
+from nasbench_kit.errors import NotRecorded, WrongTable
 from nasbench_kit.files import replacing, write_text
 from nasbench_kit.space import CellSpace
 from nasbench_kit.table import Column, Table
+from nasbench_kit.workers import Progress, spread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,9 +40,6 @@ if TYPE_CHECKING:
 
 #: Cells of one part: about a minute of work at 36 epochs on the digits.
 PART = 16
-
-#: Called with (parts done, parts in all) whenever one is finished.
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -82,12 +78,12 @@ def build(
     folder = target.with_suffix(".parts")
     with _claimed(folder, plan):
         jobs = [
-            (rows, epochs)
+            (plan, folder, rows, epochs)
             for rows in _parts(plan.space)
             for epochs in plan.epochs
             if not _part_path(folder, rows, epochs).exists()
         ]
-        _run(plan, folder, jobs, workers, progress)
+        spread(_train_part, jobs, workers, progress)
         _time(plan, folder)
         table = assemble(plan, target)
         table.save(target)
@@ -195,32 +191,13 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
         ) from error
 
 
-def _run(
-    plan: Build,
-    folder: Path,
-    jobs: Sequence[tuple[range, int]],
-    workers: int,
-    progress: Progress | None,
-) -> None:
-    if workers < 1:
-        raise InvalidSetting(f"workers is {workers}; at least 1 is needed")
-    context = multiprocessing.get_context("spawn")  # torch does not survive a fork
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
-        pending = [pool.submit(_train_part, plan, folder, rows, epochs) for rows, epochs in jobs]
-        for done, future in enumerate(as_completed(pending), start=1):
-            future.result()
-            if progress is not None:
-                progress(done, len(jobs))
-
-
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
-
-
 def _train_part(plan: Build, folder: Path, rows: range, epochs: int) -> None:
     """Train some cells at one fidelity and write their part."""
+    with one_thread():
+        _save(_part_path(folder, rows, epochs), **_trained(plan, rows, epochs))
+
+
+def _trained(plan: Build, rows: range, epochs: int) -> dict[str, NDArray[Any]]:
     from nasbench_kit.trainer import train
 
     shape = (len(rows), plan.repeats)
@@ -235,7 +212,7 @@ def _train_part(plan: Build, folder: Path, rows: range, epochs: int) -> None:
                 correct[place, repeat, point] = _counts(measured)
             failed[place, repeat] = training.failed
             parameters[place] = training.trainable_parameters
-    _save(_part_path(folder, rows, epochs), correct=correct, failed=failed, parameters=parameters)
+    return {"correct": correct, "failed": failed, "parameters": parameters}
 
 
 def training_seed(seed: int, row: int, epochs: int, repeat: int) -> int:

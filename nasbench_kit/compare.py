@@ -8,11 +8,9 @@ independent. A finished run is one trace file; a second call runs what is missin
 from __future__ import annotations
 
 import json
-import multiprocessing
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -33,6 +31,7 @@ from nasbench_kit.files import write_text
 from nasbench_kit.oracle import Oracle, Policy
 from nasbench_kit.table import Table
 from nasbench_kit.trace import Incumbent, Trace
+from nasbench_kit.workers import Progress, spread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -103,7 +102,7 @@ def run(
     folder: Path,
     *,
     workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Trace]:
     """Run what is missing of a plan, and return all its traces in the order of the plan.
 
@@ -121,7 +120,8 @@ def run(
     _claim(folder, manifest)
     jobs = [(name, seed) for name in plan.algorithms for seed in plan.seeds]
     missing = [job for job in jobs if not _trace_path(folder, *job).exists()]
-    _dispatch(plan, folder, missing, workers, progress)
+    batches = [(plan, folder, batch) for batch in _batches(missing, workers)]
+    spread(_run_batch, batches, workers, progress and _in_runs(progress, batches, len(missing)))
     return [Trace.load(_trace_path(folder, *job)) for job in jobs]
 
 
@@ -212,40 +212,19 @@ def score(table: Table, traces: Sequence[Trace]) -> list[Result]:
 # Spreading the work --------------------------------------------------------------------------
 
 
-def _dispatch(
-    plan: Plan,
-    folder: Path,
-    jobs: Sequence[tuple[str, int]],
-    workers: int,
-    progress: Callable[[int, int], None] | None,
-) -> None:
-    if workers < 1:
-        raise InvalidSetting(f"workers is {workers}; at least 1 is needed")
-    done = 0
-    for count in _finished(plan, folder, jobs, min(workers, len(jobs))):
-        done += count
-        if progress is not None:
-            progress(done, len(jobs))
+def _in_runs(progress: Progress, batches: Sequence[tuple[Any, ...]], runs: int) -> Progress:
+    """A progress of batches as one of runs; batches end in any order, but are of one size."""
+    size = len(batches[0][-1]) if batches else 1
+    return lambda done, _: progress(min(done * size, runs), runs)
 
 
-def _finished(
-    plan: Plan, folder: Path, jobs: Sequence[tuple[str, int]], workers: int
-) -> Iterator[int]:
-    """Run the jobs in batches; yields how many were finished."""
-    size = max(1, min(16, len(jobs) // (4 * workers or 1)))
-    batches = [jobs[start : start + size] for start in range(0, len(jobs), size)]
-    if workers <= 1:
-        for batch in batches:
-            yield _run_batch(plan, folder, batch)
-        return
-    context = multiprocessing.get_context("spawn")  # torch does not survive a fork
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        pending = [pool.submit(_run_batch, plan, folder, batch) for batch in batches]
-        for future in as_completed(pending):
-            yield future.result()
+def _batches(jobs: Sequence[tuple[str, int]], workers: int) -> list[Sequence[tuple[str, int]]]:
+    """Runs that one process makes with the table opened once."""
+    size = max(1, min(16, len(jobs) // (4 * max(1, workers))))
+    return [jobs[start : start + size] for start in range(0, len(jobs), size)]
 
 
-def _run_batch(plan: Plan, folder: Path, jobs: Sequence[tuple[str, int]]) -> int:
+def _run_batch(plan: Plan, folder: Path, jobs: Sequence[tuple[str, int]]) -> None:
     table = Table.open(plan.table)
     for name, seed in jobs:
         started = time.perf_counter()
@@ -253,7 +232,6 @@ def _run_batch(plan: Plan, folder: Path, jobs: Sequence[tuple[str, int]]) -> int
         measured = {"seconds": time.perf_counter() - started}
         write_text(folder / "clock" / f"{name}-{seed}.json", json.dumps(measured) + "\n")
         trace.save(_trace_path(folder, name, seed))
-    return len(jobs)
 
 
 def _trace_path(folder: Path, name: str, seed: int) -> Path:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from nasbench_kit.search import Search
     from nasbench_kit.trace import Trace
 
+#: What is compared when no algorithm is named.
+DEFAULT_ALGORITHMS = ("random-search", "regularized-evolution")
 #: The default budget pays for about so many trainings at the largest fidelity.
 DEFAULT_QUERIES = 40
 
@@ -50,9 +52,9 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument(
         "--algorithms",
         nargs="+",
-        default=list(ALGORITHMS),
+        default=list(DEFAULT_ALGORITHMS),
         metavar="NAME",
-        help=f"of: {', '.join(ALGORITHMS)} (default: all)",
+        help=f"of: {', '.join(ALGORITHMS)} (default: {' '.join(DEFAULT_ALGORITHMS)})",
     )
     parser.add_argument(
         "--seeds", type=int, default=20, metavar="N", help="seeds 0 to N-1 (default: %(default)s)"
