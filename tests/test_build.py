@@ -136,3 +136,15 @@ def test_a_missing_or_damaged_part_is_named(built: tuple[Path, Table], tmp_path:
 def test_no_workers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting, match="workers is 0"):
         build(a_plan(), tmp_path / "none.h5", workers=0)
+
+
+def test_a_build_that_takes_too_long_is_refused_with_its_estimate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from nasbench_kit.cli import main
+
+    command = ["build", str(tmp_path / "long.h5"), "--space", "v4e6", "--max-hours", "1e-5"]
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert "core-hours" in said and "more than --max-hours 1e-05" in said
+    assert not (tmp_path / "long.parts").exists()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from nasbench_kit.cli.common import add_json, add_workers, print_json, progress_bar
 from nasbench_kit.errors import InvalidSetting
+from nasbench_kit.files import write_text
 from nasbench_kit.space import CellSpace
 
 
@@ -28,6 +30,9 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         "--repeats", type=int, default=3, help="trainings of each (default: %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument(
+        "--max-hours", type=float, help="refuse to start what is estimated to take longer"
+    )
     add_workers(parser)
     add_json(parser)
     parser.set_defaults(run=run_build)
@@ -35,7 +40,8 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 def run_build(args: argparse.Namespace) -> int:
     """Build, then say what was made."""
-    from nasbench_kit.data.build import Build, build
+    from nasbench_kit.data.build import Build, build, estimated_hours
+    from nasbench_kit.data.card import measured_card
     from nasbench_kit.data.digits import digits
     from nasbench_kit.trainer import DIGITS
 
@@ -50,8 +56,24 @@ def run_build(args: argparse.Namespace) -> int:
         repeats=args.repeats,
         seed=args.seed,
     )
+    hours = estimated_hours(plan)
+    print(
+        f"{len(plan.space):,} cells: about {hours:.2g} core-hours in all, "
+        f"{hours / max(1, args.workers):.2g} hours on {args.workers} workers",
+        file=sys.stderr,
+    )
+    if args.max_hours is not None and hours > args.max_hours * args.workers:
+        raise InvalidSetting(
+            f"the build is estimated to take {hours / args.workers:.2g} hours on {args.workers} "
+            f"workers, more than --max-hours {args.max_hours:g}; choose a smaller space or fewer epochs"
+        )
     with progress_bar(f"training {len(plan.space):,} cells") as progress:
         table = build(plan, args.target, workers=args.workers, progress=progress)
+    if table.repeats > 1:
+        epochs = " ".join(map(str, table.epochs))
+        command = f"nasbench-kit build {args.target.name} --space {args.space} --epochs {epochs}"
+        command += f" --repeats {args.repeats} --seed {args.seed}"
+        write_text(args.target.with_suffix(".md"), measured_card(table, command))
     if args.json:
         print_json({"target": str(args.target), "cells": len(table), "checksum": table.checksum})
     else:
