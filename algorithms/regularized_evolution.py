@@ -1,8 +1,10 @@
-"""Regularized (ageing) evolution.
+"""Regularized (ageing) evolution, and its relatives as named settings.
 
-Source: Real, Aggarwal, Huang, Le, AAAI 2019 (arXiv 1802.01548), Algorithm 1; population, sample and
-mutation as in the NAS-Bench-101 experiments (Ying et al. 2019, supplement S2.2: P = 100, S = 10, one
-variable of the encoding changed).
+The defaults are those of the NAS-Bench-101 experiments (Ying et al. 2019, supplement S2.2: P = 100,
+S = 10, one variable of the encoding changed).
+
+Source: Real, Aggarwal, Huang, Le, AAAI 2019 (arXiv 1802.01548), Algorithm 1;
+google-research/nasbench, NASBench.ipynb; naszilla, nas_algorithms.py and mutations.py.
 """
 
 from __future__ import annotations
@@ -10,17 +12,25 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
-from nasbench_kit.errors import InvalidSetting
+import numpy as np
+
+from nasbench_kit.algorithms.encodings import cell_of
+from nasbench_kit.errors import InvalidSetting, NotInSpace
 
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-    from nasbench_kit import Answer, Cell, Oracle
+    from nasbench_kit import Answer, Cell, CellSpace, Oracle
+
+Mutation = Literal["one-variable", "per-vertex", "per-edge"]
 
 #: Below this many cells a population of 100 would be random search over much of the space.
 _SMALL_SPACE = 1_000
+_SMALL_POPULATION = 20
+#: Mutations drawn before a cell is said to have none.
+_MAX_DRAWS = 1_000
 
 
 @dataclass(frozen=True)
@@ -28,43 +38,119 @@ class RegularizedEvolution:
     """The oldest member dies, never the worst.
 
     Raises:
-        InvalidSetting: a population or sample size below 1.
+        InvalidSetting: a size below 1, more distinct competitors than members, an unknown mutation
+            or a mutation rate that is not positive.
     """
 
     #: P, members alive; None is 100, and 20 on spaces of fewer than 1,000 cells.
     population_size: int | None = None
-    #: S, members drawn (with replacement) to compete for parenthood.
+    #: Random members before the first child; None is P. The population then grows to P.
+    initial_size: int | None = None
+    #: S, members drawn to compete for parenthood.
     sample_size: int = 10
+    #: Whether one member can be drawn several times for the same competition.
+    replacement: bool = True
+    #: "one-variable": one edge or operation, uniformly. Else each edge flips with probability
+    #: rate / V ("per-vertex") or rate / (V (V - 1) / 2) ("per-edge"), and each operation becomes
+    #: another one with probability rate / (V - 2). Repeated until the child is in the space.
+    mutation: Mutation = "one-variable"
+    #: The rate of "per-vertex" and "per-edge".
+    mutation_rate: float = 1.0
+    #: Whether the oldest member dies; otherwise it is the worst.
+    regularized: bool = True
     #: Training length of every query; None is the table's longest.
     epochs: int | None = None
 
+    @classmethod
+    def notebook(cls) -> RegularizedEvolution:
+        """As in NASBench.ipynb."""
+        return cls(population_size=50, replacement=False, mutation="per-vertex")
+
+    @classmethod
+    def naszilla(cls) -> RegularizedEvolution:
+        """As in naszilla, whose comparisons are BANANAS' and local search's (there, 29 survive)."""
+        return cls(population_size=30, initial_size=10, mutation="per-edge")
+
+    @classmethod
+    def non_regularized(cls) -> RegularizedEvolution:
+        """The NAS-Bench-101 paper's contrast (section 4.2): the worst member dies."""
+        return cls(regularized=False)
+
     def __post_init__(self) -> None:
-        for name in ("population_size", "sample_size"):
+        for name in ("population_size", "initial_size", "sample_size"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InvalidSetting(f"{name} is {value}; it must be at least 1")
+        most = self.population_size or _SMALL_POPULATION
+        first = self.initial_size or most
+        if first > most:
+            raise InvalidSetting(
+                f"initial_size is {first}; it cannot pass the population_size {most}"
+            )
+        if not self.replacement and self.sample_size > first:
+            raise InvalidSetting(
+                f"sample_size is {self.sample_size}; without replacement it cannot pass the first "
+                f"{first} members"
+            )
+        if self.mutation not in get_args(Mutation):
+            known = ", ".join(get_args(Mutation))
+            raise InvalidSetting(f"mutation is {self.mutation!r}; choose of {known}")
+        if not self.mutation_rate > 0:
+            raise InvalidSetting(f"mutation_rate is {self.mutation_rate}; it must be positive")
 
     def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Cell]:
         """Algorithm 1, with the history reduced to its best member."""
         small = len(oracle.space) < _SMALL_SPACE
-        size = self.population_size or (20 if small else 100)
+        size = self.population_size or (_SMALL_POPULATION if small else 100)
+        initial = self.initial_size or size
         population: deque[Answer] = deque()
         best = None
         while True:
-            if len(population) < size:  # initialise with random cells
+            if initial > 0:  # initialise with random cells
+                initial -= 1
                 cell = oracle.space.sample(rng)
             else:
-                drawn = rng.integers(size, size=self.sample_size).tolist()
-                parent = max((population[i] for i in drawn), key=_accuracy)
-                cell = oracle.space.mutate(parent.cell, rng)
-                # The child replaces the oldest once it is evaluated.
+                parent = max(self._competitors(population, rng), key=_accuracy)
+                cell = self._mutate(parent.cell, oracle.space, rng)
             child = oracle.query(cell, self.epochs)
             population.append(child)
             if len(population) > size:
-                population.popleft()
+                if self.regularized:
+                    population.popleft()  # the oldest
+                else:
+                    del population[min(range(size + 1), key=lambda i: _accuracy(population[i]))]
             if best is None or _accuracy(child) > _accuracy(best):
                 best = child
             yield best.cell
+
+    def _competitors(self, population: deque[Answer], rng: Generator) -> list[Answer]:
+        size = len(population)
+        if self.replacement:
+            drawn = rng.integers(size, size=self.sample_size)
+        else:
+            drawn = rng.choice(size, self.sample_size, replace=False)
+        return [population[member] for member in drawn.tolist()]
+
+    def _mutate(self, cell: Cell, space: CellSpace, rng: Generator) -> Cell:
+        """A child of the parent's own labelling, which is never pruned: that could not be undone."""
+        if self.mutation == "one-variable":
+            return space.mutate(cell, rng)
+        vertices = space.max_vertices
+        edges, operations = vertices * (vertices - 1) // 2, vertices - 2
+        per = vertices if self.mutation == "per-vertex" else edges
+        for _ in range(_MAX_DRAWS):
+            flips = rng.random(edges) < self.mutation_rate / per
+            changes = rng.random(operations) * operations < self.mutation_rate
+            turns = rng.integers(1, 3, size=operations) * changes
+            digits = (cell.code // 3 ** np.arange(operations) + turns) % 3
+            bits = cell.bits ^ int(flips @ (1 << np.arange(edges)))
+            child = cell_of(space, bits, int(digits @ 3 ** np.arange(operations)))
+            if child is not None:
+                return child
+        raise NotInSpace(
+            f"none of {_MAX_DRAWS:,} mutations of {cell.to_text()} is in the space {space.name}; "
+            "lower mutation_rate"
+        )
 
 
 def _accuracy(member: Answer) -> float:

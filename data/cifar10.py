@@ -31,7 +31,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from nasbench_kit.errors import CorruptFile, UnknownName
+from nasbench_kit.errors import CorruptFile, DownloadFailed, UnknownName
 from nasbench_kit.files import home
 from nasbench_kit.images import ImageSet, Split
 
@@ -118,7 +118,7 @@ def find(path: Path) -> Path | None:
 
 def _download(target: Path, progress: Progress) -> Path:
     """The archive from the first address that has it."""
-    from nasbench_kit.data.download import DownloadFailed, Official, fetch
+    from nasbench_kit.data.download import Official, fetch
 
     archive = Official(table=OFFICIAL, file=ARCHIVE, sha256=ARCHIVE_SHA256, size="170 MB")
     for url in URLS:

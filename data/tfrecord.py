@@ -39,7 +39,7 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import BinaryIO
@@ -66,7 +66,7 @@ _METRICS = np.dtype(
 _BAD_CONTENT = (ValueError, EOFError, gzip.BadGzipFile, zlib.error)
 
 _Path = str | os.PathLike[str]
-_Record = tuple[int, bytes, int, bytes, bytes, bytes]  # offset in the file, then as from _parse
+_Record = tuple[int, int, bytes, int, bytes, bytes, bytes]  # number, offset, then as from _parse
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +105,10 @@ class RecordChunk:
         """Number of records."""
         return len(self.hash)
 
+    def __getitem__(self, where: NDArray[np.bool_] | NDArray[np.integer]) -> "RecordChunk":
+        """Some of the records, by a mask (n,) or by their positions."""
+        return RecordChunk(**{f.name: getattr(self, f.name)[where] for f in fields(self)})
+
 
 def read_chunks(
     path: _Path,
@@ -112,6 +116,7 @@ def read_chunks(
     check_crc: bool = True,
     chunk_bytes: int = 1 << 23,
     progress: Callable[[int], object] | None = None,
+    on_error: Callable[[str, str], object] | None = None,
 ) -> Iterator[RecordChunk]:
     """Read a .tfrecord file, plain or gzipped, chunk by chunk.
 
@@ -120,28 +125,44 @@ def read_chunks(
         check_crc: Whether both checksums of every record are verified.
         chunk_bytes: A chunk ends with the record that fills this many bytes.
         progress: Called before each chunk with the bytes of the file read so far.
+        on_error: Called with the kind and the description of whatever is wrong, instead of raising
+            CorruptFile. The record is left out; reading ends where the next one cannot be found.
 
     Raises:
         CorruptFile: The content is truncated, altered or something else. The message tells the
             record, counted from 0, and its first byte (in a gzipped file, after decompression).
     """
-    number = 0
+    empty = True
+
+    def report(number: int, offset: int, error: Exception) -> None:
+        nonlocal empty
+        empty = False
+        place = f"record {number} at byte {offset}"
+        if on_error is None:
+            raise CorruptFile(
+                f"{os.fspath(path)}: {place}: {error}; download or export the file again"
+            ) from error
+        on_error(getattr(error, "kind", "an unreadable record"), f"{place}: {error}")
+
     with open(path, "rb") as file:
         gzipped = file.peek(2)[:2] == b"\x1f\x8b"
         stream = io.BufferedReader(gzip.GzipFile(fileobj=file)) if gzipped else file
-        for batch in _batches(stream, path, check_crc, chunk_bytes):
-            offsets, hashes, epochs, adjacencies, cells, messages = zip(*batch, strict=True)
+        for batch in _batches(stream, report, check_crc, chunk_bytes):
+            numbers, offsets, hashes, epochs, adjacencies, cells, messages = zip(
+                *batch, strict=True
+            )
             metrics, done = _unpack(messages)
             for row in np.flatnonzero(~done).tolist():
                 try:
                     metrics[row] = _parse_metrics(messages[row])
+                    done[row] = True
                 except ValueError as error:
-                    raise _corrupt(path, number + row, offsets[row], error) from error
-            number += len(batch)
+                    report(numbers[row], offsets[row], error)
+            empty = False
             if progress:
                 progress(file.tell())
             cell = np.frombuffer(b"".join(cells), np.uint8).reshape(-1, 6)
-            yield RecordChunk(
+            chunk = RecordChunk(
                 hash=np.frombuffer(b"".join(hashes), "S32"),
                 epochs=np.array(epochs, np.int32),
                 size=cell[:, 0].copy(),
@@ -149,7 +170,8 @@ def read_chunks(
                 operations=cell[:, 1:].copy(),
                 **{name: metrics[name].copy() for name in _METRICS.fields or ()},
             )
-    if not number:
+            yield chunk if done.all() else chunk[done]
+    if empty:
         raise CorruptFile(f"{os.fspath(path)} holds no record; download or export it again")
 
 
@@ -183,42 +205,54 @@ def write_records(path: _Path, chunks: Iterable[RecordChunk]) -> int:
 
 
 def _batches(
-    stream: BinaryIO, path: _Path, check_crc: bool, chunk_bytes: int
+    stream: BinaryIO,
+    report: Callable[[int, int, Exception], None],
+    check_crc: bool,
+    chunk_bytes: int,
 ) -> Iterator[list[_Record]]:
     """The records of each chunk, all decoded but the metrics."""
     batch: list[_Record] = []
-    offset = 0
+    offset = start = 0
     for number in itertools.count():
+        whole = False
         try:
             if not (header := stream.read(12)):
                 break
             length = _payload_length(header, check_crc)
             body = stream.read(length + 4)
             if len(body) < length + 4:
-                raise ValueError(f"{len(body)} bytes follow the header, expected {length + 4}")
+                found = f"{len(body)} bytes follow the header, expected {length + 4}"
+                raise _BadRecord("a truncated end", found)
+            whole = True
             payload = body[:length]
             if check_crc:
                 _check_crc("payload", payload, body[length:])
-            batch.append((offset, *_parse(payload)))
+            batch.append((number, offset, *_parse(payload)))
         except _BAD_CONTENT as error:
-            raise _corrupt(path, number, offset, error) from error
+            report(number, offset, error)
+            if not whole:
+                break
         offset += 16 + length
-        if offset - batch[0][0] >= chunk_bytes:
+        if batch and offset - start >= chunk_bytes:
             yield batch
-            batch = []
+            batch, start = [], offset
     if batch:
         yield batch
 
 
-def _corrupt(path: _Path, number: int, offset: int, error: BaseException) -> CorruptFile:
-    place = f"{os.fspath(path)}: record {number} at byte {offset}"
-    return CorruptFile(f"{place}: {error}; download or export the file again")
+class _BadRecord(ValueError):
+    """A fault that goes by a name."""
+
+    def __init__(self, kind: str, found: str) -> None:
+        super().__init__(found)
+        self.kind = kind
 
 
 @lru_cache(1 << 12)  # lengths repeat
 def _payload_length(header: bytes, check_crc: bool) -> int:
     if len(header) < 12:
-        raise ValueError(f"the file ends after {len(header)} bytes of the header, expected 12")
+        found = f"the file ends after {len(header)} bytes of the header, expected 12"
+        raise _BadRecord("a truncated end", found)
     if check_crc:
         _check_crc("length", header[:8], header[8:])
     length = int.from_bytes(header[:8], "little")
@@ -230,7 +264,9 @@ def _payload_length(header: bytes, check_crc: bool) -> int:
 def _check_crc(what: str, data: bytes, stored: bytes) -> None:
     if (computed := _masked_crc(data)) != stored:
         found, expected = stored[::-1].hex(), computed[::-1].hex()
-        raise ValueError(f"the CRC32C of the {what} is {found}, expected {expected}")
+        raise _BadRecord(
+            "a wrong checksum", f"the CRC32C of the {what} is {found}, expected {expected}"
+        )
 
 
 def _masked_crc(data: bytes) -> bytes:
@@ -287,7 +323,8 @@ def _parse_operations(text: bytes) -> bytes:
         raise ValueError(f"the operations are {_show(text)}, expected input, at most 5, output")
     for name in vertices[1:-1]:
         if name not in OPERATIONS:
-            raise ValueError(f"unknown operation {name[:60]!a}, expected {', '.join(OPERATIONS)}")
+            found = f"unknown operation {name[:60]!a}, expected {', '.join(OPERATIONS)}"
+            raise _BadRecord("an unknown operation", found)
     return bytes([len(vertices), *map(OPERATIONS.index, vertices[1:-1])]).ljust(6, b"\0")
 
 

@@ -6,6 +6,7 @@ from nasbench_kit.cell import Cell, register_operation
 from nasbench_kit.errors import (
     BudgetExhausted,
     CorruptFile,
+    DownloadFailed,
     InvalidCell,
     InvalidSetting,
     NasbenchKitError,
@@ -31,6 +32,7 @@ __all__ = [
     "Charge",
     "Column",
     "CorruptFile",
+    "DownloadFailed",
     "InvalidCell",
     "InvalidSetting",
     "NasbenchKitError",

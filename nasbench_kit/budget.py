@@ -79,7 +79,11 @@ class Budget:
 
         Raises:
             BudgetExhausted: naming the limit that would be passed.
+            InvalidSetting: a price below zero, or not a number.
         """
+        if not (seconds >= 0 and epochs >= 0 and queries >= 0):  # NaN is none of these
+            price = f"{seconds} seconds, {epochs} epochs, {queries} queries"
+            raise InvalidSetting(f"the price is {price}; give numbers >= 0")
         limit_seconds, limit_epochs, limit_queries = self._limits
         if self.spent_seconds + seconds > limit_seconds:
             raise _exhausted("s", "seconds", seconds, self.spent_seconds, limit_seconds)
@@ -115,6 +119,6 @@ class Budget:
 
 def _exhausted(unit: str, name: str, price: float, spent: float, limit: float) -> BudgetExhausted:
     return BudgetExhausted(
-        f"{price:g} {unit} would take the spent {name} from {spent:g} to {spent + price:g} "
-        f"of {limit:g}"
+        f"{price:.12g} {unit} would take the spent {name} from {spent:.12g} to "
+        f"{spent + price:.12g} of {limit:.12g}"
     )

@@ -320,7 +320,10 @@ class Cell:
     @classmethod
     def from_networkx(cls, graph: networkx.DiGraph[Any]) -> Cell:
         """From a ``networkx.DiGraph`` with ``operation`` on each node; nodes in sorted order."""
-        nodes = sorted(graph.nodes)
+        try:
+            nodes = sorted(graph.nodes)
+        except TypeError as error:
+            raise InvalidCell(f"the nodes have no order ({error}); number them") from error
         place = {node: v for v, node in enumerate(nodes)}
         matrix = np.zeros((len(nodes), len(nodes)), np.int8)
         for source, target in graph.edges:

@@ -45,6 +45,10 @@ class NotWritable(NasbenchKitError, OSError):
     """A folder or file cannot be written."""
 
 
+class DownloadFailed(NasbenchKitError, OSError):
+    """A file could not be fetched."""
+
+
 class BudgetExhausted(NasbenchKitError, RuntimeError):
     """The budget cannot pay the price of this query; nothing was revealed or charged."""
 

@@ -7,6 +7,7 @@ Only needed to speak with the outside (official files, hashes typed by a user): 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
@@ -30,17 +31,16 @@ def of_space(space: CellSpace) -> NDArray[np.bytes_]:
     """MD5 of every cell in row order, dtype S32; from the cache where there is one."""
     if len(space) <= _SMALL:
         return _hash_rows(space, range(len(space)))
-    path = home() / f"hashes-{space.digest[:16]}.npy"
+    path = home() / f"hashes-{space.digest[:16]}.bin"
     try:
-        return _unpacked(np.load(path, allow_pickle=False), len(space))
-    except (OSError, ValueError, EOFError):
+        return _unpacked(path.read_bytes(), len(space))
+    except (OSError, ValueError):
         hashes = _hash_all(space)
     with (
         contextlib.suppress(NotWritable),  # they are computed again next time
         replacing(path) as temporary,
-        temporary.open("wb") as file,
     ):
-        np.save(file, _packed(hashes), allow_pickle=False)
+        temporary.write_bytes(_packed(hashes))
     return hashes
 
 
@@ -59,17 +59,19 @@ def _hash_all(space: CellSpace) -> NDArray[np.bytes_]:
         return np.concatenate(list(pool.map(_hash_rows, [space] * len(chunks), chunks)))
 
 
-def _packed(hashes: NDArray[np.bytes_]) -> NDArray[np.uint8]:
-    """Hexadecimal text to 16 bytes a hash."""
-    return np.frombuffer(bytes.fromhex(hashes.tobytes().decode()), np.uint8).reshape(-1, 16)
+def _packed(hashes: NDArray[np.bytes_]) -> bytes:
+    """16 bytes a hash, behind the SHA-256 of all of them."""
+    packed = bytes.fromhex(hashes.tobytes().decode())
+    return hashlib.sha256(packed).digest() + packed
 
 
-def _unpacked(packed: NDArray[np.uint8], count: int) -> NDArray[np.bytes_]:
+def _unpacked(stored: bytes, count: int) -> NDArray[np.bytes_]:
     """The inverse of ``_packed``.
 
     Raises:
-        ValueError: not ``count`` hashes.
+        ValueError: not ``count`` hashes, or altered.
     """
-    if packed.shape != (count, 16) or packed.dtype != np.uint8:
-        raise ValueError(f"expected {count} hashes")
-    return np.frombuffer(packed.tobytes().hex().encode(), "S32")
+    digest, packed = stored[:32], stored[32:]
+    if len(packed) != 16 * count or hashlib.sha256(packed).digest() != digest:
+        raise ValueError(f"expected {count} hashes and their checksum")
+    return np.frombuffer(packed.hex().encode(), "S32")

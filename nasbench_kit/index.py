@@ -87,7 +87,7 @@ class Index:
             CorruptFile: truncated, altered, or of another format.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 arrays = {field.name: file[field.name] for field in fields(cls)}
                 checksum = file["checksum"]
         except FileNotFoundError:

@@ -22,14 +22,17 @@ if TYPE_CHECKING:
 #: In a move, for a canonical position of the new graph: it has no vertex, or one unused before.
 _EMPTY, _FREE = -1, -2
 
+#: All distinct moves [moves, V - 2], and which of them leads from relabelling a to b [a, b].
+Moves = tuple["NDArray[np.int8]", "NDArray[np.intp]"]
 
-def neighbours(index: Index, row: int) -> NDArray[np.int64]:
+
+def neighbours(index: Index, row: int, known: Moves) -> NDArray[np.int64]:
     """Sorted rows of all neighbours of one cell."""
     by_graph = index.rows.reshape(-1, CODES)
     graph = int(index.row_graph[row])
     codes = np.flatnonzero(by_graph[graph] == row)  # automorphic ones too
     bits = np.flatnonzero(index.entries >> GRAPH_SHIFT == graph)
-    moves, move_of = _moves(index)
+    moves, move_of = known
     found = [by_graph[graph, _operation_changes(codes, int(index.graph_size[graph]))].ravel()]
     for _, target, move in _steps(index, bits, move_of).tolist():
         found.append(by_graph[target, _images(moves[move], codes)].ravel())
@@ -37,13 +40,14 @@ def neighbours(index: Index, row: int) -> NDArray[np.int64]:
     return rows[(rows >= 0) & (rows != row)].astype(np.int64)
 
 
-def neighbour_graph(index: Index) -> csr_array:
+def neighbour_graph(index: Index, known: Moves) -> csr_array:
     """The symmetric neighbour relation of all cells: a 0-1 CSR matrix, int8 [rows, rows]."""
     from scipy.sparse import coo_array
 
     by_graph = index.rows.reshape(-1, CODES)
-    moves, move_of = _moves(index)
-    sources, targets = [], []
+    moves, move_of = known
+    nothing = np.empty(0, np.int32)
+    sources, targets = [nothing], [nothing]
 
     def add_arcs(rows: NDArray[np.int32], images: NDArray[np.int32]) -> None:
         kept = (rows >= 0) & (images >= 0) & (rows != images)
@@ -69,9 +73,11 @@ def neighbour_graph(index: Index) -> csr_array:
     return (arcs + arcs.T).astype(np.int8)
 
 
-def _moves(index: Index) -> tuple[NDArray[np.int8], NDArray[np.intp]]:
+def moves(index: Index) -> Moves:
     """The distinct moves [moves, V - 2], and which one leads from relabelling a to b: [a, b]."""
     count, positions = index.sources.shape
+    if not positions:
+        return np.empty((1, 0), np.int8), np.zeros((count, count), np.intp)
     place = np.full((count, positions), _FREE, np.int8)  # canonical position of each vertex
     for position in range(positions):
         known = np.flatnonzero(index.sources[:, position] >= 0)
@@ -79,8 +85,8 @@ def _moves(index: Index) -> tuple[NDArray[np.int8], NDArray[np.intp]]:
     vertex = index.sources[None]  # at each position of the new graph
     old = np.broadcast_to(place[:, None, :], (count, count, positions))
     move = np.where(vertex >= 0, np.take_along_axis(old, np.maximum(vertex, 0), axis=2), _EMPTY)
-    moves, move_of = np.unique(move.reshape(-1, positions), axis=0, return_inverse=True)
-    return moves, move_of.reshape(count, count)
+    distinct, move_of = np.unique(move.reshape(-1, positions), axis=0, return_inverse=True)
+    return distinct, move_of.reshape(count, count)
 
 
 def _steps(

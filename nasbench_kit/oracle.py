@@ -177,28 +177,40 @@ class Oracle:
         """Pay for the readings of one repeat, or of all of them (None), and return the answer."""
         repeats = range(self._repeats) if repeat is None else (repeat,)
         epochs = fidelity.epochs // 2 if fidelity.halfway else fidelity.epochs
+        epochs *= len(repeats)
+        seconds = self._price(cell, fidelity, row, repeats)
+        self.budget.check(seconds=seconds, epochs=epochs, queries=1)  # before anything is known
         if row is None:
             kind = "training"
-            answers = self._trained(cell, fidelity, repeats, epochs * len(repeats))
+            answers = [self._trained(cell, fidelity, repeat) for repeat in repeats]
         else:
             kind = "query"
             answers = [self._recorded(cell, fidelity, row, repeat) for repeat in repeats]
         answer = answers[0] if repeat is not None else _mean(answers)
-        self.budget.charge(
-            kind,
-            seconds=answer.seconds or 0.0,
-            epochs=epochs * len(repeats),
-            queries=1,
-            item=answer,
-        )
+        self.budget.charge(kind, seconds=seconds, epochs=epochs, queries=1, item=answer)
         return answer
 
+    def _price(
+        self, cell: Cell, fidelity: _Fidelity, row: int | None, repeats: Sequence[int]
+    ) -> float:
+        """Seconds of all these trainings; 0 where the table does not know and nobody asks."""
+        if row is None:
+            assert self._trainer is not None
+            price = self._trainer.price(cell, fidelity.epochs, fidelity.halfway)
+            return price * len(repeats)
+        if fidelity.seconds is None:
+            if self.budget.seconds is not None:
+                raise NotRecorded(
+                    f"the table {self._table_name} records no seconds at {fidelity.epochs} epochs; "
+                    "limit epochs or queries instead"
+                )
+            return 0.0
+        first = row * fidelity.stride + fidelity.offset
+        if len(repeats) == 1:
+            return fidelity.seconds(first + repeats[0])
+        return math.fsum(fidelity.seconds(first + repeat) for repeat in repeats)
+
     def _recorded(self, cell: Cell, fidelity: _Fidelity, row: int, repeat: int) -> Answer:
-        if fidelity.seconds is None and self.budget.seconds is not None:
-            raise NotRecorded(
-                f"the table {self._table_name} records no seconds at {fidelity.epochs} epochs; "
-                "limit epochs or queries instead"
-            )
         position = row * fidelity.stride + fidelity.offset + repeat
         return Answer(
             cell,
@@ -212,17 +224,9 @@ class Oracle:
             self._source if self._sources is None else SOURCES[self._sources[row]],
         )
 
-    def _trained(
-        self, cell: Cell, fidelity: _Fidelity, repeats: Sequence[int], epochs: int
-    ) -> list[Answer]:
-        """Train what the table lacks, once the budget is known to pay for it."""
+    def _trained(self, cell: Cell, fidelity: _Fidelity, repeat: int) -> Answer:
         assert self._trainer is not None
-        price = self._trainer.price(cell, fidelity.epochs, fidelity.halfway)
-        self.budget.check(seconds=price * len(repeats), epochs=epochs, queries=1)
-        return [
-            self._trainer.train(cell, fidelity.epochs, fidelity.halfway, repeat)
-            for repeat in repeats
-        ]
+        return self._trainer.train(cell, fidelity.epochs, fidelity.halfway, repeat)
 
     def _not_recorded(self, epochs: int, halfway: bool) -> NotRecorded:
         known = ", ".join(f"{e} (halfway)" if half else str(e) for e, half in self._fidelities)

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 _MASK = direct.RELABELLING_MASK
+#: With more edges on seven vertices there are too many graphs for the index's integers.
+_MOST_EDGES = 11
 #: Random edits tried before a cell is said to have none; each of the 52 possible ones is then left
 #: out with probability 1e-8.
 _MAX_DRAWS = 1_000
@@ -58,6 +60,10 @@ class CellSpace:
         if max_edges < 1:
             raise InvalidSetting(f"max_edges is {max_edges}; a cell has at least one edge")
         max_edges = min(max_edges, max_vertices * (max_vertices - 1) // 2)
+        if max_vertices == 7 and max_edges > _MOST_EDGES:
+            raise InvalidSetting(
+                f"max_edges is {max_edges}; with 7 vertices the index covers {_MOST_EDGES} at most"
+            )
         self._made_by: tuple[object, ...] = (CellSpace, (max_vertices, max_edges))
         self._fill(f"v{max_vertices}e{max_edges}", max_edges, _load(max_vertices, max_edges))
 
@@ -107,7 +113,16 @@ class CellSpace:
         )
 
     def restricted(self, kept: NDArray[np.integer], name: str = "") -> CellSpace:
-        """The sub-space of these rows (ascending), renumbered from 0."""
+        """The sub-space of these rows (ascending), renumbered from 0.
+
+        Raises:
+            InvalidSetting: no rows, or not ascending rows of this space.
+        """
+        kept = np.asarray(kept)
+        if not len(kept) or (np.diff(kept) <= 0).any() or not 0 <= kept[0] <= kept[-1] < len(self):
+            raise InvalidSetting(
+                f"the {len(kept)} rows are not ascending rows of 0..{len(self) - 1}"
+            )
         renumbered = np.full(len(self) + 1, -1, np.int32)  # its last element answers row -1
         renumbered[kept] = np.arange(len(kept))
         rows = renumbered[self._index.rows]
@@ -330,6 +345,8 @@ class CellSpace:
                 restricted to scattered cells).
         """
         bits, code = self._encoded(cell)
+        if self._row(bits, code) < 0:
+            raise NotInSpace(self._why_not(cell))
         edges = self._edges
         for _ in range(_MAX_DRAWS):
             # Two tickets for each variable, so that an operation can turn to either other one.
@@ -340,7 +357,6 @@ class CellSpace:
                 new_bits, new_code = bits, _turned(code, variable - edges, 1 + turn)
             if self._row(new_bits, new_code) >= 0:
                 return Cell.from_codes(self.max_vertices, new_bits, new_code)
-        self.index(cell)
         raise NotInSpace(f"{cell.to_text()} has no neighbour in the space {self.name}")
 
     @overload
@@ -373,11 +389,15 @@ class CellSpace:
             ]
         if not 0 <= of < len(self):
             raise NotInSpace(f"row {of} is not in the space; its rows are 0 to {len(self) - 1}")
-        return neighbourhood.neighbours(self._index, of)
+        return neighbourhood.neighbours(self._index, of, self._moves)
 
     def neighbour_graph(self) -> csr_array:
         """All neighbours at once: a symmetric 0-1 CSR matrix [rows, rows], int8."""
-        return neighbourhood.neighbour_graph(self._index)
+        return neighbourhood.neighbour_graph(self._index, self._moves)
+
+    @functools.cached_property
+    def _moves(self) -> neighbourhood.Moves:
+        return neighbourhood.moves(self._index)
 
     def distance(self, one: Cell, other: Cell) -> int:
         """Edit distance: least Hamming distance over the labellings of the two pruned cells.

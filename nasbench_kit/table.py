@@ -32,16 +32,16 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import mmap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from nasbench_kit import table_file
 from nasbench_kit.errors import CorruptFile, InvalidSetting, NotInSpace, NotInTable, NotRecorded
-from nasbench_kit.files import replacing
 from nasbench_kit.space import CellSpace
 
 if TYPE_CHECKING:
@@ -49,13 +49,11 @@ if TYPE_CHECKING:
 
     from nasbench_kit.cell import Cell
 
-FORMAT = "nasbench-kit table 1"
 #: Where a row's numbers come from.
 SOURCES = ("measured", "surrogate", "trained")
 METRICS = ("train_accuracy", "validation_accuracy", "test_accuracy", "seconds")
-#: Arrays of the file that are one value a row.
-_PER_ROW = (
-    "rows",
+#: Further arrays of the file, one value a row.
+_EXTRA = (
     "trainable_parameters",
     "source",
     "cell/bits",
@@ -96,13 +94,21 @@ class Column:
         It raises NotRecorded where there is none.
         """
         stored = self.values.reshape(-1).data
-        read: Callable[[int], float] = stored.__getitem__
-        if self.images is not None:
-            decoded: list[float] = self._decoded.tolist()
+        decoded: list[float] = [] if self.images is None else self._decoded.tolist()
 
-            def read(position: int) -> float:
+        def read_count(position: int) -> float:
+            try:
                 return decoded[stored[position]]
+            except IndexError:
+                raise _beyond(stored[position], self.images) from None
 
+        def read_value(position: int) -> float:
+            value: float = stored[position]
+            if isnan(value):
+                raise NotRecorded("the table has no such reading of this cell (it holds a NaN)")
+            return value
+
+        read = read_value if self.images is None else read_count
         if self.present is None and not self.exceptions:
             return read
         present = None if self.present is None else self.present.reshape(-1).data
@@ -126,13 +132,23 @@ class Column:
             missing = int((self.present[:, fidelity] == 0).sum())
             raise NotRecorded(f"{missing} readings are missing; ask only for rows that have them")
         stored = self.values[:, fidelity]
-        values = self._decoded[stored] if self.images else stored.astype(np.float64)
+        if self.images is not None and stored.max(initial=0) > self.images:
+            raise _beyond(stored.max(), self.images)
+        values = stored.astype(np.float64) if self.images is None else self._decoded[stored]
+        if np.isnan(values).any():
+            raise NotRecorded(
+                f"{np.isnan(values).sum()} readings are missing (the table holds NaN)"
+            )
         _, epochs, repeats = self.values.shape
         for position, exact in self.exceptions.items():
             row, place = divmod(position, epochs * repeats)
             if place // repeats == fidelity:
                 values[row, place % repeats] = exact
         return values
+
+
+def _beyond(count: int, images: int | None) -> CorruptFile:
+    return CorruptFile(f"the table counts {count} of {images} images; get it, or build it, again")
 
 
 class Table:
@@ -168,15 +184,21 @@ class Table:
         self.provenance = dict(provenance or {})
         count = len(space) if rows is None else len(rows)
         shapes = {column.values.shape for column in self.columns.values()}
-        if len(shapes) != 1 or next(iter(shapes))[:2] != (count, len(self.epochs)):
+        shapes |= {c.present.shape for c in self.columns.values() if c.present is not None}
+        fits = len(shapes) == 1 and len(shape := next(iter(shapes))) == 3
+        if not fits or shape[:2] != (count, len(self.epochs)):
             raise InvalidSetting(
                 f"columns of shapes {sorted(shapes)} do not fit {count} rows and "
                 f"{len(self.epochs)} fidelities"
             )
-        self.repeats: int = next(iter(shapes))[2]
+        if list(self.epochs) != sorted(set(self.epochs)):
+            raise InvalidSetting(f"the fidelities are {self.epochs}; they must ascend")
+        self.repeats: int = shape[2]
         for name, array in self.extra.items():
             if len(array) != count:
                 raise InvalidSetting(f"{name} has {len(array)} entries for {count} rows")
+        if (source := self.provenance.get("source", "measured")) not in SOURCES:
+            raise InvalidSetting(f"the source is {source!r}; it must be one of {SOURCES}")
         if rows is not None and (
             (np.diff(rows) <= 0).any() or (count and not 0 <= rows[0] <= rows[-1] < len(space))
         ):
@@ -302,159 +324,96 @@ class Table:
 
     @functools.cached_property
     def checksum(self) -> str:
-        """SHA-256 of all arrays, their names, types and shapes; it reads the whole table."""
-        return _checksum(self._arrays())
+        """SHA-256 of all that the table says: what it is called, its arrays, how to read them."""
+        if self._path is not None:
+            return self._header["checksum"]
+        digest = hashlib.sha256(json.dumps([self._said(), self._images()]).encode())
+        arrays = self._arrays()
+        for name in sorted(arrays):
+            array = np.ascontiguousarray(arrays[name])
+            digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+            digest.update(array.data.cast("B") if array.size else b"")
+        return digest.hexdigest()
+
+    def _said(self) -> dict[str, Any]:
+        return {
+            "space": self.space.name,
+            "order": self.space.digest,
+            "epochs": self.epochs,
+            "provenance": self.provenance,
+        }
+
+    def _images(self) -> dict[str, int]:
+        """The denominator of every column of counts."""
+        return {
+            f"{checkpoint}/{metric}": column.images
+            for (checkpoint, metric), column in sorted(self.columns.items())
+            if column.images is not None
+        }
 
     def save(self, path: str | Path) -> None:
-        """Write the table to an HDF5 file, beside it first.
+        """Write the table to an HDF5 file, atomically.
 
         Raises:
             NotWritable: the folder cannot be written, or the disk is full.
+            InvalidSetting: the table's space has no name to find it by again.
         """
-        import h5py
-
-        arrays = self._arrays()
-        # Aligned, so that a memoryview of the mapped file can read single elements.
-        layout = {"libver": "latest", "alignment_threshold": 1, "alignment_interval": 8}
-        with replacing(Path(path)) as temporary, h5py.File(temporary, "w", **layout) as file:
-            file.attrs["format"] = FORMAT
-            file.attrs["space"] = self.space.name
-            file.attrs["order"] = self.space.digest
-            file.attrs["epochs"] = self.epochs
-            file.attrs["provenance"] = json.dumps(self.provenance)
-            file.attrs["checksum"] = self.checksum
-            for name, array in arrays.items():
-                # Written in full at once: a dataset without data has no offset to map.
-                file.create_dataset(name, data=np.ascontiguousarray(array))
-            for (checkpoint, metric), column in self.columns.items():
-                if column.images is not None:
-                    file[f"{checkpoint}/{metric}"].attrs["images"] = column.images
+        if CellSpace.named(self.space.name) != self.space:
+            raise InvalidSetting(
+                f"the space {self.space.name} cannot be named in a file; make the table over the whole "
+                "space, with its rows"
+            )
+        images = self._images()
+        header = {**self._said(), "images": images, "checksum": self.checksum}
+        attributes = {name: {"images": count} for name, count in images.items()}
+        table_file.write(Path(path), header, self._arrays(), attributes)
 
     @classmethod
     def open(cls, path: str | Path) -> Table:
-        """Open a table by memory map; checks header, sizes and row order, not every byte.
+        """Open a table by memory map; checks header, size and row order, not every byte.
 
         Raises:
             CorruptFile: no such file, no table, truncated, or of another row order.
         """
-        import h5py
-
         path = Path(path)
-        if not path.is_file():
-            raise CorruptFile(f"there is no table at {path}")
-        try:
-            with h5py.File(path, "r") as file:
-                attributes = {name: file.attrs[name] for name in file.attrs}
-                if attributes.get("format") != FORMAT:
-                    raise CorruptFile(
-                        f"{path} has the format {attributes.get('format')!r}; "
-                        f"this version reads {FORMAT!r}"
-                    )
-                layout, images = _layout(file)
-            arrays = _mapped(path, layout)
-            return cls._assembled(path, attributes, arrays, images)
-        except CorruptFile:
-            raise
-        except (OSError, KeyError, ValueError, RuntimeError) as error:
-            raise CorruptFile(
-                f"{path} is truncated or no table of nasbench-kit: {error}"
-            ) from error
-
-    @classmethod
-    def _assembled(
-        cls,
-        path: Path,
-        attributes: dict[str, Any],
-        arrays: dict[str, NDArray[Any]],
-        images: dict[str, int],
-    ) -> Table:
-        space = CellSpace.named(attributes["space"])
-        if space.digest != attributes["order"]:
+        header, arrays = table_file.read(path)
+        space = CellSpace.named(header["space"])
+        if space.digest != header["order"]:
             raise CorruptFile(
                 f"the rows of {path} are in another order than this version's; convert it again"
             )
         columns = {}
-        for name in [name for name in arrays if name.startswith(("final/", "halfway/"))]:
+        for name in arrays:
             checkpoint, _, metric = name.partition("/")
-            if "." in metric:
+            if checkpoint not in get_args(Checkpoint) or "." in metric:
                 continue
             positions = arrays.get(name + ".exception_at", np.empty(0, np.int64))
             exact = arrays.get(name + ".exception_value", np.empty(0))
             columns[checkpoint, metric] = Column(
                 arrays[name],
-                images.get(name),
+                header["images"].get(name),
                 arrays.get(name + ".present"),
                 dict(zip(positions.tolist(), exact.tolist(), strict=True)),
             )
         table = cls(
             space,
-            attributes["epochs"],
+            header["epochs"],
             columns,
             rows=arrays.get("rows"),
-            extra={name: arrays[name] for name in _PER_ROW[1:] if name in arrays},
-            provenance=json.loads(attributes["provenance"]),
+            extra={name: arrays[name] for name in _EXTRA if name in arrays},
+            provenance=header["provenance"],
         )
-        table._stored_checksum = attributes["checksum"]
-        table._path = path
+        table._path, table._header = path, header
         return table
 
-    _stored_checksum: str | None = None
     _path: Path | None = None
+    _header: Mapping[str, Any] = {}
 
     def verify(self) -> None:
-        """Read every byte and compare with the checksum in the file.
+        """Read every byte of the table's file and compare with its checksum.
 
         Raises:
             CorruptFile: the file was altered.
         """
-        if self._stored_checksum not in (None, self.checksum):
-            raise CorruptFile(
-                f"{self._path} was altered: its checksum is {self.checksum[:12]}…, the file says "
-                f"{str(self._stored_checksum)[:12]}…; get it again, or build it again"
-            )
-
-
-def _checksum(arrays: Mapping[str, NDArray[Any]]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(array.data.cast("B") if array.size else b"")
-    return digest.hexdigest()
-
-
-def _layout(file: Any) -> tuple[dict[str, tuple[Any, tuple[int, ...], int]], dict[str, int]]:
-    """Type, shape and offset of every dataset, and the counts' denominators."""
-    layout: dict[str, tuple[Any, tuple[int, ...], int]] = {}
-    images: dict[str, int] = {}
-
-    def visit(name: str, item: Any) -> None:
-        if not hasattr(item, "dtype"):
-            return
-        offset = item.id.get_offset()
-        if offset is None and item.size:
-            raise CorruptFile(f"dataset {name} is not stored contiguously")
-        layout[name] = (item.dtype, item.shape, offset or 0)
-        if "images" in item.attrs:
-            images[name] = int(item.attrs["images"])
-
-    file.visititems(visit)
-    return layout, images
-
-
-def _mapped(
-    path: Path, layout: Mapping[str, tuple[Any, tuple[int, ...], int]]
-) -> dict[str, NDArray[Any]]:
-    """Read-only arrays over one memory map of the file."""
-    with path.open("rb") as file:
-        whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    arrays = {}
-    for name, (dtype, shape, offset) in layout.items():
-        count = int(np.prod(shape))
-        if offset + count * dtype.itemsize > len(whole):
-            raise CorruptFile(f"{path} is truncated: {name} ends beyond the end of the file")
-        native = np.dtype(dtype.str)  # h5py marks the byte order, which memoryview cannot read
-        if offset % native.itemsize:
-            raise CorruptFile(f"{path}: dataset {name} is not aligned; save the table again")
-        arrays[name] = np.frombuffer(whole, native, count, offset).reshape(shape)
-    return arrays
+        if self._path is not None:
+            table_file.verify(self._path)

@@ -1,21 +1,28 @@
-"""Every built-in search: the conformance suite, and what each must do besides."""
+"""Every built-in search: the conformance suite, and what the simplest of them must do besides."""
 
 from __future__ import annotations
 
+import importlib.util
+import itertools
 from collections import Counter
 
 import numpy as np
 import pytest
 from conformance import Conformance, yielded
 
-from nasbench_kit import Budget, InvalidSetting, Oracle, Table
+from nasbench_kit import Budget, Cell, CellSpace, InvalidSetting, NotInSpace, Oracle, Table
 from nasbench_kit.algorithms import ALGORITHMS, RandomSearch, RegularizedEvolution
 from nasbench_kit.search import Search
 
+#: Optuna's Gaussian process takes about a second a query; it has a test of its own.
+QUICK = [name for name in ALGORITHMS if name != "optuna-gp"]
+
 
 class TestConformance(Conformance):
-    @pytest.fixture(params=list(ALGORITHMS))
+    @pytest.fixture(params=QUICK)
     def search(self, request: pytest.FixtureRequest) -> Search:
+        if request.param.startswith("optuna") and importlib.util.find_spec("optuna") is None:
+            pytest.skip("Optuna is not installed")
         return ALGORITHMS[request.param]()
 
 
@@ -23,12 +30,21 @@ def oracle_of(table: Table, queries: int) -> Oracle:
     return Oracle(table, Budget(queries=queries), np.random.default_rng(0))
 
 
-def test_the_incumbent_is_the_best_validation_accuracy_so_far(small_table: Table) -> None:
-    for search in (RandomSearch(), RegularizedEvolution()):
-        oracle = oracle_of(small_table, 300)
-        for cell in yielded(search, oracle, 0):
-            answers = [charge.item for charge in oracle.budget.ledger]
-            assert cell == max(answers, key=lambda answer: answer.validation_accuracy).cell
+def edits(one: Cell, other: Cell) -> int:
+    """How many variables differ between two labellings."""
+    operations = sum(map(str.__ne__, one.operations, other.operations))
+    return (one.bits ^ other.bits).bit_count() + operations
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_the_incumbent_is_the_best_of_the_largest_fidelity(small_table: Table, name: str) -> None:
+    if name.startswith("optuna"):
+        pytest.importorskip("optuna")
+    oracle = oracle_of(small_table, 100)
+    for cell in yielded(ALGORITHMS[name](), oracle, 0):
+        answers = [charge.item for charge in oracle.budget.ledger]
+        best = max(answers, key=lambda answer: (answer.epochs, answer.validation_accuracy))
+        assert cell.to_text() == best.cell.to_text()
 
 
 def test_random_search_asks_at_the_fidelity_it_is_told(small_table: Table) -> None:
@@ -51,10 +67,8 @@ def test_evolution_of_one_is_a_walk_of_single_edits(small_table: Table) -> None:
     oracle = oracle_of(small_table, 200)
     list(yielded(RegularizedEvolution(population_size=1, sample_size=1), oracle, 0))
     walk = [charge.item.cell for charge in oracle.budget.ledger]
-    for parent, child in zip(walk, walk[1:], strict=False):
-        edges = (parent.bits ^ child.bits).bit_count()
-        operations = sum(map(str.__ne__, parent.operations, child.operations))
-        assert edges + operations == 1
+    for parent, child in itertools.pairwise(walk):
+        assert edits(parent, child) == 1
 
 
 def test_the_oldest_dies_even_if_it_is_the_best(small_table: Table) -> None:
@@ -64,13 +78,7 @@ def test_the_oldest_dies_even_if_it_is_the_best(small_table: Table) -> None:
     answers = [charge.item for charge in oracle.budget.ledger]
     for place in range(10, len(answers)):
         alive = [answer.cell for answer in answers[place - 10 : place]]
-        child = answers[place].cell
-        edits = [
-            (cell.bits ^ child.bits).bit_count()
-            + sum(map(str.__ne__, cell.operations, child.operations))
-            for cell in alive
-        ]
-        assert 1 in edits
+        assert 1 in [edits(cell, answers[place].cell) for cell in alive]
 
 
 def test_small_spaces_get_a_small_population(small_table: Table) -> None:
@@ -87,7 +95,134 @@ def test_small_spaces_get_a_small_population(small_table: Table) -> None:
     )
 
 
-@pytest.mark.parametrize("setting", ["population_size", "sample_size"])
+def test_the_presets_are_the_published_ones() -> None:
+    settings = {
+        name: (search.population_size, search.sample_size, search.replacement, search.mutation)
+        for name in ALGORITHMS
+        if isinstance(search := _made(name), RegularizedEvolution)
+    }
+    assert settings == {
+        "regularized-evolution": (None, 10, True, "one-variable"),
+        "regularized-evolution-notebook": (50, 10, False, "per-vertex"),
+        "regularized-evolution-naszilla": (30, 10, True, "per-edge"),
+        "non-regularized-evolution": (None, 10, True, "one-variable"),
+    }
+    assert not RegularizedEvolution.non_regularized().regularized
+
+
+def _made(name: str) -> Search | None:
+    return None if name.startswith("optuna") else ALGORITHMS[name]()
+
+
+def test_evolution_grows_from_the_initial_cells(small_table: Table) -> None:
+    """Ten random cells as random search draws them; from then on single edits of older ones."""
+    search = RegularizedEvolution(population_size=30, initial_size=10)
+    oracle, random_oracle = oracle_of(small_table, 40), oracle_of(small_table, 10)
+    list(yielded(search, oracle, 0))
+    list(yielded(RandomSearch(), random_oracle, 0))
+    cells = [charge.item.cell for charge in oracle.budget.ledger]
+    drawn = [charge.item.cell.to_text() for charge in random_oracle.budget.ledger]
+    assert [cell.to_text() for cell in cells[:10]] == drawn
+    for place, child in enumerate(cells[10:], start=10):
+        assert 1 in [edits(cell, child) for cell in cells[max(0, place - 30) : place]]
+
+
+def test_the_worst_dies_if_not_regularized(small_table: Table) -> None:
+    """Then the population is always the best ones of all history, whatever their age."""
+    search = RegularizedEvolution(population_size=5, sample_size=1, regularized=False)
+    oracle = oracle_of(small_table, 80)
+    list(yielded(search, oracle, 4))
+    answers = [charge.item for charge in oracle.budget.ledger]
+    old_parents = 0
+    for place in range(5, len(answers)):
+        before = answers[:place]
+        fifth = sorted(answer.validation_accuracy for answer in before)[-5]
+        parents = [
+            born
+            for born, answer in enumerate(before)
+            if answer.validation_accuracy >= fifth and edits(answer.cell, answers[place].cell) == 1
+        ]
+        assert parents
+        old_parents += max(parents) < place - 5
+    assert old_parents  # which the oldest member's death would have made impossible
+
+
+def test_without_replacement_all_compete_once(small_table: Table) -> None:
+    """With as many competitors as members the best member is the parent of every child."""
+    search = RegularizedEvolution(population_size=6, sample_size=6, replacement=False)
+    oracle = oracle_of(small_table, 60)
+    list(yielded(search, oracle, 0))
+    answers = [charge.item for charge in oracle.budget.ledger]
+    for place in range(6, len(answers)):
+        alive = answers[place - 6 : place]
+        best = max(answer.validation_accuracy for answer in alive)
+        parents = [answer.cell for answer in alive if answer.validation_accuracy == best]
+        assert 1 in [edits(parent, answers[place].cell) for parent in parents]
+
+
+@pytest.mark.parametrize("mutation", ["per-vertex", "per-edge"])
+def test_rate_mutations_have_their_law(mutation: str) -> None:
+    """Three vertices: 8 matrices x 3 operations; the child's law is the product, given validity.
+
+    V = 3 vertices and V (V - 1) / 2 = 3 edges; the one operation changes with the rate itself.
+    """
+    flip = 0.5 / 3
+    space = CellSpace(3)
+    rng = np.random.default_rng(2)
+    search = RegularizedEvolution(mutation=mutation, mutation_rate=0.5)  # type: ignore[arg-type]
+    parent = space[4]  # all three edges, conv3x3
+    assert (parent.size, parent.bits, parent.code) == (3, 0b111, 0)
+    law = {}
+    for bits in range(8):
+        if bits & 0b010 or bits == 0b101:  # 0 -> 2, or 0 -> 1 -> 2
+            flips = (bits ^ parent.bits).bit_count()
+            for code in range(3):
+                edges = flip**flips * (1 - flip) ** (3 - flips)
+                law[bits, code] = edges * (0.5 if code == 0 else 0.25)
+    count = 5_000
+    children = [search._mutate(parent, space, rng) for _ in range(count)]
+    found = Counter((child.bits, child.code) for child in children)
+    assert found.keys() <= law.keys()
+    for outcome, weight in law.items():
+        p = weight / sum(law.values())
+        assert abs(found[outcome] - count * p) < 5 * np.sqrt(count * p * (1 - p))  # five sigma
+
+
+def test_rates_per_vertex_and_per_edge_differ_on_larger_spaces() -> None:
+    """Of 15 edges 2.5 flip at rate 1 per vertex and 1 per edge, before validity is asked."""
+    space = CellSpace(6, 15)  # every connected matrix is valid
+    rng = np.random.default_rng(0)
+    parent = Cell.from_codes(6, (1 << 15) - 1, 0)  # all edges
+    means = []
+    for mutation in ("per-vertex", "per-edge"):
+        search = RegularizedEvolution(mutation=mutation)
+        children = [search._mutate(parent, space, rng) for _ in range(2_000)]
+        means.append(np.mean([(child.bits ^ parent.bits).bit_count() for child in children]))
+    # 15 edges at 1/6 and 1/15; a child of the full graph is all but never unconnected. Five sigma.
+    assert means[0] == pytest.approx(15 / 6, abs=5 * np.sqrt(15 / 6 * 5 / 6 / 2_000))
+    assert means[1] == pytest.approx(1, abs=5 * np.sqrt(14 / 15 / 2_000))
+
+
+def test_a_hopeless_mutation_rate_is_an_error() -> None:
+    """All edges flip, always; with one edge at most no cell's complement is a cell."""
+    space = CellSpace(3, 1)
+    search = RegularizedEvolution(mutation="per-edge", mutation_rate=1e9)
+    with pytest.raises(NotInSpace, match="lower mutation_rate"):
+        search._mutate(space.sample(np.random.default_rng(0)), space, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("setting", ["population_size", "initial_size", "sample_size"])
 def test_sizes_below_one_are_refused(setting: str) -> None:
     with pytest.raises(InvalidSetting, match=f"{setting} is 0"):
-        RegularizedEvolution(**{setting: 0})
+        RegularizedEvolution(**{setting: 0})  # type: ignore[arg-type]
+
+
+def test_settings_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(InvalidSetting, match=r"initial_size is 30; it cannot pass .* 20"):
+        RegularizedEvolution(initial_size=30)
+    with pytest.raises(InvalidSetting, match=r"sample_size is 10; .* the first 5 members"):
+        RegularizedEvolution(population_size=5, replacement=False)
+    with pytest.raises(InvalidSetting, match="mutation is 'none'; choose of one-variable"):
+        RegularizedEvolution(mutation="none")  # type: ignore[arg-type]
+    with pytest.raises(InvalidSetting, match="mutation_rate is 0"):
+        RegularizedEvolution(mutation_rate=0)

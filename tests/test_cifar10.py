@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from nasbench_kit.data import cifar10, download
 from nasbench_kit.data.image_sets import open_images
-from nasbench_kit.errors import CorruptFile, NotWritable, UnknownName
+from nasbench_kit.errors import CorruptFile, DownloadFailed, NotWritable, UnknownName
 from nasbench_kit.images import SPLITS, ImageSet
 
 SHARED = Path(__file__).parents[1].parent / "shared"
@@ -379,10 +379,10 @@ def test_without_a_network_it_says_what_to_do(
 
     def fail(url: str, *rest: object, **options: object) -> None:
         asked.append(url)
-        raise download.DownloadFailed("no network")
+        raise DownloadFailed("no network")
 
     monkeypatch.setattr(download, "fetch", fail)
-    with pytest.raises(download.DownloadFailed) as caught:
+    with pytest.raises(DownloadFailed) as caught:
         open_images("cifar10")
     assert asked == list(cifar10.URLS)
     message = str(caught.value)

@@ -61,7 +61,9 @@ def test_the_printed_readings_are_the_tables(
 ) -> None:
     row = small_table.row(Cell.named("resnet"))
     test = small_table.values("test_accuracy")[row]
-    out = printed(capsys, "query", "resnet", "--table", table, "--epochs", str(small_table.epochs[-1]))
+    out = printed(
+        capsys, "query", "resnet", "--table", table, "--epochs", str(small_table.epochs[-1])
+    )
     assert " ".join(f"{value:.4f}" for value in test) in out
 
 

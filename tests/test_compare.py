@@ -25,10 +25,14 @@ from nasbench_kit import (
 from nasbench_kit.algorithms import RandomSearch, RegularizedEvolution
 from nasbench_kit.analysis import anytime
 from nasbench_kit.compare import Plan, as_rows, regrets, run, run_one, score, scored_by
+from nasbench_kit.search import Search
 from nasbench_kit.space import CellSpace
 from nasbench_kit.trace import Incumbent, Trace
 
-ALGORITHMS = {"random-search": RandomSearch(), "regularized-evolution": RegularizedEvolution()}
+ALGORITHMS: dict[str, Search] = {
+    "random-search": RandomSearch(),
+    "regularized-evolution": RegularizedEvolution(),
+}
 
 
 @pytest.fixture
@@ -68,14 +72,16 @@ def test_finished_runs_are_not_run_again(path: Path, tmp_path: Path) -> None:
     run(a_plan(path), tmp_path / "runs")
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "runs/traces").iterdir()}
     run(a_plan(path), tmp_path / "runs")
-    assert before == {file: file.stat().st_mtime_ns for file in (tmp_path / "runs/traces").iterdir()}
+    assert before == {
+        file: file.stat().st_mtime_ns for file in (tmp_path / "runs/traces").iterdir()
+    }
 
 
 def test_a_folder_made_under_other_conditions_is_refused(path: Path, tmp_path: Path) -> None:
     run(a_plan(path), tmp_path / "runs")
     with pytest.raises(WrongTable, match="another budget"):
         run(a_plan(path, queries=26), tmp_path / "runs")
-    other = {**ALGORITHMS, "random-search": RandomSearch(epochs=4)}
+    other: dict[str, Search] = {**ALGORITHMS, "random-search": RandomSearch(epochs=4)}
     with pytest.raises(WrongTable, match="another algorithms"):
         run(Plan(path, other, range(3), {"queries": 25}), tmp_path / "runs")
 
@@ -103,7 +109,9 @@ def test_traces_survive_their_files(tmp_path: Path) -> None:
 
 def test_results_are_the_last_incumbent_looked_up(small_table: Table) -> None:
     means = small_table.values("test_accuracy", epochs=small_table.epochs[-1]).mean(axis=1)
-    trace = Trace("a", 0, "budget", 9.0, 72.0, 2, 2, [Incumbent(1, 36, 1, 5), Incumbent(9, 72, 2, 8)])
+    trace = Trace(
+        "a", 0, "budget", 9.0, 72.0, 2, 2, [Incumbent(1, 36, 1, 5), Incumbent(9, 72, 2, 8)]
+    )
     empty = Trace("a", 1, "budget", 0.0, 0.0, 0, 0)
     scored, undefined = score(small_table, [trace, empty])
     assert scored.regret == means.max() - means[8]
@@ -145,7 +153,7 @@ class Repeating:
 
 
 def test_how_a_run_ended_is_said(path: Path) -> None:
-    searches = {"finite": Finite(), "repeating": Repeating()}
+    searches: dict[str, Search] = {"finite": Finite(), "repeating": Repeating()}
     table = Table.open(path)
     always = Plan(path, searches, [0], {"queries": 5})
     once = Plan(path, searches, [0], {"queries": 5}, policy="once")

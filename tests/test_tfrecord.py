@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 from numpy.typing import NDArray
+from official import genuine_record
 
 from nasbench_kit.data import tfrecord
 from nasbench_kit.data.tfrecord import (
@@ -147,23 +148,7 @@ def chunks(draw: st.DrawFn, max_records: int = 6) -> RecordChunk:
 def test_genuine_record(tmp_path: Path) -> None:
     # The first record of the official file, as nasbench-rs (src/dataset.rs) has it in a test. That
     # its two checksums come out says that every one of its 417 bytes does.
-    def single(*values: float) -> NDArray[np.float64]:
-        return np.array([values], np.float32).astype(np.float64)
-
-    chunk = RecordChunk(
-        hash=np.array([b"00005c142e6f48ac74fdcf73e3439874"]),
-        epochs=np.array([4], np.int32),
-        size=np.array([7], np.uint8),
-        adjacency=np.array([b"0100110001000000010010000010000001000000010000000"]),
-        operations=np.array([[0, 2, 0, 0, 1]], np.uint8),
-        trainable_parameters=np.array([8_555_530], np.int32),
-        total_time=np.array([413.7015450000763]),
-        current_epoch=np.array([[0.0, 2.0, 4.0]]),
-        training_time=single(0.0, 45.152, 89.904),
-        train_accuracy=single(1001 / 9984, 1015 / 9984, 3493 / 9984),
-        validation_accuracy=single(976 / 9984, 1051 / 9984, 3484 / 9984),
-        test_accuracy=single(997 / 9984, 1042 / 9984, 3499 / 9984),
-    )
+    chunk = genuine_record()
     path = tmp_path / "genuine.tfrecord"
     assert write_records(path, [chunk]) == 1
     content = path.read_bytes()

@@ -1,0 +1,126 @@
+"""Successive halving and Hyperband: many short trainings, few long ones.
+
+A bracket starts n cells at a small fidelity, keeps the best 1/eta of them, trains these again at eta
+times the epochs, and so on. Every rung is a training of its own, from scratch: all of it is charged.
+The sizes are those of HpBandSter, which the NAS-Bench-101 paper ran; with 4, 12, 36 and 108 epochs:
+
+    s = 3:  27 @ 4 -> 9 @ 12 -> 3 @ 36 -> 1 @ 108
+    s = 2:            9 @ 12 -> 3 @ 36 -> 1 @ 108
+    s = 1:                      6 @ 36 -> 2 @ 108
+    s = 0:                                4 @ 108
+
+Cells are drawn uniformly over valid encodings. (The paper's runs drew invalid ones too; these filled
+places of the first rung at no cost and no use.)
+
+Source: Li, Jamieson, DeSalvo, Rostamizadeh, Talwalkar, Hyperband, JMLR 18(185), 2018
+(arXiv 1603.06560), Algorithm 1; Jamieson, Talwalkar, AISTATS 2016 (successive halving);
+automl/HpBandSter, optimizers/hyperband.py.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from nasbench_kit.errors import InvalidSetting
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+    from nasbench_kit import Answer, Cell, Oracle
+
+
+class Rung(NamedTuple):
+    """So many cells, trained for so many epochs."""
+
+    cells: int
+    epochs: int
+
+
+@dataclass(frozen=True)
+class Hyperband:
+    """All brackets in turn, from the one with the shortest trainings to plain random search.
+
+    Raises:
+        InvalidSetting: eta below 2; when run, a table without two fidelities a factor eta apart.
+    """
+
+    #: Factor between fidelities, and of cells between rungs.
+    eta: int = 3
+    #: Whether only the first bracket is run, again and again: successive halving.
+    first_bracket_only: bool = False
+
+    @classmethod
+    def successive_halving(cls) -> Hyperband:
+        """The bracket that starts with the shortest trainings, alone."""
+        return cls(first_bracket_only=True)
+
+    def __post_init__(self) -> None:
+        if self.eta < 2:
+            raise InvalidSetting(f"eta is {self.eta}; it must be at least 2")
+
+    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Cell]:
+        """Algorithm 1, again and again."""
+        chosen = brackets(oracle.epochs, self.eta)
+        if self.first_bracket_only:
+            chosen = chosen[:1]
+        best = None
+        for bracket in itertools.cycle(chosen):
+            for answer in halve(oracle, bracket, _random_cells(oracle, rng)):
+                best = recommended(best, answer)
+                yield best.cell
+
+
+def brackets(epochs: Sequence[int], eta: int) -> list[list[Rung]]:
+    """Hyperband's brackets for s = s_max, ..., 0, sized as HpBandSter does.
+
+    The fidelities are the largest one divided by eta as long as the table has the quotient.
+
+    Args:
+        epochs: the table's fidelities, ascending.
+        eta: 2 or more.
+
+    Raises:
+        InvalidSetting: the largest fidelity divided by eta is none of them.
+    """
+    chain = [epochs[-1]]
+    while chain[0] % eta == 0 and chain[0] // eta in epochs:
+        chain.insert(0, chain[0] // eta)
+    if len(chain) == 1:
+        known = ", ".join(map(str, epochs))
+        raise InvalidSetting(
+            f"eta is {eta} and the table has trainings of {known} epochs; halving needs one of "
+            f"{epochs[-1] / eta:g} epochs, choose another eta or table"
+        )
+    found = []
+    for s in reversed(range(len(chain))):
+        n = len(chain) // (s + 1) * eta**s  # Li et al. round up: (s_max + 1) eta^s / (s + 1)
+        found.append([Rung(n // eta**i, chain[-s - 1 + i]) for i in range(s + 1)])
+    return found
+
+
+def halve(oracle: Oracle, bracket: Sequence[Rung], draws: Iterable[Cell]) -> Iterator[Answer]:
+    """Run one bracket and yield every answer; a cell of the first rung is drawn when it is due."""
+    cells = iter(draws)
+    for rung in bracket:
+        answers = []
+        for cell in itertools.islice(cells, rung.cells):
+            answers.append(oracle.query(cell, rung.epochs))
+            yield answers[-1]
+        answers.sort(key=lambda answer: answer.validation_accuracy, reverse=True)
+        cells = iter([answer.cell for answer in answers])
+
+
+def recommended(best: Answer | None, answer: Answer) -> Answer:
+    """The incumbent after one more answer: the best among those of the largest fidelity reached."""
+    if best is None or answer.epochs > best.epochs:
+        return answer
+    better = answer.validation_accuracy > best.validation_accuracy
+    return answer if better and answer.epochs == best.epochs else best
+
+
+def _random_cells(oracle: Oracle, rng: Generator) -> Iterator[Cell]:
+    while True:
+        yield oracle.space.sample(rng)

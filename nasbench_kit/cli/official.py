@@ -1,0 +1,193 @@
+"""Commands for the official files of NAS-Bench-101: ``download``, ``convert``, ``export``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nasbench_kit.cli.common import add_json, print_json
+from nasbench_kit.errors import InvalidSetting
+
+if TYPE_CHECKING:
+    from nasbench_kit.data.convert import ConversionReport
+
+
+def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the commands of this file."""
+    download = subparsers.add_parser(
+        "download",
+        help="fetch NAS-Bench-101 and convert it",
+        description="Fetch an official file of NAS-Bench-101 (1.95 GB; 499 MB with --only108), check "
+        "its SHA-256, and convert it to a table in the folder NASBENCH_KIT_HOME, under the name "
+        "nasbench101 or nasbench101-only108. Interrupted, the same command goes on.",
+        epilog="Without a network: nasbench-kit download nasbench101 --from nasbench_full.tfrecord",
+    )
+    download.add_argument("dataset", choices=["nasbench101"], help="what to fetch: %(choices)s")
+    download.add_argument(
+        "--only108", action="store_true", help="only the trainings of 108 epochs, without 4, 12, 36"
+    )
+    download.add_argument(
+        "--from", dest="source", type=Path, metavar="FILE", help="take this file, fetch nothing"
+    )
+    download.add_argument(
+        "--mirror", metavar="URL", help="another address of the folder that holds the file"
+    )
+    download.add_argument("--keep", action="store_true", help="keep the fetched file, too")
+    download.add_argument("--force", action="store_true", help="also if the table is there already")
+    add_json(download)
+    download.set_defaults(run=run_download)
+
+    convert = subparsers.add_parser(
+        "convert",
+        help="make a table of a file of NAS-Bench-101",
+        description="Convert a file in the official layout (.tfrecord), or a sample of rows in JSON, "
+        "to a table; either may be gzipped. Every number is kept bit for bit, and compared.",
+        epilog="Example: nasbench-kit convert nasbench_only108.tfrecord nasbench101.h5",
+    )
+    convert.add_argument("source", type=Path, help="the file to read")
+    convert.add_argument("target", type=Path, help="the table to make, TARGET.h5")
+    convert.add_argument(
+        "--fast",
+        action="store_true",
+        help="do not compare the records' checksums; the table will say so",
+    )
+    convert.add_argument(
+        "--on-error",
+        choices=["raise", "skip"],
+        default="raise",
+        help="at damaged, missing or surplus records: write nothing, or leave the cells concerned "
+        "out and say so (default: %(default)s)",
+    )
+    add_json(convert)
+    convert.set_defaults(run=run_convert)
+
+    export = subparsers.add_parser(
+        "export",
+        help="write a table in the official layout",
+        description="Write a table as a .tfrecord file, which the official API loads to the same "
+        "values in the same order.",
+        epilog="Example: nasbench-kit export digits digits.tfrecord",
+    )
+    export.add_argument("table", metavar="NAME|PATH", help="a table's name or file")
+    export.add_argument("target", type=Path, help="the file to write")
+    add_json(export)
+    export.set_defaults(run=run_export)
+
+
+def run_download(args: argparse.Namespace) -> int:
+    """Fetch, check and convert."""
+    from nasbench_kit.data.download import ADDRESS, FULL, ONLY_108, download
+    from nasbench_kit.files import home
+
+    official = ONLY_108 if args.only108 else FULL
+    target = home() / "tables" / f"{official.table}.h5"
+    if target.exists() and not args.force:
+        print(f"{official.table} is there already: {target} (--force makes it anew)")
+        return 0
+    with _progress() as progress:
+        report = download(
+            official,
+            mirror=args.mirror or ADDRESS,
+            source=args.source,
+            keep=args.keep,
+            progress=progress,
+        )
+    return _tell(report, args.json)
+
+
+def run_convert(args: argparse.Namespace) -> int:
+    """Convert what is told from the file's content."""
+    from nasbench_kit.data.convert import convert
+    from nasbench_kit.data.foreign import recognise
+    from nasbench_kit.data.sample import from_sample
+
+    _demand(args.target, ".h5")
+    kind = recognise(args.source)
+    if kind == "table":
+        raise InvalidSetting(f"{args.source} is a table already; open it by its path")
+    if kind == "sample":
+        table = from_sample(args.source)
+        table.save(args.target)
+        if args.json:
+            print_json({"target": str(args.target), "cells": len(table), "epochs": table.epochs})
+        else:
+            print(f"{args.target}: {table!r}")
+        return 0
+    size = args.source.stat().st_size
+    with _progress() as progress:
+        report = convert(
+            args.source,
+            args.target,
+            check_crc=not args.fast,
+            on_error=args.on_error,
+            progress=lambda done: progress("converting", done, size),
+        )
+    return _tell(report, args.json)
+
+
+def run_export(args: argparse.Namespace) -> int:
+    """Write a table, and list what had to be filled."""
+    from nasbench_kit.cli.common import progress_bar
+    from nasbench_kit.data.export import export
+    from nasbench_kit.data.tables import open_table
+
+    _demand(args.target, ".tfrecord")
+    with progress_bar("writing records") as progress:
+        report = export(open_table(args.table), args.target, progress=progress)
+    if args.json:
+        print_json(asdict(report))
+        return 0
+    print(f"{report.target}: {report.records:,} records of {report.cells:,} cells")
+    for name, how in report.filled.items():
+        print(f"  {name}: {how}")
+    return 0
+
+
+def _demand(target: Path, ending: str) -> None:
+    """Whoever exchanges source and target must not lose the source."""
+    if target.suffix != ending:
+        raise InvalidSetting(f"the target is {target}; its name must end with {ending}")
+
+
+def _tell(report: ConversionReport, as_json: bool) -> int:
+    if as_json:
+        print_json(asdict(report))
+    else:
+        print(report.summary())
+    return 0
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Bars on standard error, one for each thing that is done, updated with its bytes."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TaskID,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def update(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what)
+            progress.update(tasks[what], completed=done, total=total or None)
+
+        yield update

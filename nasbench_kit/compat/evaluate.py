@@ -1,0 +1,42 @@
+"""One training from scratch, told in the official words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from nasbench_kit.cell import Cell
+from nasbench_kit.files import write_text
+from nasbench_kit.images import ImageSet
+from nasbench_kit.recipe import Recipe
+from nasbench_kit.trainer import Measurement, train
+
+
+def train_and_evaluate(
+    cell: Cell,
+    images: ImageSet,
+    recipe: Recipe,
+    *,
+    epochs: int,
+    seed: int,
+    device: str,
+    model_dir: Path,
+) -> dict[str, float]:
+    """Number of parameters, and readings at the end; all readings go to metadata.json."""
+    training = train(cell, images, recipe, epochs, seed, device=device)
+    points = (0, training.start), (epochs / 2, training.halfway), (epochs, training.final)
+    metadata = {
+        "trainable_params": training.trainable_parameters,
+        "evaluation_results": [{"epochs": at} | _measured(point) for at, point in points],
+    }
+    write_text(model_dir / "metadata.json", json.dumps(metadata))
+    return {"trainable_parameters": training.trainable_parameters} | _measured(training.final)
+
+
+def _measured(point: Measurement) -> dict[str, float]:
+    return {
+        "training_time": point.seconds,
+        "train_accuracy": point.train.accuracy,
+        "validation_accuracy": point.validation.accuracy,
+        "test_accuracy": point.test.accuracy,
+    }
