@@ -25,6 +25,7 @@ from nasbench_kit import (
     NotWritable,
     Oracle,
     Table,
+    register_operation,
 )
 from nasbench_kit.data.digits import digits
 from nasbench_kit.fallback import Fallback
@@ -132,6 +133,21 @@ def test_once_gives_the_same_training_again_for_free(
     )
     assert oracle.query(OUTSIDE, epochs=4) == oracle.query(OUTSIDE, epochs=4)
     assert len(quick) == 1
+
+
+def test_an_operation_of_ones_own_is_trained(small_table: Table, fallback: Fallback) -> None:
+    from torch import nn
+
+    from nasbench_kit.network import register_module
+
+    register_operation("avgpool3x3")
+    register_module("avgpool3x3", lambda channels: nn.AvgPool2d(3, 1, 1))
+    cell = Cell([[0, 1, 1], [0, 0, 1], [0, 0, 0]], ["avgpool3x3"])
+    with pytest.raises(NotInSpace, match="has the operation 'avgpool3x3'; the space has conv3x3"):
+        oracle_with(small_table, None, queries=1).query(cell)
+    answer = oracle_with(small_table, fallback, epochs=4).query(cell, epochs=4)
+    assert answer.source == "trained"
+    assert answer.validation_accuracy > 0.3  # ten classes
 
 
 # The store -----------------------------------------------------------------------------------
