@@ -74,23 +74,34 @@ class Budget:
         )
         return [(name, limit, spent) for name, limit, spent in meters if limit is not None]
 
-    def check(self, *, seconds: float = 0.0, epochs: float = 0.0, queries: int = 0) -> None:
+    def check(self, seconds: float = 0.0, epochs: float = 0.0, queries: int = 0) -> None:
         """Refuse a price that would pass a limit.
 
         Raises:
             BudgetExhausted: naming the limit that would be passed.
             InvalidSetting: a price below zero, or not a number.
         """
-        if not (seconds >= 0 and epochs >= 0 and queries >= 0):  # NaN is none of these
+        most_seconds, most_epochs, most_queries = self._limits
+        if (
+            seconds >= 0  # NaN is not
+            and epochs >= 0
+            and queries >= 0
+            and self.spent_seconds + seconds <= most_seconds
+            and self.spent_epochs + epochs <= most_epochs
+            and self.spent_queries + queries <= most_queries
+        ):
+            return
+        if not (seconds >= 0 and epochs >= 0 and queries >= 0):
             price = f"{seconds} seconds, {epochs} epochs, {queries} queries"
             raise InvalidSetting(f"the price is {price}; give numbers >= 0")
-        limit_seconds, limit_epochs, limit_queries = self._limits
-        if self.spent_seconds + seconds > limit_seconds:
-            raise _exhausted("s", "seconds", seconds, self.spent_seconds, limit_seconds)
-        if self.spent_epochs + epochs > limit_epochs:
-            raise _exhausted("epochs", "epochs", epochs, self.spent_epochs, limit_epochs)
-        if self.spent_queries + queries > limit_queries:
-            raise _exhausted("queries", "queries", queries, self.spent_queries, limit_queries)
+        prices = {"seconds": seconds, "epochs": epochs, "queries": queries}
+        for name, limit, spent in self.meters():
+            if spent + prices[name] > limit:
+                unit = "s" if name == "seconds" else name
+                raise BudgetExhausted(
+                    f"{prices[name]:.12g} {unit} would take the spent {name} from {spent:.12g} to "
+                    f"{spent + prices[name]:.12g} of {limit:.12g}"
+                )
 
     def charge(
         self,
@@ -101,12 +112,16 @@ class Budget:
         queries: int = 0,
         item: Any = None,
     ) -> None:
-        """Pay a price that ``check`` let pass, and list it.
+        """Pay a price and list it, unless it would pass a limit.
 
         Raises:
-            BudgetExhausted: it would pass a limit; nothing is charged.
+            BudgetExhausted, InvalidSetting: as ``check``; nothing is charged.
         """
-        self.check(seconds=seconds, epochs=epochs, queries=queries)
+        self.check(seconds, epochs, queries)
+        self.book(kind, seconds, epochs, queries, item)
+
+    def book(self, kind: str, seconds: float, epochs: float, queries: int, item: Any) -> None:
+        """Count and list a price that ``check`` has just let pass."""
         self.spent_seconds += seconds
         self.spent_epochs += epochs
         self.spent_queries += queries
@@ -115,10 +130,3 @@ class Budget:
     def __repr__(self) -> str:
         shown = (f"{spent:g} of {limit:g} {name}" for name, limit, spent in self.meters())
         return f"<Budget: {', '.join(shown) or 'no limit'} spent>"
-
-
-def _exhausted(unit: str, name: str, price: float, spent: float, limit: float) -> BudgetExhausted:
-    return BudgetExhausted(
-        f"{price:.12g} {unit} would take the spent {name} from {spent:.12g} to "
-        f"{spent + price:.12g} of {limit:.12g}"
-    )

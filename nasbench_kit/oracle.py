@@ -175,42 +175,40 @@ class Oracle:
 
     def _buy(self, cell: Cell, fidelity: _Fidelity, row: int | None, repeat: int | None) -> Answer:
         """Pay for the readings of one repeat, or of all of them (None), and return the answer."""
-        repeats = range(self._repeats) if repeat is None else (repeat,)
         epochs = fidelity.epochs // 2 if fidelity.halfway else fidelity.epochs
-        epochs *= len(repeats)
-        seconds = self._price(cell, fidelity, row, repeats)
-        self.budget.check(seconds=seconds, epochs=epochs, queries=1)  # before anything is known
-        if row is None:
-            kind = "training"
-            answers = [self._trained(cell, fidelity, repeat) for repeat in repeats]
+        if repeat is None:
+            repeats = range(self._repeats)
+            epochs *= self._repeats
+            seconds = math.fsum(self._price(cell, fidelity, row, repeat) for repeat in repeats)
         else:
-            kind = "query"
-            answers = [self._recorded(cell, fidelity, row, repeat) for repeat in repeats]
-        answer = answers[0] if repeat is not None else _mean(answers)
-        self.budget.charge(kind, seconds=seconds, epochs=epochs, queries=1, item=answer)
+            seconds = self._price(cell, fidelity, row, repeat)
+        self.budget.check(seconds, epochs, 1)  # before anything is known
+        if repeat is None:
+            answer = _mean([self._read(cell, fidelity, row, repeat) for repeat in repeats])
+        else:
+            answer = self._read(cell, fidelity, row, repeat)
+        self.budget.book("training" if row is None else "query", seconds, epochs, 1, answer)
         return answer
 
-    def _price(
-        self, cell: Cell, fidelity: _Fidelity, row: int | None, repeats: Sequence[int]
-    ) -> float:
-        """Seconds of all these trainings; 0 where the table does not know and nobody asks."""
+    def _price(self, cell: Cell, fidelity: _Fidelity, row: int | None, repeat: int) -> float:
+        """Seconds of one training; 0 where the table does not know and nobody asks."""
         if row is None:
             assert self._trainer is not None
-            price = self._trainer.price(cell, fidelity.epochs, fidelity.halfway)
-            return price * len(repeats)
-        if fidelity.seconds is None:
-            if self.budget.seconds is not None:
-                raise NotRecorded(
-                    f"the table {self._table_name} records no seconds at {fidelity.epochs} epochs; "
-                    "limit epochs or queries instead"
-                )
-            return 0.0
-        first = row * fidelity.stride + fidelity.offset
-        if len(repeats) == 1:
-            return fidelity.seconds(first + repeats[0])
-        return math.fsum(fidelity.seconds(first + repeat) for repeat in repeats)
+            return self._trainer.price(cell, fidelity.epochs, fidelity.halfway)
+        if fidelity.seconds is not None:
+            return fidelity.seconds(row * fidelity.stride + fidelity.offset + repeat)
+        if self.budget.seconds is not None:
+            raise NotRecorded(
+                f"the table {self._table_name} records no seconds at {fidelity.epochs} epochs; "
+                "limit epochs or queries instead"
+            )
+        return 0.0
 
-    def _recorded(self, cell: Cell, fidelity: _Fidelity, row: int, repeat: int) -> Answer:
+    def _read(self, cell: Cell, fidelity: _Fidelity, row: int | None, repeat: int) -> Answer:
+        """The readings of one training, from the table or made now."""
+        if row is None:
+            assert self._trainer is not None
+            return self._trainer.train(cell, fidelity.epochs, fidelity.halfway, repeat)
         position = row * fidelity.stride + fidelity.offset + repeat
         return Answer(
             cell,
@@ -223,10 +221,6 @@ class Oracle:
             None if self._parameters is None else self._parameters[row],
             self._source if self._sources is None else SOURCES[self._sources[row]],
         )
-
-    def _trained(self, cell: Cell, fidelity: _Fidelity, repeat: int) -> Answer:
-        assert self._trainer is not None
-        return self._trainer.train(cell, fidelity.epochs, fidelity.halfway, repeat)
 
     def _not_recorded(self, epochs: int, halfway: bool) -> NotRecorded:
         known = ", ".join(f"{e} (halfway)" if half else str(e) for e, half in self._fidelities)
