@@ -31,7 +31,7 @@ class Encodings:
     """
 
     def __init__(self, space: CellSpace) -> None:
-        index = space._index
+        index = space.direct
         self.space = space
         self.interior = space.max_vertices - 2
         self.edges = edge_bit(0, space.max_vertices)

@@ -140,6 +140,11 @@ class CellSpace:
         space._fill(name or f"{self.name}[{len(kept)}]", self.max_edges, restricted)
         return space
 
+    @property
+    def direct(self) -> direct.Index:
+        """The arrays of the index, for analyses of the whole space; not to be changed."""
+        return self._index
+
     def __len__(self) -> int:
         return len(self._index.row_graph)
 

@@ -23,7 +23,7 @@ GRAPHS = (1, 2, 10, 97, 810, 1574)
 
 @pytest.fixture(scope="module")
 def index(full_space: CellSpace) -> Index:
-    return full_space._index
+    return full_space.direct
 
 
 def slow_key(matrix: NDArray[np.int8], operations: tuple[str, ...]) -> tuple[bytes, list[str]]:

@@ -108,7 +108,7 @@ def test_iteration_and_membership() -> None:
 
 
 def test_fewer_edges_make_a_sub_space(full_space: CellSpace) -> None:
-    edges = np.bitwise_count(full_space._index.graph_bits[full_space._index.row_graph])
+    edges = np.bitwise_count(full_space.direct.graph_bits[full_space.direct.row_graph])
     for limit in (1, 6, 8):
         space = CellSpace(7, limit)
         assert len(space) == np.count_nonzero(edges <= limit)

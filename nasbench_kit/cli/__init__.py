@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from nasbench_kit.cli import build, calibrate, compare, inspect, official
+from nasbench_kit.cli import analyze, build, calibrate, compare, inspect, official
 from nasbench_kit.errors import NasbenchKitError
 
 
@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
     )
     main.add_argument("--version", action="version", version=version("nasbench-kit"))
     subparsers = main.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (compare, inspect, official, build, calibrate):
+    for module in (compare, analyze, inspect, official, build, calibrate):
         module.add_commands(subparsers)
     return main
 

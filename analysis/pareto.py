@@ -1,0 +1,31 @@
+"""Trade-offs: which cells are best for what they cost, and the distribution of a value."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def front(cost: NDArray[np.float64], value: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Cells that no other cell beats: none is at most as dear and at least as good, and differs.
+
+    Args:
+        cost: [cells], lower is better.
+        value: [cells], higher is better.
+
+    Returns:
+        Their positions, by cost; of equal ones the first.
+    """
+    order = np.lexsort((-value, cost))
+    best_before = np.maximum.accumulate(np.concatenate([[-np.inf], value[order][:-1]]))
+    return order[value[order] > best_before]
+
+
+def ecdf(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The distinct values, ascending, and the share of all that is at most each of them."""
+    distinct, counts = np.unique(values, return_counts=True)
+    return distinct, counts.cumsum() / len(values)

@@ -1,0 +1,97 @@
+"""``nasbench-kit analyze``: analyses of a table as figures, tidy CSV and one HTML page."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nasbench_kit.cli.common import add_json, add_table, print_json, progress_bar
+from nasbench_kit.data import tables
+from nasbench_kit.errors import InvalidSetting, NotRecorded
+
+if TYPE_CHECKING:
+    from nasbench_kit.analysis.study import Options, Study
+    from nasbench_kit.table import Table
+
+STUDIES = {
+    "locality": "accuracy against edit distance, top cells, local optima, local search",
+    "random-walk": "autocorrelation along random walks",
+    "operations": "what replacing one operation does",
+    "topology": "depth, width, parameters and time against accuracy",
+    "fidelity": "rank correlation between fidelities and splits",
+    "noise": "noise between repeats and its effect on ranks",
+    "pareto": "best accuracy for time, parameters and memory",
+}
+
+
+def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        "analyze",
+        help="analyse a table: figures, CSV, one HTML page",
+        description="Analyse a table: "
+        + "; ".join(f"{name} ({text})" for name, text in STUDIES.items())
+        + ". Writes figures (PNG and PDF), tidy CSV and index.html.",
+        epilog="Example: nasbench-kit analyze all --table digits --out digits-analysis",
+    )
+    parser.add_argument("study", choices=[*STUDIES, "all"], help="what to look at")
+    add_table(parser, tables.DEFAULT)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
+    parser.add_argument(
+        "--exact", action="store_true", help="random-walk: exact too (minutes on the full space)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of samples (default: %(default)s)")
+    add_json(parser)
+    parser.set_defaults(run=run_analyze)
+
+
+def run_analyze(args: argparse.Namespace) -> int:
+    """Analyse, write everything, print what was found.
+
+    Raises:
+        NasbenchKitError: the table cannot be opened, or has too little for what was asked.
+    """
+    import numpy as np
+
+    from nasbench_kit.analysis import page, study, style
+
+    table = tables.open_table(args.table)
+    names = list(STUDIES) if args.study == "all" else [args.study]
+    studies: list[Study] = []
+    for name in names:
+        # Each study has its own generator, so alone it finds what it finds among all.
+        rng = np.random.default_rng([args.seed, list(STUDIES).index(name)])
+        with style.figure_style(), progress_bar(name) as progress:
+            try:
+                found = function(name)(table, study.Options(rng, args.exact, progress))
+                progress(1, 1)
+            except (NotRecorded, InvalidSetting) as error:
+                if args.study != "all":
+                    raise
+                found = study.Study(table, name, [f"Not computed: {error}."])
+            page.write_study(args.out, found)
+        studies.append(found)
+    index = page.write_page(
+        args.out, f"Analysis of {study.label(table)}", study.description(table), studies
+    )
+    if args.json:
+        findings = {name: found.findings for name, found in zip(names, studies, strict=True)}
+        print_json({"table": table.name, "findings": findings, "page": str(index)})
+        return 0
+    for found in studies:
+        print(f"{found.title}\n" + "".join(f"  {text}\n" for text in found.findings))
+    print(index)
+    return 0
+
+
+def function(name: str) -> Callable[[Table, Options], Study]:
+    """The function of a study."""
+    landscape = name in ("locality", "random-walk")
+    module = importlib.import_module(
+        f"nasbench_kit.analysis.{'landscape' if landscape else 'table'}_studies"
+    )
+    found: Callable[[Table, Options], Study] = getattr(module, name.replace("-", "_"))
+    return found
