@@ -35,6 +35,7 @@ def anytime(ax: Axes, curves: Mapping[str, Curve], axis: Axis, *, metric: str) -
         metric: what the regret is in, as ``test_accuracy``.
     """
     shown: list[NDArray[np.float64]] = []
+    finite_upper = 0.0
     for name, curve in curves.items():
         known = np.isfinite(curve.median)
         lower, median = 100 * curve.lower[known], 100 * curve.median[known]
@@ -44,11 +45,15 @@ def anytime(ax: Axes, curves: Mapping[str, Curve], axis: Axis, *, metric: str) -
             curve.grid[known], lower, upper, step="post", alpha=0.2, color=line.get_color(), lw=0
         )
         shown += [lower, median]
-    ax.set_xscale("log")
+        finite_upper = max(finite_upper, 100 * curve.upper[np.isfinite(curve.upper)].max(initial=0))
     values = np.concatenate(shown)
+    if not len(values):
+        ax.text(0.5, 0.5, "no run recommended a cell", transform=ax.transAxes, ha="center")
+        return ax
+    ax.set_xscale("log")
     if (values > 0).any():  # linear below the smallest regret, so that 0 has a place
         ax.set_yscale("symlog", linthresh=values[values > 0].min(), linscale=0.3)
-        ax.set_ylim(0, 1.3 * values.max())
+        ax.set_ylim(0, 1.3 * max(values.max(), finite_upper))
     for number in (ax.xaxis, ax.yaxis):
         number.set_major_formatter("{x:g}")
     ax.xaxis.set_minor_formatter(NullFormatter())

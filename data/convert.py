@@ -19,7 +19,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,7 +30,6 @@ from nasbench_kit.data.columns import IMAGES, READINGS, REPEATS, exact_column, p
 from nasbench_kit.data.tfrecord import RecordChunk, read_chunks
 from nasbench_kit.errors import CorruptFile, InvalidSetting
 from nasbench_kit.files import replacing
-from nasbench_kit.recipe import NASBENCH101
 from nasbench_kit.space import CellSpace
 from nasbench_kit.table import Checkpoint, Column, Table
 
@@ -310,8 +309,6 @@ class _Collected:
             },
             provenance={
                 "source": "measured",
-                "images": "cifar10",
-                "recipe": asdict(NASBENCH101),
                 **provenance,
                 "left_out": {
                     "cells": self.report.dropped,

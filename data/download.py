@@ -9,16 +9,19 @@ from __future__ import annotations
 import hashlib
 import http.client
 import socket
+import ssl
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from nasbench_kit.data.convert import ConversionReport, convert
 from nasbench_kit.errors import CorruptFile, DownloadFailed, InvalidSetting, NotWritable
 from nasbench_kit.files import home
+from nasbench_kit.recipe import NASBENCH101
 
 #: Called with what is going on, bytes done, and bytes in all (0 if the server does not tell).
 Progress = Callable[[str, int, int], object]
@@ -28,7 +31,13 @@ _BLOCK = 1 << 20
 _TRIES = 6
 #: Seconds that a connection may stay silent.
 _TIMEOUT = 60
-_NETWORK = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError)
+_NETWORK = (
+    urllib.error.URLError,
+    http.client.HTTPException,
+    ConnectionError,
+    TimeoutError,
+    ssl.SSLError,
+)
 
 
 @dataclass(frozen=True)
@@ -94,7 +103,12 @@ def download(
         path,
         target,
         progress=lambda done: progress("converting", done, size),
-        provenance={"name": official.table, "sha256": official.sha256},
+        provenance={
+            "name": official.table,
+            "sha256": official.sha256,
+            "images": "cifar10",
+            "recipe": asdict(NASBENCH101),
+        },
     )
     if source is None and not keep:
         path.unlink()
@@ -104,7 +118,11 @@ def download(
 def fetch(url: str, target: Path, official: Official, progress: Progress, pause: float) -> None:
     """Fetch and check a file; what has arrived of it survives any interruption."""
     part = target.with_name(f"{target.name}.part")
-    if "://" not in url:
+    try:
+        host = urllib.parse.urlsplit(url).hostname
+    except ValueError:
+        host = None
+    if not host:
         raise InvalidSetting(f"{url} is no address; a mirror's begins with https:// or the like")
     failures = 0
     while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from pathlib import Path
 
@@ -29,8 +30,9 @@ def find(name: str | Path) -> Path:
     tables = known()
     if str(name) in tables:
         return tables[str(name)]
-    if Path(name).is_file():
-        return Path(name)
+    with contextlib.suppress(OSError):  # what is too long for a path is no file either
+        if Path(name).is_file():
+            return Path(name)
     near = difflib.get_close_matches(str(name), tables, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known tables: {', '.join(tables) or 'none'}"
     raise UnknownName(f"no table is called {str(name)!r} and no file is there; {hint}")

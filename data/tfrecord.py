@@ -48,7 +48,8 @@ import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_kit.errors import CorruptFile, NotWritable
+from nasbench_kit.errors import CorruptFile
+from nasbench_kit.files import replacing
 
 OPERATIONS = ("conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3")
 MEASURES = (
@@ -181,23 +182,13 @@ def write_records(path: _Path, chunks: Iterable[RecordChunk]) -> int:
     Doubles are kept bit for bit. There are no checkpoint paths, as in the official files.
 
     Raises:
-        NotWritable: The file cannot be created.
+        NotWritable: The file cannot be written, or the disk is full.
     """
-    part = Path(f"{os.fspath(path)}.part")
-    try:
-        file = part.open("wb")
-    except OSError as error:
-        reason = f"{part} cannot be written ({error.strerror}); choose another folder"
-        raise NotWritable(reason) from error
-    try:
-        number = 0
-        with file:
-            for chunk in chunks:
-                file.writelines(_encode(chunk))
-                number += len(chunk)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    number = 0
+    with replacing(Path(path)) as temporary, temporary.open("wb") as file:
+        for chunk in chunks:
+            file.writelines(_encode(chunk))
+            number += len(chunk)
     return number
 
 

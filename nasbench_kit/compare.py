@@ -12,7 +12,6 @@ import time
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +30,8 @@ from nasbench_kit.files import write_text
 from nasbench_kit.oracle import Oracle, Policy
 from nasbench_kit.table import Table
 from nasbench_kit.trace import Incumbent, Trace
-from nasbench_kit.workers import Progress, spread
+from nasbench_kit.version import __version__
+from nasbench_kit.workers import Progress, check_workers, spread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,7 +44,7 @@ class Plan:
     """What to compare: every algorithm with every seed, under one budget on one table.
 
     Raises:
-        InvalidSetting: no algorithm, no seed, no budget, or a budget that pays for no query.
+        InvalidSetting: no algorithm, no seed, no budget, or a limit that is none.
     """
 
     table: Path
@@ -59,11 +59,12 @@ class Plan:
             raise InvalidSetting("nothing to compare; name at least one algorithm and one seed")
         if not self.budget:
             raise InvalidSetting("the comparison has no budget; limit seconds, epochs or queries")
+        Budget(**self.budget)  # type: ignore[arg-type]  # says what is wrong with a limit
 
     def manifest(self, table: Table) -> dict[str, Any]:
         """All that the results depend on, to be found again beside them."""
         return {
-            "nasbench_kit": version("nasbench-kit"),
+            "nasbench_kit": __version__,
             "numpy": np.__version__,
             "table": {
                 "name": table.name,
@@ -114,6 +115,7 @@ def run(
         CorruptFile: the table was altered.
         NotWritable: the folder cannot be written.
     """
+    check_workers(workers)
     table = Table.open(plan.table)
     table.verify()
     manifest = json.loads(json.dumps(plan.manifest(table)))
@@ -123,6 +125,14 @@ def run(
     batches = [(plan, folder, batch) for batch in _batches(missing, workers)]
     spread(_run_batch, batches, workers, progress and _in_runs(progress, batches, len(missing)))
     return [Trace.load(_trace_path(folder, *job)) for job in jobs]
+
+
+def all_traces(folder: Path) -> list[Trace]:
+    """Every finished run of a folder: by algorithm as they were added, then by seed."""
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    order = list(manifest["algorithms"])
+    traces = [Trace.load(path) for path in (folder / "traces").glob("*.json")]
+    return sorted(traces, key=lambda trace: (order.index(trace.algorithm), trace.seed))
 
 
 def run_one(plan: Plan, table: Table, name: str, seed: int) -> Trace:
@@ -244,7 +254,8 @@ def _claim(folder: Path, manifest: dict[str, Any]) -> None:
     if path.exists():
         try:
             known = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+            known["algorithms"].keys()
+        except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
             raise CorruptFile(f"{path} is no manifest ({error}); choose another folder") from error
         for key, value in manifest.items():
             if key == "algorithms":

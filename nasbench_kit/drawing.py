@@ -14,7 +14,9 @@ _FILLS = {
     "conv1x1-bn-relu": "#56b4e9",
     "maxpool3x3": "#e69f00",
 }
-_WIDTH, _HEIGHT, _COLUMN, _ROW = 76, 24, 100, 56
+_WIDTH, _HEIGHT, _ROW, _MARGIN = 110, 24, 44, 12
+#: How far an edge swings out for each vertex that it passes by.
+_SWING = 16
 
 
 def _short(name: str) -> str:
@@ -34,40 +36,43 @@ def cell_as_text(cell: Cell) -> str:
 
 
 def cell_as_svg(cell: Cell) -> str:
-    """Vertices in rows by their longest path from the input; edges as curves, downwards."""
-    depth = [0] * cell.size
-    for source, target in cell.edges():  # sorted by target, so depths of sources are final
-        depth[target] = max(depth[target], depth[source] + 1)
-    depth[-1] = max(depth) + (1 if max(depth) > depth[-1] else 0)
-    rows: list[list[int]] = [[] for _ in range(max(depth) + 1)]
-    for v in range(cell.size):
-        rows[depth[v]].append(v)
-    widest = max(map(len, rows))
-    width, height = widest * _COLUMN, len(rows) * _ROW
-    place = {
-        v: ((widest - len(row)) * _COLUMN / 2 + (i + 0.5) * _COLUMN, (d + 0.5) * _ROW)
-        for d, row in enumerate(rows)
-        for i, v in enumerate(row)
-    }
-    edges = "".join(_edge(*place[source], *place[target]) for source, target in cell.edges())
+    """Vertices in a column, in order; an edge that passes others by swings out beside them.
+
+    No edge runs behind a box: to the next vertex it is straight, else an arc on the right.
+    """
+    centre = [(_MARGIN + _WIDTH / 2, _MARGIN + _HEIGHT / 2 + v * _ROW) for v in range(cell.size)]
+    longest = max(target - source for source, target in cell.edges())
+    width = 2 * _MARGIN + _WIDTH + (_SWING * longest if longest > 1 else 0)
+    height = 2 * _MARGIN + _HEIGHT + (cell.size - 1) * _ROW
+    edges = "".join(_edge(centre[u], centre[v], v - u) for u, v in cell.edges())
     boxes = "".join(
-        _box(*place[v], _short(n), _FILLS.get(n)) for v, n in enumerate(cell.operations)
+        _box(*centre[v], f"{v} {_short(name)}", _FILLS.get(name))
+        for v, name in enumerate(cell.operations)
     )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
-        f'height="{height}" role="img" aria-label="{escape(cell.to_text())}" '
-        f'font-family="sans-serif" font-size="11" text-anchor="middle">{edges}{boxes}</svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" '
+        f'width="{width:g}" height="{height:g}" role="img" aria-label="{escape(cell.to_text())}" '
+        f'font-family="sans-serif" font-size="11" text-anchor="middle">{_ARROW}{edges}{boxes}</svg>'
     )
 
 
-def _edge(x1: float, y1: float, x2: float, y2: float) -> str:
-    top, bottom = y1 + _HEIGHT / 2, y2 - _HEIGHT / 2
-    # An edge that skips rows swings out, past the boxes between.
-    swing = 0.0 if y2 - y1 <= _ROW else _COLUMN * 0.45 * (1 if x1 >= x2 else -1)
-    middle = (top + bottom) / 2
+_ARROW = (
+    '<defs><marker id="arrow" viewBox="0 0 6 6" refX="5.5" refY="3" markerWidth="6" '
+    'markerHeight="6" orient="auto"><path d="M0 0L6 3L0 6z" fill="#777"/></marker></defs>'
+)
+
+
+def _edge(source: tuple[float, float], target: tuple[float, float], span: int) -> str:
+    (x, above), (_, below) = source, target
+    if span == 1:
+        path = f"M{x:g} {above + _HEIGHT / 2:g}V{below - _HEIGHT / 2:g}"
+    else:  # from the right side of one box to that of the other; shifted, so that arrows part
+        side = x + _WIDTH / 2
+        start, end = above + _HEIGHT / 4, below - _HEIGHT / 4
+        out = side + _SWING * span * 4 / 3  # a cubic curve goes 3/4 of the way to its controls
+        path = f"M{side:g} {start:g}C{out:g} {start:g} {out:g} {end:g} {side:g} {end:g}"
     return (
-        f'<path d="M{x1:g} {top:g}C{x1 + swing:g} {middle:g} {x2 + swing:g} {middle:g} {x2:g} '
-        f'{bottom:g}" fill="none" stroke="#777" stroke-width="1.5"/>'
+        f'<path d="{path}" fill="none" stroke="#777" stroke-width="1.4" marker-end="url(#arrow)"/>'
     )
 
 

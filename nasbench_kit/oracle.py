@@ -8,7 +8,8 @@
 A query draws one of the table's repeats, checks its price against the budget, and only then reveals
 the answer; a refused query reveals, charges and consumes nothing, so asking again cannot fish for a
 cheaper repeat. The oracle is itself the handle without the table: it keeps the columns that a search
-may see, and no test accuracy is reachable from it.
+may see, and no test accuracy of the table is reachable from it. (A trainer needs its test images; no
+answer of it tells test accuracy.)
 """
 
 from __future__ import annotations

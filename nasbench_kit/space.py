@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, overload
 
@@ -101,13 +102,10 @@ class CellSpace:
         Raises:
             UnknownName: no space is written so.
         """
-        head, _, rest = name.partition("-")
-        number, _, published = rest.partition("-")
-        if head == "1shot1" and number.isdigit() and published in ("", "published"):
-            return cls.one_shot(int(number), published=bool(published))
-        vertices, _, edges = head.removeprefix("v").partition("e")
-        if head.startswith("v") and not rest and vertices.isdigit() and edges.isdigit():
-            return cls(int(vertices), int(edges))
+        if limits := re.fullmatch(r"v([0-9]+)e([0-9]+)", name):
+            return cls(int(limits[1]), int(limits[2]))
+        if one := re.fullmatch(r"1shot1-([0-9]+)(-published)?", name):
+            return cls.one_shot(int(one[1]), published=one[2] is not None)
         raise UnknownName(
             f"no space is called {name!r}; write v7e9, 1shot1-1 or 1shot1-1-published"
         )
@@ -221,7 +219,10 @@ class CellSpace:
         cell = cell.pruned()
         edges = cell.bits.bit_count()
         if cell.size > self.max_vertices:
-            return f"the cell has {cell.size} vertices; the space allows {self.max_vertices}"
+            return (
+                f"the cell has {cell.size} vertices; the space allows {self.max_vertices} "
+                f"(choose a table of a larger space, or give the oracle a trainer)"
+            )
         if edges > self.max_edges:
             return f"the cell has {edges} edges; the space allows {self.max_edges}"
         for name in cell.operations[1:-1]:

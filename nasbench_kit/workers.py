@@ -26,11 +26,20 @@ def spread(
         InvalidSetting: fewer than one worker.
         NasbenchKitError: a worker process was killed. What was finished is kept.
     """
-    if workers < 1:
-        raise InvalidSetting(f"workers is {workers}; at least 1 is needed")
+    check_workers(workers)
     for done, _ in enumerate(_finished(work, jobs, min(workers, len(jobs))), start=1):
         if progress is not None:
             progress(done, len(jobs))
+
+
+def check_workers(workers: int) -> None:
+    """Refuse a number of workers that can do nothing.
+
+    Raises:
+        InvalidSetting: fewer than one.
+    """
+    if workers < 1:
+        raise InvalidSetting(f"workers is {workers}; at least 1 is needed")
 
 
 def _finished(

@@ -171,6 +171,46 @@ def test_an_overspent_meter_is_an_error(path: Path, monkeypatch: pytest.MonkeyPa
         run_one(plan, Table.open(path), "finite", 0)
 
 
+def test_a_mistaken_budget_leaves_no_trace(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting, match="seconds are -1"):
+        a_plan(path, seconds=-1)
+    with pytest.raises(InvalidSetting, match="seconds are nan"):
+        a_plan(path, seconds=float("nan"))
+    with pytest.raises(InvalidSetting, match="workers is 0"):
+        run(a_plan(path), tmp_path / "runs", workers=0)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_is_no_manifest_is_named(path: Path, tmp_path: Path) -> None:
+    for text in ("[]", "{}", "nonsense", '{"algorithms": 3}'):
+        (tmp_path / "runs").mkdir(exist_ok=True)
+        (tmp_path / "runs/manifest.json").write_text(text)
+        with pytest.raises(CorruptFile, match=r"manifest\.json is no manifest"):
+            run(a_plan(path), tmp_path / "runs")
+
+
+def test_a_budget_too_small_for_one_query_is_still_reported(path: Path, tmp_path: Path) -> None:
+    from nasbench_kit.cli import main
+
+    out = tmp_path / "out"
+    command = ["compare", "--table", str(path), "--seeds", "2", "--seconds", "0", "--workers", "1"]
+    assert main([*command, "--out", str(out)]) == 0
+    assert {row["regret"] for row in json.loads((out / "results.json").read_text())} == {None}
+    assert (out / "regret-seconds.png").exists()
+
+
+def test_a_second_call_adds_to_the_results(path: Path, tmp_path: Path) -> None:
+    from nasbench_kit.cli import main
+
+    command = ["compare", "--table", str(path), "--queries", "5", "--workers", "1"]
+    command += ["--out", str(tmp_path / "out")]
+    assert main([*command, "--seeds", "3", "--algorithms", "random-search"]) == 0
+    assert main([*command, "--seeds", "1", "--algorithms", "local-search"]) == 0
+    rows = json.loads((tmp_path / "out/results.json").read_text())
+    found = [(row["algorithm"], row["seed"]) for row in rows]
+    assert found == [*(("random-search", seed) for seed in range(3)), ("local-search", 0)]
+
+
 def test_nothing_to_compare_is_refused(path: Path) -> None:
     with pytest.raises(InvalidSetting, match="nothing to compare"):
         Plan(path, {}, [0], {"queries": 1})

@@ -10,10 +10,10 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 
 from nasbench_kit.cli import analyze, build, calibrate, compare, inspect, official
 from nasbench_kit.errors import NasbenchKitError
+from nasbench_kit.version import __version__
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
         description="Compare architecture search algorithms on a tabular benchmark.",
         epilog="Every command has its own --help.",
     )
-    main.add_argument("--version", action="version", version=version("nasbench-kit"))
+    main.add_argument("--version", action="version", version=__version__)
     subparsers = main.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (compare, analyze, inspect, official, build, calibrate):
         module.add_commands(subparsers)
@@ -40,9 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"nasbench-kit: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(
-            "nasbench-kit: interrupted; the same command goes on where it stopped", file=sys.stderr
-        )
+        print("nasbench-kit: interrupted; what was finished is kept", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader (head, less) has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

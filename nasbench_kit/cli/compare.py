@@ -22,7 +22,7 @@ from nasbench_kit.cli.common import (
     print_table,
     progress_bar,
 )
-from nasbench_kit.compare import Plan, Result, as_rows, regrets, run, score, scored_by
+from nasbench_kit.compare import Plan, Result, all_traces, as_rows, regrets, run, score, scored_by
 from nasbench_kit.data import tables
 from nasbench_kit.errors import InvalidSetting, UnknownName
 from nasbench_kit.files import write_text
@@ -45,7 +45,8 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         "compare",
         help="run search algorithms under one budget and compare their regret",
         description="Run every algorithm with every seed under one budget, and compare the regret "
-        "of the cells that they recommend. Killed and started again, it finishes what is missing.",
+        "of the cells that they recommend. Killed and started again, it finishes what is missing; "
+        "called again with other algorithms or more seeds, it adds them to the same results.",
         epilog="Example: nasbench-kit compare --algorithms random-search --seeds 100 --seconds 200",
     )
     add_table(parser, tables.DEFAULT)
@@ -92,7 +93,8 @@ def run_compare(args: argparse.Namespace) -> int:
     )
     folder = args.out or Path("runs") / table.name
     with progress_bar(f"comparing on {table.name}") as progress:
-        traces = run(plan, folder, workers=args.workers, progress=progress)
+        run(plan, folder, workers=args.workers, progress=progress)
+    traces = all_traces(folder)  # those of earlier calls too
     results = score(table, traces)
     _write_results(folder, results)
     figure = _write_figure(folder, table, traces, plan.budget)
@@ -133,7 +135,9 @@ def _budget(args: argparse.Namespace, table: Table) -> dict[str, float]:
         return budget
     if not table.has("seconds"):
         return {"queries": DEFAULT_QUERIES}
-    return {"seconds": float(f"{DEFAULT_QUERIES * table.mean('seconds').mean():.3g}")}
+    # Not the mean over cells: sampling over encodings draws some cells much more often.
+    drawn = table.covered.sample(np.random.default_rng(0), 1000)
+    return {"seconds": float(f"{DEFAULT_QUERIES * table.mean('seconds')[drawn].mean():.3g}")}
 
 
 def _write_results(folder: Path, results: Sequence[Result]) -> None:
@@ -170,9 +174,9 @@ def _titled(table: Table) -> str:
 
 
 def _print_summary(table: Table, plan: Plan, results: Sequence[Result]) -> None:
-    columns = ("algorithm", "median", "quartiles", "none", "queries", "unique", "seconds")
+    columns = ("algorithm", "runs", "median", "quartiles", "none", "queries", "unique", "seconds")
     rows = []
-    for name in plan.algorithms:
+    for name in dict.fromkeys(result.algorithm for result in results):
         runs = [result for result in results if result.algorithm == name]
         known = [100 * result.regret for result in runs if result.regret is not None]
         lower, median, upper = np.quantile(known, (0.25, 0.5, 0.75)) if known else [np.nan] * 3
@@ -183,6 +187,7 @@ def _print_summary(table: Table, plan: Plan, results: Sequence[Result]) -> None:
         rows.append(
             [
                 name,
+                len(runs),
                 f"{median:.2f}",
                 f"{lower:.2f} to {upper:.2f}",
                 len(runs) - len(known),
@@ -192,8 +197,7 @@ def _print_summary(table: Table, plan: Plan, results: Sequence[Result]) -> None:
     limits = ", ".join(f"{limit:,g} {name}" for name, limit in plan.budget.items())
     metric = scored_by(table).replace("_", " ")
     print_table(
-        f"Final regret in mean {metric} (points) on {_titled(table)}: {len(plan.seeds)} seeds, "
-        f"budget {limits}",
+        f"Final regret in mean {metric} (points) on {_titled(table)}, budget {limits}",
         columns,
         rows,
         "Regret: the table's best cell minus the recommended one. None: runs that recommended "

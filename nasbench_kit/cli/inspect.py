@@ -12,7 +12,7 @@ import numpy as np
 from nasbench_kit.cell import NAMED_CELLS, Cell
 from nasbench_kit.cli.common import add_json, add_table, print_json, print_table
 from nasbench_kit.data import tables
-from nasbench_kit.errors import InvalidCell, UnknownName
+from nasbench_kit.errors import CorruptFile, InvalidCell, InvalidSetting, UnknownName
 from nasbench_kit.space import CellSpace
 
 if TYPE_CHECKING:
@@ -65,12 +65,18 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 def run_tables(args: argparse.Namespace) -> int:
     """List the tables, or print one's card."""
     names = [args.name] if args.name else list(tables.known())
-    described = [_described(tables.open_table(name), args.verify) for name in names]
+    described, broken = [], []
+    for name in names:
+        try:
+            described.append(_described(tables.open_table(name), args.verify))
+        except CorruptFile as error:
+            if args.name:
+                raise
+            broken.append(str(error))
     if args.json:
         print_json(described)
     elif args.name:
-        card = tables.card(args.name)
-        print(card or f"The table {args.name} has no data card.")
+        print(tables.card(args.name) or _listed(described[0]))
     else:
         columns = ("table", "source", "space", "cells", "epochs", "repeats", "metrics")
         keys = ("name", "source", "space", "cells", "epochs", "repeats", "metrics")
@@ -78,6 +84,8 @@ def run_tables(args: argparse.Namespace) -> int:
         print_table(
             "Tables at hand", columns, rows, "One table's data card: nasbench-kit tables NAME"
         )
+    for problem in broken:
+        print(f"nasbench-kit: {problem}", file=sys.stderr)
     return 0
 
 
@@ -85,6 +93,10 @@ def _plain(value: Any) -> str:
     if isinstance(value, list | tuple):
         return " ".join(map(str, value))
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _listed(described: dict[str, Any]) -> str:
+    return "\n".join(f"{key}: {_plain(value)}" for key, value in described.items())
 
 
 def _described(table: Table, verify: bool) -> dict[str, Any]:
@@ -175,8 +187,8 @@ def _asked_cell(args: argparse.Namespace, table: Table) -> Cell:
         return Cell([[int(entry) for entry in row] for row in rows], names)
     if args.cell is None:
         raise InvalidCell("name a cell, or give --matrix and --operations")
-    if re.fullmatch(r"[0-9a-f]{32}", args.cell):
-        return table.space[table.space.index_of_hash(args.cell)]
+    if re.fullmatch(r"[0-9a-fA-F]{32}", args.cell):
+        return table.space[table.space.index_of_hash(args.cell.lower())]
     if ":" in args.cell:
         return Cell.from_text(args.cell)
     try:
@@ -190,6 +202,10 @@ def _asked_cell(args: argparse.Namespace, table: Table) -> Cell:
 def run_enumerate(args: argparse.Namespace) -> int:
     """Count or list the cells of a space."""
     space = CellSpace.named(args.space)
+    if args.list and args.json:
+        raise InvalidSetting("--list prints lines; leave out --json")
+    if args.hashes and not args.list:
+        raise InvalidSetting("--hashes goes with --list")
     if args.list:
         hashes = space.hashes() if args.hashes else None
         for row, cell in enumerate(space):

@@ -86,7 +86,10 @@ def run_download(args: argparse.Namespace) -> int:
     official = ONLY_108 if args.only108 else FULL
     target = home() / "tables" / f"{official.table}.h5"
     if target.exists() and not args.force:
-        print(f"{official.table} is there already: {target} (--force makes it anew)")
+        if args.json:
+            print_json({"target": str(target), "there_already": True})
+        else:
+            print(f"{official.table} is there already: {target} (--force makes it anew)")
         return 0
     with _progress() as progress:
         report = download(
