@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nasbench_kit.device import out_of_memory
+from nasbench_kit.errors import TrainingFailed
 from nasbench_kit.images import SPLITS, ImageSet
 
 if TYPE_CHECKING:
@@ -43,28 +45,26 @@ class LoadedImages:
         With ``padded``, each is a random crop, flipped left to right by a fair coin. The border is
         0 before normalisation, thus ``-mean / std`` after it.
         """
-        index = self._moved(picked)
         if self.padded is None:
-            images = self.images[0][index]
-        else:
-            height, width = self.images[0].shape[1:3]
-            top, left = rng.integers(0, 2 * PADDING + 1, (2, len(picked), 1))
-            flipped = rng.integers(0, 2, (len(picked), 1)) == 1
-            rows = top + np.arange(height)  # [b, h]
-            columns = left + np.where(flipped, np.arange(width)[::-1], np.arange(width))  # [b, w]
-            images = self.padded[
-                index[:, None, None],
-                self._moved(rows)[:, :, None],
-                self._moved(columns)[:, None, :],
-            ]  # [b, h, w, c]
-        return self.normalised(images), self.labels[0][index]
+            index = self._moved(picked)
+            return self.normalised(self.images[0][index]), self.labels[0][index]
+        height, width = self.images[0].shape[1:3]
+        top, left = rng.integers(0, 2 * PADDING + 1, (2, len(picked)))
+        flipped = rng.integers(0, 2, len(picked))
+        index, top, left, flipped = self._moved(np.stack([picked, top, left, flipped]))  # [b] each
+        across = torch.arange(width, device=index.device)
+        rows = top[:, None] + torch.arange(height, device=index.device)  # [b, h]
+        columns = left[:, None] + torch.where(flipped[:, None] == 1, across.flip(0), across)
+        crops = self.padded[index[:, None, None], rows[:, :, None], columns[:, None, :]]
+        return self.normalised(crops), self.labels[0][index]  # crops: [b, h, w, c]
 
     def normalised(self, images: Tensor) -> Tensor:
         """Stored images [n, h, w, c] -> network input [n, c, h, w], in channels-last memory."""
         return ((images - self.mean) / self.std).permute(0, 3, 1, 2)
 
     def _moved(self, indices: NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(indices).to(self.mean.device)
+        """Indices on the device of the images; a GPU is not waited for."""
+        return torch.from_numpy(indices).to(self.mean.device, non_blocking=True)
 
 
 @functools.lru_cache(maxsize=2)  # thousands of trainings in a row share one set
@@ -75,28 +75,52 @@ def load(images: ImageSet, device: torch.device, *, augment: bool) -> LoadedImag
         images: the set.
         device: where the tensors go.
         augment: whether batches are cropped and flipped at random.
+
+    Raises:
+        TrainingFailed: they do not fit into its memory.
     """
     splits = [getattr(images, name) for name in SPLITS]
-    train, validation, test = (torch.tensor(split.images, device=device) for split in splits)
     border = (0, 0, PADDING, PADDING, PADDING, PADDING)  # channels, width, height
+    try:
+        train, validation, test = (torch.tensor(split.images, device=device) for split in splits)
+        padded = functional.pad(train, border) if augment else None
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        size = sum(split.images.nbytes for split in splits) / 2**20
+        raise TrainingFailed(
+            f"the images of {images.name} do not fit into the memory of {device}: they take "
+            f"{size:,.0f} MiB{' and a padded copy' if augment else ''}; give fewer or smaller ones, "
+            "or use another device"
+        ) from error
     return LoadedImages(
         images=(train, validation, test),
         labels=tuple(torch.tensor(split.labels, device=device) for split in splits),  # type: ignore[arg-type]
         evaluated=images.evaluated,
-        padded=functional.pad(train, border) if augment else None,
+        padded=padded,
         mean=torch.tensor(images.mean, device=device),
         std=torch.tensor(images.std, device=device),
     )
 
 
-def shuffled(rng: Generator, images: int, batch_size: int) -> Iterator[NDArray[np.int64]]:
+class Shuffled:
     """Batches [batch_size] of indices for ever: epochs in random order, one after the other.
 
     A batch may hold the end of one epoch and the beginning of the next.
     """
-    ahead = np.empty(0, np.int64)
-    while True:
-        while len(ahead) < batch_size:
-            ahead = np.concatenate([ahead, rng.permutation(images)])
-        yield ahead[:batch_size]
-        ahead = ahead[batch_size:]
+
+    def __init__(self, rng: Generator, images: int, batch_size: int) -> None:
+        self._rng = rng
+        self._images = images
+        self._batch_size = batch_size
+        #: Indices that are drawn but not given out yet.
+        self.ahead = np.empty(0, np.int64)
+
+    def __iter__(self) -> Iterator[NDArray[np.int64]]:
+        return self
+
+    def __next__(self) -> NDArray[np.int64]:
+        while len(self.ahead) < self._batch_size:
+            self.ahead = np.concatenate([self.ahead, self._rng.permutation(self._images)])
+        batch, self.ahead = np.split(self.ahead, [self._batch_size])
+        return batch

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from nasbench_kit.cell import Cell
 from nasbench_kit.errors import InvalidSetting
-from nasbench_kit.recipe import Skeleton
+from nasbench_kit.recipe import Precision, Skeleton
 
 __all__ = ["CellModule", "Network", "Skeleton", "draw_weights", "register_module"]
 
@@ -119,6 +119,8 @@ class Network(nn.Module):
             state is neither read nor changed.
         bn_momentum: share of the newest batch in the running statistics, PyTorch's meaning
             (TensorFlow's 0.997 is 0.003 here); None averages all batches equally.
+        precision: of the arithmetic; weights, statistics and logits are float32 in any case. (In
+            "float32", GPUs that have TF32 convolve in it unless torch is told otherwise.)
 
     Raises:
         InvalidSetting: see ``CellModule``.
@@ -133,8 +135,10 @@ class Network(nn.Module):
         *,
         generator: torch.Generator | None = None,
         bn_momentum: float | None = 0.003,
+        precision: Precision = "float32",
     ) -> None:
         super().__init__()
+        self.precision = precision
         cell = cell.pruned()
         generator = generator or torch.Generator().manual_seed(0)
         # Modules draw weights as they are made, from the global generator. ``draw_weights`` draws
@@ -155,10 +159,19 @@ class Network(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = bn_momentum
+            elif isinstance(module, ConvBnRelu):
+                module.conv_bn_relu[2].inplace = True  # nobody else needs what it overwrites
         draw_weights(self, generator)
 
     def forward(self, images: Tensor) -> Tensor:
         """[n, image_channels, h, w] -> logits [n, classes]."""
+        if self.precision == "float32":
+            return self._logits(images)
+        # Without its cache, autocast can be recorded in a CUDA graph.
+        with torch.autocast(images.device.type, torch.bfloat16, cache_enabled=False):
+            return self._logits(images).float()
+
+    def _logits(self, images: Tensor) -> Tensor:
         features: Tensor = self.layers(images)  # [n, c, h', w']
         logits: Tensor = self.classifier(features.mean((2, 3)))
         return logits

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from nasbench_kit.errors import InvalidSetting
+
+#: Of a network's arithmetic; an option of a training, no part of its recipe.
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)

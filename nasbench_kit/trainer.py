@@ -9,77 +9,33 @@ One loop serves every recipe:
 
 from __future__ import annotations
 
+import functools
 import math
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from nasbench_kit.cell import Cell
+from nasbench_kit.checkpoint import State
+from nasbench_kit.cuda_graph import recorded
+from nasbench_kit.device import clock, out_of_memory, peak_memory, usable
 from nasbench_kit.errors import InvalidSetting, TrainingFailed
+from nasbench_kit.evaluation import measure, track_statistics
 from nasbench_kit.images import ImageSet
-from nasbench_kit.loaded import LoadedImages, load, shuffled
+from nasbench_kit.loaded import Shuffled, load
 from nasbench_kit.network import Network
 from nasbench_kit.optimizer import TFRMSProp
-from nasbench_kit.recipe import DIGITS, NASBENCH101, Recipe
+from nasbench_kit.recipe import DIGITS, NASBENCH101, Precision, Recipe
+from nasbench_kit.training import Measurement, Score, Training
 
 __all__ = ["DIGITS", "NASBENCH101", "Measurement", "Recipe", "Score", "Training", "train"]
-
-#: Images of one forward pass that computes no gradient; changes speed and memory, not results.
-EVALUATION_BATCH = 512
-
-
-@dataclass(frozen=True)
-class Score:
-    """How many of the evaluated images are classified correctly."""
-
-    correct: int
-    images: int
-
-    @property
-    def accuracy(self) -> float:
-        """Accuracy in [0, 1]."""
-        return self.correct / self.images
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """The network at one moment of its training."""
-
-    #: Seconds of training so far; evaluation is not counted.
-    seconds: float
-    train: Score
-    validation: Score
-    test: Score
-
-
-@dataclass(frozen=True)
-class Training:
-    """The record of one training, with what the official records hold."""
-
-    cell: Cell
-    epochs: int
-    seed: int
-    trainable_parameters: int
-    #: Before the first step that learns, after half of the steps, and at the end.
-    start: Measurement
-    halfway: Measurement
-    final: Measurement
-    #: Whether a loss was NaN or infinite. The accuracies are what was measured all the same.
-    failed: bool
-    #: Bytes at most in use: by tensors on a GPU; on a CPU by the whole process since its start.
-    peak_memory: int
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of the whole training; evaluation is not counted."""
-        return self.final.seconds
 
 
 def train(
@@ -90,12 +46,16 @@ def train(
     seed: int,
     *,
     device: str | torch.device = "cpu",
+    precision: Precision = "float32",
+    cuda_graph: bool = False,
+    checkpoint: Path | None = None,
+    checkpoint_every_seconds: float = 600.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Training:
     """Train a cell's network from fresh weights.
 
-    The same seed gives the same accuracies again on the same CPU with as many torch threads;
-    global random state is neither read nor changed.
+    The same seed gives the same accuracies again on the same CPU with as many torch threads,
+    also if the training was killed and resumed; global random state is neither read nor changed.
 
     Args:
         cell: any cell whose operations have modules.
@@ -104,12 +64,21 @@ def train(
         epochs: passes over the training images, the whole length of the cosine.
         seed: draws the weights, the order of the images and their augmentation.
         device: where torch computes.
+        precision: of the network's arithmetic, see ``Network``.
+        cuda_graph: whether a GPU replays each step from a recording, which saves small networks
+            most of their time. Modules of your own must not wait for the device then.
+        checkpoint: file that the training resumes from if it is there. Written every so often and
+            at the end, when it holds the trained weights (see ``checkpoint.State.save``).
+        checkpoint_every_seconds: how often.
         progress: called after each step with the steps done and the steps in all.
 
     Raises:
-        InvalidSetting: less than two steps, a negative seed, an operation without a module, or a
-            device that cannot be used.
-        TrainingFailed: out of memory.
+        InvalidSetting: less than two steps, a negative seed, an operation without a module, an
+            unknown precision, or a device that cannot be used.
+        WrongTable: the checkpoint is of another training.
+        CorruptFile: the checkpoint cannot be read.
+        NotWritable: the checkpoint cannot be written.
+        TrainingFailed: out of memory; the message says what fits.
     """
     steps = recipe.steps(epochs, len(images.train))
     if steps < 2:
@@ -119,16 +88,35 @@ def train(
         )
     if seed < 0:
         raise InvalidSetting(f"seed is {seed}; it must be 0 or more")
-    device = _usable(device)
+    if precision not in get_args(Precision):
+        raise InvalidSetting(f"precision {precision!r} is unknown; choose 'float32' or 'bfloat16'")
+    device = usable(device)
+    if cuda_graph and device.type != "cuda":
+        raise InvalidSetting(f"cuda_graph needs a CUDA device, and this is {str(device)!r}")
     try:
-        return _train(cell, images, recipe, epochs, seed, device=device, progress=progress)
-    except RuntimeError as error:
-        if isinstance(error, torch.cuda.OutOfMemoryError) or "allocate memory" in str(error):
-            raise TrainingFailed(
-                f"out of memory on {device}, training {cell.to_text()} in batches of "
-                f"{recipe.batch_size}; use a smaller batch or skeleton, or another device"
-            ) from error
-        raise
+        return _train(
+            cell,
+            images,
+            recipe,
+            epochs,
+            seed,
+            device=device,
+            precision=precision,
+            cuda_graph=cuda_graph,
+            checkpoint=checkpoint,
+            checkpoint_every_seconds=checkpoint_every_seconds,
+            progress=progress,
+        )
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+    # Here, and not in the handler: the traceback would hold on to the memory.
+    fits = _largest_shard(cell, images, recipe, device, precision)
+    raise TrainingFailed(
+        f"out of memory on {device}, training {cell.to_text()}: shards of {recipe.bn_batch_size} "
+        f"images do not fit, {f'{fits} would' if fits else 'nor would 2'}; use a recipe with "
+        f"{f'bn_batch_size {fits}, ' if fits else ''}a smaller skeleton, or another device"
+    )
 
 
 def _train(
@@ -139,11 +127,90 @@ def _train(
     seed: int,
     *,
     device: torch.device,
+    precision: Precision,
+    cuda_graph: bool,
+    checkpoint: Path | None,
+    checkpoint_every_seconds: float,
     progress: Callable[[int, int], None] | None,
 ) -> Training:
+    data = load(images, device, augment=recipe.augment)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    state = _fresh(cell, images, recipe, seed, device=device, precision=precision)
+    conditions: dict[str, Any] = {}
+    if checkpoint is not None:
+        conditions = {
+            "cell": cell.to_text(),
+            "recipe": asdict(recipe),
+            "images": images.digest,
+            "epochs": epochs,
+            "seed": seed,
+            "precision": precision,
+        }
+        if checkpoint.exists():
+            state.load(checkpoint, conditions)
+
+    make_gradients: Callable[[Tensor, Tensor], None] = functools.partial(
+        _make_gradients, state, recipe.bn_batch_size
+    )
+    if cuda_graph:
+        some = data.batch(np.arange(recipe.batch_size) % len(images.train), np.random.default_rng())
+        make_gradients = recorded(
+            make_gradients, *some, [*state.network.buffers(), state.total_loss]
+        )
+
+    steps = recipe.steps(epochs, len(images.train))
+    measured_after = (int(recipe.idle_first_step), steps // 2, steps)
+    saved = time.monotonic()
+    for end in measured_after[len(state.measurements) :]:
+        started = clock(device)
+        state.network.train()
+        for step in range(state.step, end):
+            for group in state.optimizer.param_groups:
+                group["lr"] = recipe.learning_rate_at(step, steps)
+            make_gradients(*data.batch(next(state.picks), state.rng))
+            state.optimizer.step()
+            state.step = step + 1
+            if progress is not None:
+                progress(state.step, steps)
+            if checkpoint is not None and time.monotonic() - saved >= checkpoint_every_seconds:
+                state.seconds += clock(device) - started
+                state.save(checkpoint, conditions)
+                saved = time.monotonic()
+                started = clock(device)
+        state.seconds += clock(device) - started
+        scores = measure(state.network, data, renew=recipe.bn_momentum is None)
+        state.measurements.append(Measurement(state.seconds, *scores))
+        state.peak_memory = max(state.peak_memory, peak_memory(device))
+        if checkpoint is not None and end == steps:
+            state.save(checkpoint, conditions)
+
+    start, halfway, final = state.measurements
+    return Training(
+        cell=cell,
+        epochs=epochs,
+        seed=seed,
+        trainable_parameters=state.network.trainable_parameters,
+        start=start,
+        halfway=halfway,
+        final=final,
+        failed=not math.isfinite(state.total_loss.item()),
+        peak_memory=state.peak_memory,
+    )
+
+
+def _fresh(
+    cell: Cell,
+    images: ImageSet,
+    recipe: Recipe,
+    seed: int,
+    *,
+    device: torch.device,
+    precision: Precision,
+) -> State:
+    """A training before its first step."""
     rng = np.random.default_rng(seed)
     weights = torch.Generator().manual_seed(int(rng.integers(2**63)))
-    data = load(images, device, augment=recipe.augment)
     shards = recipe.batch_size // recipe.bn_batch_size
     # Each shard moves the running statistics (on a TPU one did): together by the recipe's share.
     momentum = recipe.bn_momentum and 1 - (1 - recipe.bn_momentum) ** (1 / shards)
@@ -154,124 +221,53 @@ def _train(
         images.classes,
         generator=weights,
         bn_momentum=momentum,
+        precision=precision,
     ).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = _optimizer(recipe, network)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-
-    steps = recipe.steps(epochs, len(images.train))
-    picks = shuffled(rng, len(images.train), recipe.batch_size)
-    total_loss = torch.zeros((), device=device)  # NaN and infinity stay in a sum
-    seconds = 0.0
-    measurements = []
-    for begin, end in pairwise((0, int(recipe.idle_first_step), steps // 2, steps)):
-        started = _clock(device)
-        network.train()
-        for step in range(begin, end):
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.learning_rate_at(step, steps)
-            batch, labels = data.batch(next(picks), rng)  # [b, c, h, w], [b]
-            optimizer.zero_grad()
-            for x, y in zip(
-                torch.split(batch, recipe.bn_batch_size),
-                torch.split(labels, recipe.bn_batch_size),
-                strict=True,
-            ):
-                loss = functional.cross_entropy(network(x), y) / shards
-                loss.backward()  # type: ignore[no-untyped-call]
-                total_loss += loss.detach()
-            optimizer.step()
-            if progress is not None:
-                progress(step + 1, steps)
-        seconds += _clock(device) - started
-        if recipe.bn_momentum is None:
-            _renew_statistics(network, data)
-        scores = _evaluate(network, data)
-        measurements.append(Measurement(seconds, *scores))
-
-    start, halfway, final = measurements
-    return Training(
-        cell=cell,
-        epochs=epochs,
-        seed=seed,
-        trainable_parameters=network.trainable_parameters,
-        start=start,
-        halfway=halfway,
-        final=final,
-        failed=not math.isfinite(total_loss.item()),
-        peak_memory=_peak_memory(device),
+    if recipe.bn_momentum is None:
+        track_statistics(network, False)
+    return State(
+        network,
+        _optimizer(recipe, network),
+        rng,
+        Shuffled(rng, len(images.train), recipe.batch_size),
+        torch.zeros((), device=device),
     )
-
-
-def _usable(name: str | torch.device) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.zeros((), device=device)
-    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
-        raise InvalidSetting(
-            f"device {str(name)!r} cannot be used here ({str(error).splitlines()[0]}); "
-            "'cpu' always can"
-        ) from error
-    return device
 
 
 def _optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
+    settings: dict[str, Any] = {
+        "lr": recipe.learning_rate,
+        "momentum": recipe.momentum,
+        "weight_decay": recipe.weight_decay,
+    }
     if recipe.optimizer == "rmsprop":
-        return TFRMSProp(
-            network.parameters(),
-            lr=recipe.learning_rate,
-            momentum=recipe.momentum,
-            weight_decay=recipe.weight_decay,
-        )
-    return torch.optim.SGD(
-        network.parameters(),
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        fused=True,
-    )
+        return TFRMSProp(network.parameters(), **settings)
+    return torch.optim.SGD(network.parameters(), fused=True, **settings)
 
 
-@torch.no_grad()
-def _renew_statistics(network: nn.Module, data: LoadedImages) -> None:
-    """Running statistics of batch norm := those of the training images under today's weights."""
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.reset_running_stats()  # its momentum is None: it averages all that follow
-    network.train()
-    images = data.images[0]
-    for part in images.chunk(math.ceil(len(images) / EVALUATION_BATCH)):
-        network(data.normalised(part))
+def _make_gradients(state: State, shard: int, batch: Tensor, labels: Tensor) -> None:
+    """Gradients of the mean loss of a batch, as the mean over shards of so many images."""
+    state.optimizer.zero_grad()
+    for x, y in zip(torch.split(batch, shard), torch.split(labels, shard), strict=True):
+        loss = functional.cross_entropy(state.network(x), y) / (len(labels) // shard)
+        loss.backward()  # type: ignore[no-untyped-call]
+        state.total_loss += loss.detach()
 
 
-@torch.inference_mode()
-def _evaluate(network: nn.Module, data: LoadedImages) -> list[Score]:
-    """Scores on the evaluated images of train, validation and test; the network in eval mode."""
-    network.eval()
-    scores = []
-    for images, labels, scored in zip(data.images, data.labels, data.evaluated, strict=True):
-        correct = torch.zeros((), dtype=torch.int64, device=labels.device)
-        for first in range(0, scored, EVALUATION_BATCH):
-            part = slice(first, min(first + EVALUATION_BATCH, scored))
-            logits = network(data.normalised(images[part]))  # [b, classes]
-            correct += (logits.argmax(1) == labels[part]).sum()
-        scores.append(Score(int(correct), scored))
-    return scores
-
-
-def _clock(device: torch.device) -> float:
-    """Seconds, once the device has done what it was asked to."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
-
-
-def _peak_memory(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # bytes there, KiB elsewhere
+def _largest_shard(
+    cell: Cell, images: ImageSet, recipe: Recipe, device: torch.device, precision: Precision
+) -> int:
+    """The largest halving of a shard that memory suffices for; 0 if it does not for 2 images."""
+    size = recipe.bn_batch_size
+    while (size := size // 2) >= 2:
+        try:
+            state = _fresh(cell, images, recipe, 0, device=device, precision=precision)
+            batch = torch.zeros(size, *images.train.images.shape[1:], device=device)
+            labels = torch.zeros(size, dtype=torch.int64, device=device)
+            _make_gradients(state, size, batch.permute(0, 3, 1, 2), labels)
+            state.optimizer.step()
+            return size
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+    return 0

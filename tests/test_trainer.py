@@ -1,7 +1,8 @@
 import dataclasses
+import functools
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
@@ -12,13 +13,15 @@ from hypothesis import given, settings, strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nasbench_kit import trainer
+from nasbench_kit import evaluation, trainer
 from nasbench_kit.cell import Cell
+from nasbench_kit.cuda_graph import recorded
 from nasbench_kit.data.digits import digits
 from nasbench_kit.errors import InvalidSetting, TrainingFailed
 from nasbench_kit.images import SPLITS, ImageSet, Split
-from nasbench_kit.loaded import PADDING, load, shuffled
+from nasbench_kit.loaded import PADDING, Shuffled, load
 from nasbench_kit.network import Network, Skeleton
+from nasbench_kit.recipe import Precision
 from nasbench_kit.trainer import DIGITS, NASBENCH101, Recipe, Training, train
 
 torch.set_num_threads(1)  # these networks are too small to share
@@ -104,7 +107,7 @@ def test_a_recipe_that_cannot_work_is_refused(changes: dict[str, Any], says: str
 def test_epochs_are_permutations_and_blend_within_batches(
     images: int, batch: int, seed: int
 ) -> None:
-    batches = list(islice(shuffled(np.random.default_rng(seed), images, batch), 12))
+    batches = list(islice(Shuffled(np.random.default_rng(seed), images, batch), 12))
     assert {len(picked) for picked in batches} == {batch}
     stream = np.concatenate(batches)
     for first in range(0, len(stream) - images + 1, images):
@@ -234,14 +237,14 @@ def test_the_record() -> None:
 
 def test_seconds_are_those_of_training_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter(range(0, 10_000, 10))
-    monkeypatch.setattr(trainer, "_clock", lambda device: float(next(ticks)))
-    evaluate = trainer._evaluate
+    monkeypatch.setattr(trainer, "clock", lambda device: float(next(ticks)))
+    measure = evaluation.measure
 
-    def slow(*arguments: Any) -> Any:
+    def slow(*arguments: Any, **options: Any) -> Any:
         next(ticks)  # evaluation takes time as well
-        return evaluate(*arguments)
+        return measure(*arguments, **options)
 
-    monkeypatch.setattr(trainer, "_evaluate", slow)
+    monkeypatch.setattr(trainer, "measure", slow)
     training = train(CELL, NOISE, SHARDED, 2, 0)
     assert [p.seconds for p in (training.start, training.halfway, training.final)] == [10, 20, 30]
 
@@ -286,9 +289,7 @@ def test_a_diverged_training_is_recorded_as_failed() -> None:
     assert training.final.validation.accuracy < 0.2  # chance, measured all the same
 
 
-def test_statistics_are_computed_anew_over_all_training_images(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_statistics_are_computed_anew_over_all_training_images() -> None:
     network = Network(Cell.from_text("01/00:"), TINY, 3, 3, bn_momentum=None)
     data = load(NOISE, CPU, augment=True)
     stem = network.layers[0]
@@ -297,24 +298,34 @@ def test_statistics_are_computed_anew_over_all_training_images(
         for kind in (nn.Conv2d, nn.BatchNorm2d)
     )
     network.train()(torch.ones(2, 3, 6, 6))  # something to forget
-    trainer._renew_statistics(network, data)
+    evaluation.renew_statistics(network, data, batch=512)
     with torch.no_grad():
         outputs: Tensor = convolution(data.normalised(data.images[0]))
     torch.testing.assert_close(norm.running_mean, outputs.mean((0, 2, 3)))
     torch.testing.assert_close(norm.running_var, outputs.var((0, 2, 3)))
     # In parts: the average of the parts' means.
-    monkeypatch.setattr(trainer, "EVALUATION_BATCH", 10)
-    trainer._renew_statistics(network, data)
+    evaluation.renew_statistics(network, data, batch=10)
     torch.testing.assert_close(norm.running_mean, outputs.mean((0, 2, 3)))
     assert norm.num_batches_tracked == torch.tensor(4)
 
 
-def test_evaluation_does_not_depend_on_its_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_leaves_those_statistics_alone() -> None:
+    network = Network(CELL, TINY, 3, 3, bn_momentum=None)
+    images = torch.randn(8, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    before = [buffer.clone() for buffer in network.buffers()]
+    tracked = network.train()(images)
+    evaluation.track_statistics(network, True)
+    assert not all(map(torch.equal, network.buffers(), before))
+    network.load_state_dict(Network(CELL, TINY, 3, 3).state_dict())
+    evaluation.track_statistics(network, False)
+    assert torch.equal(network(images), tracked)  # and the batch is normalised by its own
+    assert all(map(torch.equal, network.buffers(), before))
+
+
+def test_evaluation_does_not_depend_on_its_batches() -> None:
     network = Network(CELL, TINY, 3, 3)
     data = load(NOISE, CPU, augment=False)
-    whole = trainer._evaluate(network, data)
-    monkeypatch.setattr(trainer, "EVALUATION_BATCH", 5)
-    assert trainer._evaluate(network, data) == whole
+    assert evaluation.evaluate(network, data, 512) == evaluation.evaluate(network, data, 5)
 
 
 @settings(deadline=None, max_examples=5)
@@ -334,6 +345,8 @@ def test_start_is_near_chance(seed: int) -> None:
         ({"recipe": dataclasses.replace(SHARDED, batch_size=40), "epochs": 1}, "1 steps of 40"),
         ({"seed": -1}, "seed is -1"),
         ({"device": "abacus"}, "device 'abacus' cannot be used"),
+        ({"precision": "float8"}, "precision 'float8' is unknown"),
+        ({"cuda_graph": True}, "cuda_graph needs a CUDA device, and this is 'cpu'"),
     ],
 )
 def test_impossible_settings_are_refused(settings_: dict[str, Any], says: str) -> None:
@@ -342,31 +355,165 @@ def test_impossible_settings_are_refused(settings_: dict[str, Any], says: str) -
         train(CELL, NOISE, **(usual | settings_))
 
 
+#: What torch says without memory, on a GPU and on a CPU.
+NO_MEMORY = (
+    torch.cuda.OutOfMemoryError("CUDA out of memory"),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+)
+
+
+def limit_memory(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, images: int, *, training: bool
+) -> None:
+    """Let networks fail on more images than these, in training or when none is under way."""
+    forward = Network.forward
+
+    def limited(self: Network, x: Tensor) -> Tensor:
+        if torch.is_grad_enabled() == training and len(x) > images:
+            raise error
+        return forward(self, x)
+
+    monkeypatch.setattr(Network, "forward", limited)
+
+
+@pytest.mark.parametrize("error", NO_MEMORY)
 @pytest.mark.parametrize(
-    ("error", "expected"),
+    ("images", "says"),
     [
-        (torch.cuda.OutOfMemoryError("CUDA out of memory"), TrainingFailed),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), TrainingFailed),
-        (RuntimeError("something else"), RuntimeError),
+        (4, "shards of 8 images do not fit, 4 would; use a recipe with bn_batch_size 4, a smaller"),
+        (1, "shards of 8 images do not fit, nor would 2; use a recipe with a smaller skeleton"),
     ],
 )
-def test_lack_of_memory_has_a_name(
-    monkeypatch: pytest.MonkeyPatch, error: Exception, expected: type[Exception]
+def test_lack_of_memory_is_refused_with_what_fits(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, images: int, says: str
 ) -> None:
-    def fail(*_: Any) -> Iterator[None]:
-        raise error
-
-    monkeypatch.setattr(Network, "forward", fail)
-    with pytest.raises(expected) as raised:
+    limit_memory(monkeypatch, error, images, training=True)
+    with pytest.raises(TrainingFailed, match=says):
         train(CELL, NOISE, SHARDED, 2, 0)
-    assert isinstance(raised.value, TrainingFailed) == (expected is TrainingFailed)
+
+
+@pytest.mark.parametrize("recipe", [SHARDED, dataclasses.replace(DIGITS, skeleton=TINY)])
+@pytest.mark.parametrize("error", NO_MEMORY)
+def test_evaluation_makes_do_with_less_memory(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, recipe: Recipe
+) -> None:
+    images = noise(64)
+    whole = train(CELL, images, recipe, 3, 0)
+    limit_memory(monkeypatch, error, 7, training=False)
+    parts = train(CELL, images, recipe, 3, 0)
+    if recipe.bn_momentum is not None:  # otherwise statistics are averages over other parts
+        assert without_seconds(parts) == without_seconds(whole)
+    limit_memory(monkeypatch, error, 0, training=False)
+    with pytest.raises(TrainingFailed, match="out of memory"):
+        train(CELL, images, recipe, 3, 0)
+
+
+def test_images_that_do_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> Tensor:
+        raise NO_MEMORY[0]
+
+    images = noise()
+    monkeypatch.setattr(torch, "tensor", fail)
+    with pytest.raises(TrainingFailed, match="images of noise do not fit into the memory of cpu"):
+        train(CELL, images, SHARDED, 2, 0)
+
+
+def test_other_errors_keep_their_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit_memory(monkeypatch, ZeroDivisionError("a bug"), 0, training=True)
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        train(CELL, NOISE, SHARDED, 2, 0)
+
+
+# Precision, GPUs --------------------------------------------------------------------------------
+
+
+def test_bfloat16_learns_and_is_not_float32() -> None:
+    one, again, single = (
+        train(CELL, digits(), DIGITS, 4, 0, precision=precision)
+        for precision in ("bfloat16", "bfloat16", "float32")
+    )
+    assert without_seconds(one) == without_seconds(again) != without_seconds(single)
+    # 773 images at an accuracy of 0.9 have a standard deviation of 8; twins of other rounding.
+    assert abs(one.final.validation.correct - single.final.validation.correct) < 60
+    network = Network(CELL, TINY, 3, 3, precision="bfloat16")
+    logits = network(torch.ones(2, 3, 6, 6))
+    assert logits.dtype == torch.float32
+    assert {weights.dtype for weights in network.parameters()} == {torch.float32}
+
+
+ON_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@ON_GPU
 def test_a_gpu_learns_what_the_cpu_learns() -> None:
     on_gpu, on_cpu = (train(CELL, digits(), DIGITS, 4, 0, device=d) for d in ("cuda", "cpu"))
     assert on_gpu.peak_memory > 0
     # The same weights and batches; sums in another order move some of 773 images.
     assert abs(on_gpu.final.validation.correct - on_cpu.final.validation.correct) < 40
     assert on_gpu.trainable_parameters == on_cpu.trainable_parameters
+
+
+@pytest.mark.gpu
+@ON_GPU
+def test_batches_are_the_same_on_a_gpu() -> None:
+    picked = np.arange(40).repeat(3)
+    on_gpu, on_cpu = (
+        load(NOISE, torch.device(device), augment=True).batch(picked, np.random.default_rng(0))
+        for device in ("cuda", "cpu")
+    )
+    torch.testing.assert_close(on_gpu[0].cpu(), on_cpu[0])
+    assert torch.equal(on_gpu[1].cpu(), on_cpu[1])
+
+
+@pytest.mark.gpu
+@ON_GPU
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_recorded_step_is_the_step(precision: Precision) -> None:
+    device = torch.device("cuda")
+    data = load(NOISE, device, augment=True)
+    batches = [data.batch(np.arange(16) + start, np.random.default_rng(start)) for start in (0, 16)]
+    after = []
+    for graph in (False, True):
+        state = trainer._fresh(CELL, NOISE, SHARDED, 0, device=device, precision=precision)
+        changed = [*state.network.buffers(), state.total_loss]
+        step: Callable[[Tensor, Tensor], None] = functools.partial(
+            trainer._make_gradients, state, 8
+        )
+        if graph:
+            before = [tensor.clone() for tensor in changed]
+            step = recorded(step, *batches[0], changed)
+            assert all(map(torch.equal, changed, before))
+        for batch in batches:  # the second one's gradients replace the first one's
+            step(*batch)
+        gradients = [weights.grad for weights in state.network.parameters()]
+        after.append([*gradients, *changed])
+    torch.testing.assert_close(after[1], after[0], rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.gpu
+@ON_GPU
+@pytest.mark.parametrize("recipe", [SHARDED, DIGITS])
+def test_recorded_training_learns(recipe: Recipe) -> None:
+    images = digits()
+    recorded_, eager = (
+        train(CELL, images, recipe, 4, 0, device="cuda", cuda_graph=graph)
+        for graph in (True, False)
+    )
+    # Sums in another order move some of 773 images.
+    assert abs(recorded_.final.validation.correct - eager.final.validation.correct) < 40
+
+
+@pytest.mark.gpu
+@ON_GPU
+def test_a_gpu_out_of_memory_says_what_fits() -> None:
+    free, total = torch.cuda.mem_get_info()
+    used = torch.cuda.memory_reserved()
+    torch.cuda.set_per_process_memory_fraction((used + 2**28) / total)  # 256 MiB more
+    try:
+        assert free > 2**28
+        recipe = dataclasses.replace(NASBENCH101, batch_size=64, bn_batch_size=64)
+        with pytest.raises(TrainingFailed, match="shards of 64 images do not fit"):
+            train(CELL, noise(128, side=32), recipe, 2, 0, device="cuda")
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)

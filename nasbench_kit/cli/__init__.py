@@ -11,7 +11,16 @@ import os
 import sys
 from collections.abc import Sequence
 
-from nasbench_kit.cli import analyze, build, calibrate, compare, inspect, official
+from nasbench_kit.cli import (
+    analyze,
+    build,
+    calibrate,
+    compare,
+    inspect,
+    official,
+    retrain,
+    train,
+)
 from nasbench_kit.errors import NasbenchKitError
 from nasbench_kit.version import __version__
 
@@ -25,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     )
     main.add_argument("--version", action="version", version=__version__)
     subparsers = main.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (compare, analyze, inspect, official, build, calibrate):
+    for module in (compare, analyze, retrain, inspect, official, train, build, calibrate):
         module.add_commands(subparsers)
     return main
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nasbench_kit.cell import NAMED_CELLS, Cell
+from nasbench_kit.cell import Cell
+from nasbench_kit.cli.cells import CELL_HELP, parse_cell
 from nasbench_kit.cli.common import add_json, add_table, print_json, print_table
 from nasbench_kit.data import tables
-from nasbench_kit.errors import CorruptFile, InvalidCell, InvalidSetting, UnknownName
+from nasbench_kit.errors import CorruptFile, InvalidCell, InvalidSetting
 from nasbench_kit.space import CellSpace
 
 if TYPE_CHECKING:
@@ -36,8 +37,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     query.add_argument(
         "cell",
         nargs="?",
-        help=f"a name ({', '.join(NAMED_CELLS)}), an official hash, or rows and operations as in "
-        f"{NAMED_CELLS['resnet']}",
+        help=CELL_HELP,
     )
     query.add_argument(
         "--matrix", help="rows of 0 and 1, as in 011/001/000 or [[0,1,1],[0,0,1],[0,0,0]]"
@@ -187,16 +187,7 @@ def _asked_cell(args: argparse.Namespace, table: Table) -> Cell:
         return Cell([[int(entry) for entry in row] for row in rows], names)
     if args.cell is None:
         raise InvalidCell("name a cell, or give --matrix and --operations")
-    if re.fullmatch(r"[0-9a-fA-F]{32}", args.cell):
-        return table.space[table.space.index_of_hash(args.cell.lower())]
-    if ":" in args.cell:
-        return Cell.from_text(args.cell)
-    try:
-        return Cell.named(args.cell)
-    except UnknownName as error:
-        raise UnknownName(
-            f"{error}; or give a hash of 32 hexadecimal digits, or rows:operations"
-        ) from None
+    return parse_cell(args.cell, table.space)
 
 
 def run_enumerate(args: argparse.Namespace) -> int:

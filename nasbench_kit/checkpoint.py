@@ -1,0 +1,123 @@
+"""The state of a training in one file, from which it goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import zipfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.random import Generator
+from torch import Tensor
+
+from nasbench_kit.errors import CorruptFile, WrongTable
+from nasbench_kit.files import replacing
+from nasbench_kit.loaded import Shuffled
+from nasbench_kit.network import Network
+from nasbench_kit.training import Measurement
+
+#: What reading a damaged or foreign file may raise.
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+)
+
+
+@dataclass(eq=False)
+class State:
+    """All that changes while a network is trained."""
+
+    network: Network
+    optimizer: torch.optim.Optimizer
+    #: Draws the order of the images and their augmentation.
+    rng: Generator
+    picks: Shuffled
+    #: Of all losses, []; NaN and infinity stay in a sum.
+    total_loss: Tensor
+    #: Steps taken.
+    step: int = 0
+    #: Spent on them.
+    seconds: float = 0.0
+    #: Bytes at most, by all processes that had their share in this training.
+    peak_memory: int = 0
+    measurements: list[Measurement] = field(default_factory=list)
+
+    def save(self, path: Path, conditions: dict[str, Any]) -> None:
+        """Write everything to a file, atomically.
+
+        Args:
+            path: the file.
+            conditions: what the training is of, as JSON can hold it; kept beside the state.
+
+        Raises:
+            NotWritable: the folder cannot be written, or the disk is full.
+        """
+        counted = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "peak_memory": self.peak_memory,
+            "measurements": [asdict(measured) for measured in self.measurements],
+        }
+        content = io.BytesIO()  # torch's own writer has no OSError for a full disk
+        torch.save(
+            {
+                "conditions": json.dumps(conditions),
+                "counted": json.dumps(counted),
+                "rng": json.dumps(self.rng.bit_generator.state),
+                "ahead": torch.from_numpy(self.picks.ahead),
+                "total_loss": self.total_loss,
+                "network": self.network.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+            },
+            content,
+        )
+        with replacing(path) as temporary:
+            temporary.write_bytes(content.getbuffer())
+
+    def load(self, path: Path, conditions: dict[str, Any]) -> None:
+        """Become what ``save`` wrote.
+
+        Raises:
+            WrongTable: the file is of a training under other conditions.
+            CorruptFile: no such state can be read from it.
+        """
+        try:
+            with zipfile.ZipFile(path) as archive:
+                if damaged := archive.testzip():  # torch does not look at the checksums
+                    raise zipfile.BadZipFile(f"{damaged} is damaged")
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+            known, counted, rng = (
+                json.loads(saved[name]) for name in ("conditions", "counted", "rng")
+            )
+        except _UNREADABLE as error:
+            raise CorruptFile(
+                f"{path} is no checkpoint of a training ({_first_line(error)}); delete it to start "
+                "over"
+            ) from error
+        if differs := [name for name in conditions if known.get(name) != conditions[name]]:
+            raise WrongTable(
+                f"{path} is the checkpoint of a training with another {differs[0]}; "
+                "choose another file, or delete it"
+            )
+        self.network.load_state_dict(saved["network"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.rng.bit_generator.state = rng
+        self.picks.ahead = saved["ahead"].numpy()
+        self.total_loss.copy_(saved["total_loss"])
+        self.step, self.seconds = counted["step"], counted["seconds"]
+        self.peak_memory = counted["peak_memory"]
+        self.measurements = [Measurement.from_dict(fields) for fields in counted["measurements"]]
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

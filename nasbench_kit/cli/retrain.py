@@ -1,0 +1,159 @@
+"""The command ``retrain``: train in full what the searches of a comparison recommended."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nasbench_kit.cli.common import add_json, print_json, print_table, progress_bar
+from nasbench_kit.cli.train import add_training, asked_recipe
+from nasbench_kit.data import tables
+from nasbench_kit.errors import InvalidSetting, TrainingFailed, UnknownName
+from nasbench_kit.files import write_text
+from nasbench_kit.retrain import recommended, retrain, summaries, table_of
+from nasbench_kit.table import Table
+
+
+def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        "retrain",
+        help="train the cells that a comparison recommended in full",
+        description="Train the cells that the searches of a comparison recommended, from scratch and "
+        "with several seeds, also deeper and wider or on other images, and print their accuracies. "
+        "Killed and started again, it finishes what is missing.",
+        epilog="Example: nasbench-kit retrain runs/digits --seeds 5 --cells-per-stack 3",
+    )
+    parser.add_argument("comparison", type=Path, metavar="RUN", help="folder of the comparison")
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument(
+        "--per-algorithm",
+        type=int,
+        default=1,
+        metavar="N",
+        help="of the cells that an algorithm recommended over its seeds, the N best by the table's "
+        "validation accuracy (default: %(default)s)",
+    )
+    choice.add_argument("--all", action="store_true", help="all of those cells")
+    parser.add_argument(
+        "--table", metavar="NAME|PATH", help="the comparison's table (default: found by its name)"
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=3, metavar="N", help="seeds 0 to N-1 (default: %(default)s)"
+    )
+    add_training(parser)
+    parser.add_argument(
+        "--devices",
+        nargs="+",
+        default=["cpu"],
+        metavar="DEVICE",
+        help="where, as in: cuda:0 cuda:1 (default: cpu)",
+    )
+    parser.add_argument(
+        "--workers-per-device",
+        type=int,
+        metavar="N",
+        help="trainings at once on each device (default: 1; on a CPU one a core)",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=1,
+        metavar="N",
+        help="CPU threads of each training (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder of the results (default: RUN/retrain)"
+    )
+    add_json(parser)
+    parser.set_defaults(run=run_retrain)
+
+
+def run_retrain(args: argparse.Namespace) -> int:
+    """Train what is missing, then print and write the table of results."""
+    from nasbench_kit.data.image_sets import open_images
+
+    for name in ("seeds", "threads"):
+        if getattr(args, name) < 1:
+            raise InvalidSetting(f"{name} is {getattr(args, name)}; at least 1 is needed")
+    recipe, epochs = asked_recipe(args)
+    per_algorithm = None if args.all else args.per_algorithm
+    chosen = recommended(args.comparison, _table(args.comparison, args.table), per_algorithm)
+    cells = list(dict.fromkeys(cell for group in chosen.values() for cell in group))
+    seeds = range(args.seeds)
+    images = open_images(args.data)
+    folder = args.out or args.comparison / "retrain"
+    workers = args.workers_per_device
+    if workers is None:
+        on_cpu = args.devices == ["cpu"]
+        workers = max(1, (os.cpu_count() or 1) // args.threads) if on_cpu else 1
+    failure = None
+    try:
+        with progress_bar(f"training {len(cells)} cells x {len(seeds)} seeds") as progress:
+            retrain(
+                [(cell, seed) for seed in seeds for cell in cells],
+                folder,
+                images,
+                recipe,
+                epochs,
+                precision=args.precision,
+                cuda_graph=args.cuda_graph,
+                devices=args.devices,
+                workers_per_device=workers,
+                threads=args.threads,
+                progress=progress,
+            )
+    except TrainingFailed as error:  # the others are finished, and worth a table
+        failure = error
+    rows = summaries(folder, chosen, seeds)
+    _write(folder, rows)
+    if args.json:
+        print_json({"folder": str(folder), "cells": rows})
+    else:
+        _print(f"{images.name}, recipe {recipe.name}, {epochs} epochs, {len(seeds)} seeds", rows)
+        print(f"results: {folder}/")
+    if failure is not None:
+        raise failure
+    return 0
+
+
+def _table(run: Path, asked: str | None) -> Table:
+    name = asked or table_of(run)[0]
+    try:
+        return tables.open_table(name)
+    except UnknownName as error:
+        raise UnknownName(f"{error}; name the table of {run} with --table") from None
+
+
+def _write(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
+    write_text(folder / "results.json", json.dumps(rows, indent=1) + "\n")
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(folder / "results.csv", text.getvalue())
+
+
+def _print(conditions: str, rows: Sequence[dict[str, Any]]) -> None:
+    keys = ("test_mean", "test_std", "validation_mean", "validation_std")
+    print_table(
+        f"Accuracy of recommended cells trained from scratch ({conditions})",
+        ("algorithm", "test", "std", "validation", "std", "failed", "parameters", "cell"),
+        [
+            (
+                row["algorithm"],
+                *("-" if row[key] is None else f"{row[key]:.4f}" for key in keys),
+                f"{row['failed']} of {row['trainings']}",
+                f"{row['trainable_parameters'] or 0:,}",
+                row["cell"],
+            )
+            for row in rows
+        ],
+        "Means and sample standard deviations over seeds. Failed: a loss was NaN or infinite.",
+    )

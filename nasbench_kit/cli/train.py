@@ -1,0 +1,148 @@
+"""The command ``train``: one cell from scratch, and the options that every training has."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from nasbench_kit.cli.cells import CELL_HELP, parse_cell
+from nasbench_kit.cli.common import add_json, print_json, print_table, progress_bar
+from nasbench_kit.images import SPLITS
+from nasbench_kit.recipe import DIGITS, NASBENCH101, Precision, Recipe, Skeleton
+
+if TYPE_CHECKING:
+    from nasbench_kit.training import Training
+
+RECIPES = {recipe.name: recipe for recipe in (DIGITS, NASBENCH101)}
+#: Epochs of a training in full, by recipe.
+FULL = {DIGITS.name: 36, NASBENCH101.name: 108}
+
+
+def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        "train",
+        help="train one cell from scratch",
+        description="Train the network of one cell from fresh weights and print its accuracies. "
+        "With --checkpoint, a training that was killed goes on where it stopped.",
+        epilog="Example: nasbench-kit train resnet --data digits --epochs 12",
+    )
+    parser.add_argument("cell", help=CELL_HELP)
+    add_training(parser)
+    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="resume from this file; written every ten minutes and with the trained weights",
+    )
+    add_json(parser)
+    parser.set_defaults(run=run_train)
+
+
+def add_training(parser: argparse.ArgumentParser) -> None:
+    """The options that say on what and how networks are trained."""
+    parser.add_argument(
+        "--data",
+        default="digits",
+        metavar="NAME|PATH",
+        help="digits, cifar10, or a path to images of your own (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--recipe",
+        choices=RECIPES,
+        help="how to train (default: digits on digits, nasbench101 on all else)",
+    )
+    parser.add_argument(
+        "--epochs",
+        type=int,
+        help=f"default: {', '.join(f'{epochs} with {name}' for name, epochs in FULL.items())}",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=get_args(Precision),
+        default="float32",
+        help="of the arithmetic (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--cuda-graph", action="store_true", help="let a GPU replay recorded steps: faster"
+    )
+    skeleton = parser.add_argument_group("skeleton", "default: as the recipe has it")
+    skeleton.add_argument("--stacks", type=int, metavar="N", help="stacks of cells")
+    skeleton.add_argument("--cells-per-stack", type=int, metavar="N", help="deeper or shallower")
+    skeleton.add_argument("--stem-channels", type=int, metavar="N", help="wider or narrower")
+
+
+def asked_recipe(args: argparse.Namespace) -> tuple[Recipe, int]:
+    """Recipe and epochs that the options of ``add_training`` ask for.
+
+    Raises:
+        InvalidSetting: a number of the skeleton is below 1.
+    """
+    name = args.recipe or ("digits" if args.data == "digits" else "nasbench101")
+    recipe = RECIPES[name]
+    changes = {
+        field.name: value
+        for field in dataclasses.fields(Skeleton)
+        if (value := getattr(args, field.name)) is not None
+    }
+    skeleton = dataclasses.replace(recipe.skeleton, **changes)
+    epochs = FULL[name] if args.epochs is None else args.epochs
+    return dataclasses.replace(recipe, skeleton=skeleton), epochs
+
+
+def run_train(args: argparse.Namespace) -> int:
+    """Train, then print what came out."""
+    from nasbench_kit.data.image_sets import open_images
+    from nasbench_kit.trainer import train
+
+    cell = parse_cell(args.cell)
+    recipe, epochs = asked_recipe(args)
+    images = open_images(args.data)
+    with progress_bar(f"training {args.cell}") as progress:
+        training = train(
+            cell,
+            images,
+            recipe,
+            epochs,
+            args.seed,
+            device=args.device,
+            precision=args.precision,
+            cuda_graph=args.cuda_graph,
+            checkpoint=args.checkpoint,
+            progress=progress,
+        )
+    if args.json:
+        conditions = {
+            "images": images.name,
+            "recipe": dataclasses.asdict(recipe),
+            "device": args.device,
+            "precision": args.precision,
+        }
+        print_json(training.to_dict() | {"seconds": training.seconds} | conditions)
+        return 0
+    title = f"{cell.to_text()} on {images.name}: {epochs} epochs, seed {args.seed}, {args.device}"
+    _print_training(title, training)
+    return 0
+
+
+def _print_training(title: str, training: Training) -> None:
+    points = {"start": training.start, "half": training.halfway, "end": training.final}
+    rows = [
+        (
+            name,
+            *(f"{getattr(point, split).accuracy:.4f}" for split in SPLITS),
+            f"{point.seconds:.2f}",
+        )
+        for name, point in points.items()
+    ]
+    note = (
+        f"{training.trainable_parameters:,} trainable parameters; at most "
+        f"{training.peak_memory / 2**20:,.0f} MiB of memory in use."
+    )
+    if training.failed:
+        note += " FAILED: a loss was NaN or infinite."
+    print_table(title, ("accuracy at", *SPLITS, "seconds"), rows, note)

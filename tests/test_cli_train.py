@@ -1,0 +1,139 @@
+"""``nasbench-kit train``: what it asks of the trainer, and what it prints."""
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from nasbench_kit import CellSpace
+from nasbench_kit.cell import Cell
+from nasbench_kit.cli import train as command
+from nasbench_kit.cli.cells import parse_cell
+from nasbench_kit.data.digits import digits
+from nasbench_kit.errors import (
+    InvalidCell,
+    InvalidSetting,
+    NasbenchKitError,
+    NotInSpace,
+    UnknownName,
+    WrongTable,
+)
+from nasbench_kit.recipe import DIGITS, NASBENCH101, Skeleton
+from nasbench_kit.trainer import train
+
+torch.set_num_threads(1)  # these networks are too small to share
+
+RESNET = Cell.named("resnet")
+
+
+def run(*argv: object) -> int:
+    parser = argparse.ArgumentParser()
+    command.add_commands(parser.add_subparsers())
+    args = parser.parse_args(["train", *map(str, argv)])
+    code: int = args.run(args)
+    return code
+
+
+def printed(capsys: pytest.CaptureFixture[str], *argv: object) -> dict[str, Any]:
+    assert run(*argv, "--json") == 0
+    answer: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return answer
+
+
+def test_the_command_trains_as_the_function_does(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = printed(capsys, "resnet", "--epochs", 4, "--seed", 7)
+    training = train(RESNET, digits(), DIGITS, 4, 7)
+    for point in ("start", "halfway", "final"):
+        for split in ("train", "validation", "test"):
+            assert answer[point][split] == vars(getattr(getattr(training, point), split))
+    assert answer["trainable_parameters"] == training.trainable_parameters
+    assert answer["cell"] == RESNET.to_text()
+    assert answer["seconds"] == answer["final"]["seconds"] > 0
+    assert answer["peak_memory"] > 2**20
+    assert answer["failed"] is False
+
+
+def test_the_table_says_what_json_says(capsys: pytest.CaptureFixture[str]) -> None:
+    options = (RESNET.to_text(), "--epochs", 4, "--stem-channels", 4)
+    answer = printed(capsys, *options)
+    assert run(*options) == 0
+    out, err = capsys.readouterr()
+    for point in ("start", "halfway", "final"):
+        for score in (answer[point][split] for split in ("train", "validation", "test")):
+            assert f"{score['correct'] / score['images']:.4f}" in out
+    assert f"{answer['trainable_parameters']:,} trainable parameters" in out
+    assert "MiB" in out
+    assert "FAILED" not in out
+    assert "20/20" in err  # steps: the progress line
+
+
+def test_a_diverged_training_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exploding = dataclasses.replace(DIGITS, learning_rate=1e30)
+    monkeypatch.setitem(command.RECIPES, "digits", exploding)
+    assert run("resnet", "--epochs", 1, "--stem-channels", 4) == 0
+    assert "FAILED" in capsys.readouterr().out
+
+
+def test_a_checkpoint_is_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("resnet", "--epochs", 2, "--stem-channels", 4, "--checkpoint", tmp_path / "file")
+    assert printed(capsys, *options) == printed(capsys, *options)  # seconds, too
+    with pytest.raises(WrongTable, match="another seed"):
+        run(*options, "--seed", 1)
+
+
+def test_images_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (300, 6, 6, 3), dtype=np.uint8)
+    np.savez(tmp_path / "mine.npz", x_train=images, y_train=np.arange(300) % 3)
+    options = ("--epochs", 2, "--stem-channels", 4, "--recipe", "digits")
+    answer = printed(capsys, "resnet", "--data", tmp_path / "mine.npz", *options)
+    assert answer["images"] == "mine"
+    assert answer["recipe"]["skeleton"]["stem_channels"] == 4
+
+
+def asked(*argv: object) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    command.add_training(parser)
+    return parser.parse_args(list(map(str, argv)))
+
+
+def test_recipe_and_epochs_follow_the_data() -> None:
+    assert command.asked_recipe(asked()) == (DIGITS, 36)
+    assert command.asked_recipe(asked("--data", "cifar10")) == (NASBENCH101, 108)
+    assert command.asked_recipe(asked("--data", "x", "--recipe", "digits", "--epochs", 0))[1] == 0
+    deeper, _ = command.asked_recipe(asked("--cells-per-stack", 4, "--stem-channels", 32))
+    assert deeper.skeleton == Skeleton(stem_channels=32, stacks=3, cells_per_stack=4)
+
+
+@pytest.mark.parametrize(
+    ("argv", "error", "says"),
+    [
+        (("renset",), UnknownName, "no cell is called 'renset'"),
+        (("010/001/000:conv9x9",), InvalidCell, "conv9x9"),
+        (("resnet", "--data", "digit"), UnknownName, "did you mean 'digits'"),
+        (("resnet", "--stacks", 0), InvalidSetting, "stacks is 0"),
+        (("resnet", "--epochs", 0), InvalidSetting, "0 epochs"),
+        (("resnet", "--device", "abacus"), InvalidSetting, "'cpu' always can"),
+        (("resnet", "--cuda-graph"), InvalidSetting, "needs a CUDA device"),
+    ],
+)
+def test_mistakes_have_a_name(
+    argv: tuple[object, ...], error: type[NasbenchKitError], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        run(*argv)
+
+
+def test_cells_as_they_are_written() -> None:
+    small = CellSpace(4)
+    assert parse_cell("resnet") == parse_cell(RESNET.to_text()) == RESNET
+    assert parse_cell(small[50].hash, small) == small[50]
+    with pytest.raises(NotInSpace):
+        parse_cell("0" * 32, small)
