@@ -119,10 +119,10 @@ def fetch(url: str, target: Path, official: Official, progress: Progress, pause:
     """Fetch and check a file; what has arrived of it survives any interruption."""
     part = target.with_name(f"{target.name}.part")
     try:
-        host = urllib.parse.urlsplit(url).hostname
+        parts = urllib.parse.urlsplit(url)
     except ValueError:
-        host = None
-    if not host:
+        parts = urllib.parse.urlsplit("")
+    if not parts.scheme or not (parts.netloc or parts.path):
         raise InvalidSetting(f"{url} is no address; a mirror's begins with https:// or the like")
     failures = 0
     while True:
