@@ -23,6 +23,7 @@ from __future__ import annotations
 import hashlib
 import pickletools
 import tarfile
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -226,7 +227,9 @@ def _binary(where: str, content: bytes) -> tuple[NDArray[np.uint8], NDArray[np.u
 
 def _pickled(where: str, content: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     try:
-        match _literals(content):
+        with warnings.catch_warnings(action="error"):  # pickletools warns of damaged text
+            literals = _literals(content)
+        match literals:
             # An array as its pickle has it: [its maker, arguments, state], and so its dtype.
             case {
                 b"labels": [*labels],
@@ -242,7 +245,7 @@ def _pickled(where: str, content: bytes) -> tuple[NDArray[np.uint8], NDArray[np.
                     flat.reshape(n, PIXELS, order="F" if fortran else "C"),
                 )
         raise ValueError(f"no uint8 'data' [n, {PIXELS}] with n 'labels'")
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, Warning) as error:
         reason = error if isinstance(error, ValueError) else "its pickle is damaged"
         raise CorruptFile(
             f"{where} is no batch of CIFAR-10 ({reason}); nothing in it was run; {_AGAIN}"

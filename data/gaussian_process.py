@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.linalg import cho_factor, cho_solve, lapack
+from scipy.optimize import minimize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,8 +58,6 @@ def learn_relevances(
         steps: of L-BFGS, at most.
         each_step: called after every one.
     """
-    from scipy.optimize import minimize
-
     features = x.shape[1]
     # Uncorrelated features then have a mean squared distance of one half.
     start = np.append(np.full(features, np.log(0.25 / features)), np.log(0.01))
@@ -81,8 +81,6 @@ def _unlikelihood(logs: Array, x: Array, y: Array) -> tuple[float, Array]:
     ``logs`` holds the logarithms of the relevances and, last, of the noise ratio. The signal's
     variance is set to its best value, y' K^-1 y / rows, for each output.
     """
-    from scipy.linalg import lapack
-
     relevances, noise = np.exp(logs[:-1]), np.exp(logs[-1])
     rows, outputs = y.shape
     scaled = x * np.sqrt(relevances)
@@ -111,8 +109,6 @@ def likeliest_noise(x: Array, y: Array) -> Array:
         x: features scaled by the roots of their relevances, float64 [rows, features].
         y: outputs, float64 [rows, outputs].
     """
-    from scipy.linalg import cho_factor, cho_solve
-
     y = y - y.mean(axis=0)
     k, _ = covariance(x, x)
     unlikelihoods = []
@@ -145,8 +141,6 @@ class Expert:
         An expert of a share of all rows needs that share of the noise: it is to follow its rows as
         closely as one that saw all would, and the mean over experts smooths (Zhang et al. 2015).
         """
-        from scipy.linalg import cho_factor, cho_solve
-
         k, _ = covariance(x, x)
         weights = np.zeros(y.shape)
         means = np.nanmean(y, axis=0)

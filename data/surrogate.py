@@ -7,9 +7,8 @@
 A committee of Gaussian processes over exact features of a cell predicts the log odds of validation
 accuracy at each fidelity and the logarithm of the seconds. Each expert sees a share of the rows; a
 cell is predicted by the mean of the experts that have not seen it. So no measured value leaks into
-the table, and the errors on the sample are those of cross-validation. Failed trainings (see
-`failures`) are modelled apart, as a rate that goes with
-the noise between repeats; accuracies are learnt from the others.
+the table, and the errors on the sample are those of cross-validation. Accuracies are learnt from
+trainings that did not fail; the rate of `failures` is part of the noise between repeats.
 
 What the measured table lacks the surrogate lacks: no halfway readings, no test, no train accuracy.
 Only the seconds of shorter trainings are assumed proportional where there are none, and marked so.

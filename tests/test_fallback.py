@@ -207,6 +207,7 @@ def test_a_killed_training_is_made_by_the_next(tmp_path: Path) -> None:
     worker = context.Process(target=_slowly, args=(tmp_path / "store.sqlite", tmp_path / "log"))
     worker.start()
     while not (tmp_path / "log").exists():
+        assert worker.is_alive()
         time.sleep(0.02)
     assert worker.pid is not None
     os.kill(worker.pid, signal.SIGKILL)
