@@ -3,6 +3,8 @@
 A search with other settings: ``dataclasses.replace(ALGORITHMS["hyperband"](), eta=2)``.
 """
 
+import importlib
+import operator
 from collections.abc import Callable
 
 from nasbench_kit.algorithms.ask_tell import AskTell
@@ -27,6 +29,18 @@ __all__ = [
     "Reinforce",
 ]
 
+
+def _with_torch(module: str, maker: str) -> Callable[[], Search]:
+    """A maker whose module is imported when it is called: torch takes seconds to import."""
+
+    def make() -> Search:
+        loaded = importlib.import_module(f"nasbench_kit.algorithms.{module}")
+        search: Search = operator.attrgetter(maker)(loaded)()
+        return search
+
+    return make
+
+
 #: The built-in algorithms by the name that commands use: each makes a search with its defaults.
 ALGORITHMS: dict[str, Callable[[], Search]] = {
     "random-search": RandomSearch,
@@ -43,4 +57,22 @@ ALGORITHMS: dict[str, Callable[[], Search]] = {
     "optuna-gp": OptunaSearch.gp,
     "optuna-random": OptunaSearch.random,
     "optuna-nsga2": OptunaSearch.nsga2,
+    "controller-reinforce": _with_torch("controller_reinforce", "ControllerReinforce"),
+    "controller-reinforce-katib": _with_torch("controller_reinforce", "ControllerReinforce.katib"),
+    "random-weight-sharing": _with_torch("random_weight_sharing", "RandomWeightSharing"),
+    "random-weight-sharing-small": _with_torch(
+        "random_weight_sharing", "RandomWeightSharing.small"
+    ),
+    "enas": _with_torch("enas", "ENAS"),
+    "enas-small": _with_torch("enas", "ENAS.small"),
+    "darts": _with_torch("darts", "DARTS"),
+    "darts-small": _with_torch("darts", "DARTS.small"),
+    "darts-second-order": _with_torch("darts", "DARTS.second_order"),
+    "darts-second-order-small": _with_torch("darts", "DARTS.second_order_small"),
+    "gdas": _with_torch("gdas", "GDAS"),
+    "gdas-small": _with_torch("gdas", "GDAS.small"),
+    "snas": _with_torch("snas", "SNAS"),
+    "snas-small": _with_torch("snas", "SNAS.small"),
+    "pc-darts": _with_torch("pc_darts", "PCDARTS"),
+    "pc-darts-small": _with_torch("pc_darts", "PCDARTS.small"),
 }

@@ -89,7 +89,7 @@ class Encoding:
             by_weight = sorted(range(len(weights)), key=weights.__getitem__, reverse=True)
             chosen = {self._row_major[edge] for edge in by_weight[: int(count)]}
         code = sum(_OPERATION_DIGITS[int(choice)] * 3**i for i, choice in enumerate(operations))
-        return cell_of(self.space, sum(chosen), code)
+        return self.space.cell(sum(chosen), code)
 
     def encode(self, cell: Cell) -> list[int]:
         """The point of encoding A that decodes to this labelled cell of ``max_vertices`` vertices.
@@ -105,10 +105,3 @@ class Encoding:
         digits = [cell.code // 3**i % 3 for i in range(cell.size - 2)]
         edges = [int(cell.bits & bit > 0) for bit in self._row_major]
         return edges + [_OPERATION_DIGITS.index(digit) for digit in digits]
-
-
-def cell_of(space: CellSpace, bits: int, code: int) -> Cell | None:
-    """The cell of these edge bits and operations on ``max_vertices`` vertices; None if not in space."""
-    cell = Cell.from_codes(space.max_vertices, bits, code)
-    connected = cell.used() != 0
-    return cell if connected and cell in space else None

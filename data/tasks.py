@@ -1,0 +1,43 @@
+"""The task of a table: the images and the recipe that its cells were trained with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nasbench_kit.cost import CostModel
+from nasbench_kit.data.image_sets import open_images
+from nasbench_kit.errors import WrongTable
+from nasbench_kit.recipe import NASBENCH101, Recipe, Skeleton
+from nasbench_kit.task import Task
+
+if TYPE_CHECKING:
+    from nasbench_kit.table import Table
+
+
+def open_task(table: Table) -> Task:
+    """What weight-sharing searches on a table train on.
+
+    A table that says nothing of its images is one of NAS-Bench-101's: CIFAR-10, its own recipe.
+
+    Raises:
+        WrongTable: the images at hand are not those that the table was made from.
+        DownloadFailed, NotWritable: CIFAR-10 is not at hand and cannot be fetched.
+        InvalidSetting: the table has too few cells to price anything by.
+    """
+    known = table.provenance
+    images = open_images(known.get("images", "cifar10"))
+    made_from = known.get("images_digest", images.digest)
+    if images.digest != made_from:
+        raise WrongTable(
+            f"the table {table.name} was made from {known['images']!r} with the digest "
+            f"{made_from[:12]}, and the images at hand have {images.digest[:12]}; "
+            "shared weights need the same images"
+        )
+    recipe = NASBENCH101
+    if "recipe" in known:
+        recipe = Recipe(**{**known["recipe"], "skeleton": Skeleton(**known["recipe"]["skeleton"])})
+    height, width, channels = images.train.images.shape[1:]
+    cost = None
+    if table.has("seconds"):
+        cost = CostModel(table, recipe.skeleton, (height, width, channels))
+    return Task.of(images, recipe, cost)
