@@ -20,6 +20,7 @@ from nasbench_kit.search import Search
 __all__ = [
     "ALGORITHMS",
     "BOHB",
+    "WEIGHT_SHARING",
     "AskTell",
     "Hyperband",
     "LocalSearch",
@@ -41,6 +42,26 @@ def _with_torch(module: str, maker: str) -> Callable[[], Search]:
     return make
 
 
+#: Those that share weights; "-small" ones have settings for the digits table.
+WEIGHT_SHARING: dict[str, Callable[[], Search]] = {
+    "random-weight-sharing": _with_torch("random_weight_sharing", "RandomWeightSharing"),
+    "random-weight-sharing-small": _with_torch(
+        "random_weight_sharing", "RandomWeightSharing.small"
+    ),
+    "enas": _with_torch("enas", "ENAS"),
+    "enas-small": _with_torch("enas", "ENAS.small"),
+    "darts": _with_torch("darts", "DARTS"),
+    "darts-small": _with_torch("darts", "DARTS.small"),
+    "darts-second-order": _with_torch("darts", "DARTS.second_order"),
+    "darts-second-order-small": _with_torch("darts", "DARTS.second_order_small"),
+    "gdas": _with_torch("gdas", "GDAS"),
+    "gdas-small": _with_torch("gdas", "GDAS.small"),
+    "snas": _with_torch("snas", "SNAS"),
+    "snas-small": _with_torch("snas", "SNAS.small"),
+    "pc-darts": _with_torch("pc_darts", "PCDARTS"),
+    "pc-darts-small": _with_torch("pc_darts", "PCDARTS.small"),
+}
+
 #: The built-in algorithms by the name that commands use: each makes a search with its defaults.
 ALGORITHMS: dict[str, Callable[[], Search]] = {
     "random-search": RandomSearch,
@@ -59,20 +80,5 @@ ALGORITHMS: dict[str, Callable[[], Search]] = {
     "optuna-nsga2": OptunaSearch.nsga2,
     "controller-reinforce": _with_torch("controller_reinforce", "ControllerReinforce"),
     "controller-reinforce-katib": _with_torch("controller_reinforce", "ControllerReinforce.katib"),
-    "random-weight-sharing": _with_torch("random_weight_sharing", "RandomWeightSharing"),
-    "random-weight-sharing-small": _with_torch(
-        "random_weight_sharing", "RandomWeightSharing.small"
-    ),
-    "enas": _with_torch("enas", "ENAS"),
-    "enas-small": _with_torch("enas", "ENAS.small"),
-    "darts": _with_torch("darts", "DARTS"),
-    "darts-small": _with_torch("darts", "DARTS.small"),
-    "darts-second-order": _with_torch("darts", "DARTS.second_order"),
-    "darts-second-order-small": _with_torch("darts", "DARTS.second_order_small"),
-    "gdas": _with_torch("gdas", "GDAS"),
-    "gdas-small": _with_torch("gdas", "GDAS.small"),
-    "snas": _with_torch("snas", "SNAS"),
-    "snas-small": _with_torch("snas", "SNAS.small"),
-    "pc-darts": _with_torch("pc_darts", "PCDARTS"),
-    "pc-darts-small": _with_torch("pc_darts", "PCDARTS.small"),
+    **WEIGHT_SHARING,
 }

@@ -38,13 +38,14 @@ class RandomWeightSharing(WeightSharing):
     def small(cls) -> RandomWeightSharing:
         """For the digits table: as many epochs as the budget allows, and short rankings.
 
-        Batches of 50 and clipping at 5 as its stand-alone trainings and DARTS have them; the
-        learning rate is found in tests/benchmarks/supernet_settings.py.
+        Batch, weight decay and learning rate are those of its stand-alone trainings, and gradients
+        are cut at 5 as in DARTS.
         """
         return cls(
             epochs=None,
             batch_size=50,
             learning_rate=0.1,
+            weight_decay=5e-4,
             clip=5.0,
             samples=10,
             batches=1,

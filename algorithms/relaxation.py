@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from nasbench_kit.algorithms.supernet import Mixture
 from nasbench_kit.cell import OPERATIONS, edge_bit
-from nasbench_kit.errors import InvalidSetting, NotInSpace
+from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.one_shot import PARENTS
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 #: Standard deviation of the first logits (DARTS, released code).
 _START = 1e-3
-#: Draws at most to find a cell of the space.
-_PATIENCE = 10_000
 
 
 class Relaxation(nn.Module):
@@ -53,7 +51,9 @@ class Relaxation(nn.Module):
         #: Of vertices 1, 2, ... up to the output: how many they must have, if that is prescribed.
         self.parents = prescribed_parents(space)
         if not self.parents and (
-            space.max_vertices < 3 or not re.fullmatch(r"v\d+e\d+", space.name)
+            space.max_vertices < 3
+            or space.max_edges < space.max_vertices - 1  # what a cell of all vertices takes
+            or not re.fullmatch(r"v\d+e\d+", space.name)
         ):
             raise InvalidSetting(
                 f"the space {space.name} has no continuous relaxation; use all cells of 3 to 7 "
@@ -113,68 +113,51 @@ class Relaxation(nn.Module):
 
     # The way back --------------------------------------------------------------------------------
 
-    @torch.no_grad()
     def discretised(self) -> Cell:
-        """The likeliest cell, with the space's limit of edges."""
-        chosen = [
-            self._likeliest_parents(v, logits.cpu().numpy())
-            for v, logits in enumerate(self.edges, start=1)
-        ]
-        strengths = [logits.cpu().numpy() for logits in self.edges]
-        while sum(map(len, chosen)) > self.space.max_edges:
-            # The weakest edge goes, but no vertex loses its last parent.
-            weakest = min(
-                ((v, u) for v, sources in enumerate(chosen) if len(sources) > 1 for u in sources),
-                key=lambda edge: strengths[edge[0]][edge[1]],
-            )
-            chosen[weakest[0]].remove(weakest[1])
-        cell = self._cell(chosen, self.operations.argmax(1).tolist())
-        assert cell is not None  # spaces with a relaxation are complete
-        return cell
+        """Of every choice the likeliest; of too many edges the strongest."""
+        return self._cell(None)[0]
 
-    def _likeliest_parents(self, v: int, logits: NDArray[np.float32]) -> list[int]:
+    def draw(self, rng: Generator) -> tuple[Cell, float]:
+        """A cell by its probabilities, and the logarithm of its encoding's, but for a constant.
+
+        It is what the logits with noise discretise to: Gumbel noise, and logistic for edges that
+        are there or not, which draws by the probabilities what needs no mending.
+        """
+        return self._cell(rng)
+
+    @torch.no_grad()
+    def _cell(self, rng: Generator | None) -> tuple[Cell, float]:
+        operations = self.operations.cpu().numpy().astype(float)
+        edges = [logits.cpu().numpy().astype(float) for logits in self.edges]
+        noisy_operations, noisy = operations, edges
+        if rng is not None:
+            noisy_operations = operations + rng.gumbel(size=operations.shape)
+            noise = rng.logistic if self.parents is None else rng.gumbel
+            noisy = [logits + noise(size=len(logits)) for logits in edges]
+        chosen = noisy_operations.argmax(1).tolist()
+        parents = [self._likeliest_parents(v, logits) for v, logits in enumerate(noisy, start=1)]
+        code = sum(operation * 3**place for place, operation in enumerate(chosen))
+        while (cell := self.space.cell(_bits(parents), code, self.vertices)) is None:
+            # It has too many edges. The weakest goes, but no vertex loses its last parent.
+            weakest = min(
+                ((v, u) for v, sources in enumerate(parents) if len(sources) > 1 for u in sources),
+                key=lambda edge: noisy[edge[0]][edge[1]],
+            )
+            parents[weakest[0]].remove(weakest[1])
+        # Of log p = logit - log(sum of all exp(logit)), the last term is the same for all cells.
+        likelihood = sum(row[chosen[v]] for v, row in enumerate(operations))
+        likelihood += sum(edges[v][u] for v, sources in enumerate(parents) for u in sources)
+        return cell, float(likelihood)
+
+    def _likeliest_parents(self, v: int, logits: NDArray[np.float64]) -> list[int]:
         order = np.argsort(-logits, kind="stable").tolist()
         if self.parents is not None:
             return sorted(order[: self.parents[v - 1]])
         return sorted([u for u in order if logits[u] >= 0] or order[:1])
 
-    def _cell(self, parents: list[list[int]], operations: list[int]) -> Cell | None:
-        bits = sum(
-            1 << edge_bit(u, v) for v, sources in enumerate(parents, start=1) for u in sources
-        )
-        code = sum(operation * 3**place for place, operation in enumerate(operations))
-        return self.space.cell(bits, code, self.vertices)
 
-    @torch.no_grad()
-    def draw(self, rng: Generator) -> tuple[Cell, float]:
-        """A cell drawn from the probabilities, and the logarithm of its encoding's.
-
-        Raises:
-            NotInSpace: thousands of draws were no cells of the space.
-        """
-        operations = self.operations.log_softmax(1).cpu().numpy().astype(float)
-        edges = [logits.cpu().numpy().astype(float) for logits in self.edges]
-        for _ in range(_PATIENCE):
-            likelihood = 0.0
-            chosen = []
-            for row in operations:
-                chosen.append(int(np.argmax(row + rng.gumbel(size=len(row)))))
-                likelihood += row[chosen[-1]]
-            parents = []
-            for v, logits in enumerate(edges, start=1):
-                if self.parents is None:
-                    there = rng.random(v) < 1 / (1 + np.exp(-logits))
-                    likelihood -= np.logaddexp(0, np.where(there, -logits, logits)).sum()
-                else:  # k without replacement, one after the other (Gumbel top-k)
-                    order = np.argsort(-(logits + rng.gumbel(size=v)))
-                    there = np.zeros(v, bool)
-                    there[order[: self.parents[v - 1]]] = True
-                    likelihood += logits[there].sum() - np.log(np.exp(logits).sum()) * there.sum()
-                parents.append(np.flatnonzero(there).tolist())
-            cell = self._cell(parents, chosen)
-            if cell is not None:
-                return cell, float(likelihood)
-        raise NotInSpace(f"{_PATIENCE:,} draws were no cells of {self.space.name}")
+def _bits(parents: list[list[int]]) -> int:
+    return sum(1 << edge_bit(u, v) for v, sources in enumerate(parents, start=1) for u in sources)
 
 
 def prescribed_parents(space: CellSpace) -> tuple[int, ...] | None:

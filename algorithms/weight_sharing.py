@@ -8,13 +8,11 @@ long search goes on from.
 from __future__ import annotations
 
 import contextlib
-import io
-import json
+import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -25,12 +23,14 @@ from torch.nn import functional
 from nasbench_kit.algorithms.supernet import Mixture, Supernet
 from nasbench_kit.budget import Budget
 from nasbench_kit.cell import Cell
+from nasbench_kit.checkpoint import read, write
 from nasbench_kit.device import usable
-from nasbench_kit.errors import BudgetExhausted, CorruptFile, InvalidSetting, WrongTable
-from nasbench_kit.files import replacing
+from nasbench_kit.errors import BudgetExhausted, InvalidSetting, Stalled
 from nasbench_kit.loaded import Shuffled, load
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.random import Generator
     from numpy.typing import NDArray
 
@@ -114,8 +114,14 @@ class WeightSharing(ABC):
         """
         shared = SharedWeights(oracle, rng, self)
         search = self.begin(shared)
-        with contextlib.suppress(BudgetExhausted):  # the share is spent
+        try:
             yield from shared.trained(search)
+        except BudgetExhausted as error:  # the share is spent
+            if shared.untouched and not isinstance(error, Stalled):
+                raise InvalidSetting(
+                    f"the share {self.share:g} of the budget pays for no step of "
+                    f"{type(self).__name__} ({error}); raise the budget or the share"
+                ) from error
         if self.share < 1:
             yield from _queried(oracle, search.candidates())
 
@@ -141,13 +147,21 @@ class SharedWeights:
 
     def __init__(self, oracle: Oracle, rng: Generator, settings: WeightSharing) -> None:
         task = oracle.task
+        size = settings.batch_size
+        if size > min(len(task.weights), len(task.reward)):
+            raise InvalidSetting(
+                f"batch_size is {size}, but there are {len(task.weights)} images to train weights "
+                f"on and {len(task.reward)} for rewards; choose a smaller batch"
+            )
         self.device = device = usable(task.device)
         self.space = oracle.space
         self.rng = rng
         self.settings = settings
         self._oracle = oracle
         self._task = task
-        self._images = load(task.images(), device, augment=task.recipe.augment)
+        self._seed = rng.bit_generator.state
+        self._started_with = oracle.budget.meters()
+        self._images = load(task.images, device, augment=task.recipe.augment)
         height, width, channels = task.weights.images.shape[1:]
         self.image_shape = int(height), int(width), int(channels)
         self.skeleton = task.recipe.skeleton
@@ -162,12 +176,6 @@ class SharedWeights:
             nesterov=settings.nesterov,
             weight_decay=settings.weight_decay,
         )
-        size = settings.batch_size
-        if size > min(len(task.weights), len(task.reward)):
-            raise InvalidSetting(
-                f"batch_size is {size}, but there are {len(task.weights)} images to train weights "
-                f"on and {len(task.reward)} for rewards; choose a smaller batch"
-            )
         self._weight_picks = Shuffled(rng, len(task.weights), size)
         self._reward_picks = Shuffled(rng, len(task.reward), size)
         self.steps_an_epoch = len(task.weights) // size
@@ -190,7 +198,7 @@ class SharedWeights:
         parts = {"supernet": self.supernet, "optimizer": self.optimizer, **search.parts()}
         saved = self._task.checkpoint
         if saved is not None and saved.exists():
-            yield from self._repeated(saved, parts)
+            yield from self._resumed(saved, parts)
         while self.settings.epochs is None or self._epoch < self.settings.epochs:
             for group in self.optimizer.param_groups:
                 group["lr"] = self.learning_rate
@@ -207,6 +215,11 @@ class SharedWeights:
         """Share of the training that is over, in [0, 1]."""
         if self.settings.epochs is not None:
             return self._epoch / self.settings.epochs
+        return self.spent_share
+
+    @property
+    def spent_share(self) -> float:
+        """Of what training may spend, in [0, 1]."""
         spent = [spent / limit for _, limit, spent in self._allowance.meters() if limit]
         return max(spent, default=1.0)
 
@@ -223,6 +236,11 @@ class SharedWeights:
         cosine = 0.5 * (1 + math.cos(math.pi * place))
         return least + (self.settings.learning_rate - least) * cosine
 
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing was paid although there was something to pay with."""
+        return not self._allowance.ledger and all(limit for _, limit, _ in self._allowance.meters())
+
     # Steps ---------------------------------------------------------------------------------------
 
     def pay(self, what: Cell | NDArray[np.float64], images: int, backward: bool = True) -> None:
@@ -232,8 +250,9 @@ class SharedWeights:
             BudgetExhausted: the share, or the budget, cannot pay.
         """
         seconds, epochs = self._oracle.price(what, images, backward)
-        self._allowance.charge("supernet", seconds=seconds, epochs=epochs)
+        self._allowance.check(seconds, epochs)
         self._oracle.charge(what, images, backward)
+        self._allowance.charge("supernet", seconds=seconds, epochs=epochs)
         if self._task.checkpoint is not None:
             text = what.to_text() if isinstance(what, Cell) else what.tolist()
             self._paid.append((text, images, backward))
@@ -306,12 +325,15 @@ class SharedWeights:
         self._allowance = self._ranking
         cells = self.distinct(draw)
         rewards: list[tuple[float, Cell]] = []
+        unpaid: list[Cell] = []
         with contextlib.suppress(BudgetExhausted):
             for cell in cells:
+                unpaid = [cell]
                 self.pay(cell, len(self._task.reward), backward=False)
                 rewards.append((self.whole_reward(cell), cell))
+                unpaid = []
         yield from (cell for _, cell in sorted(rewards, key=lambda pair: -pair[0]))
-        yield from cells
+        yield from itertools.chain(unpaid, cells)
 
     def distinct(self, draw: Callable[[], Sequence[Cell]]) -> Iterator[Cell]:
         """Drawn cells, no two alike, until a thousand draws in a row bring no new one."""
@@ -328,38 +350,41 @@ class SharedWeights:
 
     # The saved state -----------------------------------------------------------------------------
 
-    def _save(self, path: Path, parts: dict[str, Any]) -> None:
-        content = io.BytesIO()
-        torch.save(
-            {
-                "settings": repr(self.settings),
-                "journal": json.dumps(self._journal),
-                "rng": json.dumps(self.rng.bit_generator.state),
-                "ahead": [
-                    torch.from_numpy(p.ahead) for p in (self._weight_picks, self._reward_picks)
-                ],
-                "parts": {name: part.state_dict() for name, part in parts.items()},
-            },
-            content,
-        )
-        with replacing(path) as temporary:
-            temporary.write_bytes(content.getbuffer())
+    def _conditions(self) -> dict[str, Any]:
+        """What a saved search must share with this one to be gone on from."""
+        return {
+            "settings": repr(self.settings),
+            "space": self.space.digest,
+            "recipe": repr(self._task.recipe),
+            "images": self._task.images.digest,
+            "price": list(self._oracle.price(self.space[0], self._task.epoch_images)),
+            "budget": [list(meter) for meter in self._started_with],
+            "seed": self._seed,
+        }
 
-    def _repeated(self, path: Path, parts: dict[str, Any]) -> Iterator[Cell]:
-        """Pay and recommend as the saved epochs did, and become the saved state.
+    def _save(self, path: Path, parts: dict[str, Any]) -> None:
+        picks = (self._weight_picks, self._reward_picks)
+        numbers = {"journal": self._journal, "rng": self.rng.bit_generator.state}
+        tensors = {
+            "ahead": [torch.from_numpy(these.ahead) for these in picks],
+            "parts": {name: part.state_dict() for name, part in parts.items()},
+        }
+        write(path, self._conditions(), numbers, tensors)
+
+    def _resumed(self, path: Path, parts: dict[str, Any]) -> Iterator[Cell]:
+        """Become the saved state, then pay and recommend as its epochs did.
 
         Raises:
             CorruptFile, WrongTable: the file is no state of this search.
         """
-        try:
-            saved = torch.load(path, weights_only=True)
-            settings, journal = saved["settings"], json.loads(saved["journal"])
-            rng = json.loads(saved["rng"])
-        except Exception as error:  # torch raises whatever a damaged file leads it to
-            raise CorruptFile(f"{path} is no saved search; delete it to start over") from error
-        if settings != repr(self.settings):
-            raise WrongTable(f"{path} was saved by {settings}; delete it, or choose another folder")
-        for paid, cell in journal:
+        numbers, saved = read(path, self._conditions(), "search")
+        for name, part in parts.items():
+            part.load_state_dict(saved["parts"][name])
+        self.rng.bit_generator.state = numbers["rng"]
+        picks = (self._weight_picks, self._reward_picks)
+        for these, ahead in zip(picks, saved["ahead"], strict=True):
+            these.ahead = ahead.numpy()
+        for paid, cell in numbers["journal"]:
             for what, images, backward in paid:
                 known = Cell.from_text(what) if isinstance(what, str) else np.array(what)
                 self.pay(known, images, backward)
@@ -367,10 +392,3 @@ class SharedWeights:
             self._paid = []
             self._epoch += 1
             yield Cell.from_text(cell)
-        for name, part in parts.items():
-            part.load_state_dict(saved["parts"][name])
-        self.rng.bit_generator.state = rng
-        for picks, ahead in zip(
-            (self._weight_picks, self._reward_picks), saved["ahead"], strict=True
-        ):
-            picks.ahead = ahead.numpy()

@@ -40,6 +40,24 @@ def at_spend(
     return found
 
 
+def reaching(
+    traces: Sequence[Trace], regrets: NDArray[np.float64], axis: Axis, target: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Spend at which each run first recommended a cell of at most the target regret.
+
+    Returns:
+        times: [runs], inf where a run never did.
+        censored_at: [runs], the spend up to which it was watched; inf where it ended by itself, and
+            more budget would have changed nothing.
+    """
+    times = np.full(len(traces), np.inf)
+    for place, trace in enumerate(traces):
+        there = (getattr(i, axis) for i in trace.incumbents if regrets[i.row] <= target)
+        times[place] = next(there, np.inf)
+    ends = [getattr(trace, axis) if trace.ended == "budget" else np.inf for trace in traces]
+    return times, np.array(ends, float)
+
+
 @dataclass(frozen=True)
 class Curve:
     """Quartiles over runs at each spend: arrays [grid], inf where undefined."""

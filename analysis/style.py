@@ -73,14 +73,24 @@ def count_by_ones(ax: Axes) -> None:
 
 
 def count_by_factors(ax: Axes) -> None:
-    """Plain labels on a logarithmic x axis: 500, 1k, 2k; decades only where it spans many."""
-    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+    """Plain labels on a logarithmic x axis: 0.1, 500, 1k, 2k; decades only where it spans many."""
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     low, high = ax.get_xlim()
     steps = (1, 2, 5) if high < 30 * low else (1, 3) if high < 100 * low else (1,)
     ax.xaxis.set_major_locator(LogLocator(subs=steps))
-    ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+    thousands(ax)
     ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+def thousands(ax: Axes) -> None:
+    """Short labels on the x axis: 0.1, 500, 1k, 2M."""
+    from matplotlib.ticker import EngFormatter
+
+    large = EngFormatter(sep="")
+    ax.xaxis.set_major_formatter(
+        lambda value, _: large(value) if abs(value) >= 1000 else f"{value:g}"
+    )
 
 
 def save(figure: Figure, folder: Path, name: str) -> Path:

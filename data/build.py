@@ -30,7 +30,7 @@ from nasbench_kit.errors import NotRecorded, WrongTable
 from nasbench_kit.files import replacing, write_text
 from nasbench_kit.space import CellSpace
 from nasbench_kit.table import Column, Table
-from nasbench_kit.workers import Progress, spread
+from nasbench_kit.workers import Executor, Progress, check_workers, spread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,7 +68,12 @@ class Build:
 
 
 def build(
-    plan: Build, target: Path, *, workers: int = 1, progress: Progress | None = None
+    plan: Build,
+    target: Path,
+    *,
+    workers: int = 1,
+    executor: Executor = "local",
+    progress: Progress | None = None,
 ) -> Table:
     """Train what is missing of a table, time its cells, and write it to ``target``.
 
@@ -76,7 +81,10 @@ def build(
         WrongTable: the parts at hand were made under other conditions, or another builder is busy
             with the same target.
         NotWritable: the folder cannot be written.
+        InvalidSetting: no workers, or no Ray cluster.
+        WorkerDied: a part killed every worker that tried it; all others are finished.
     """
+    check_workers(workers, executor)
     folder = target.with_suffix(".parts")
     with _claimed(folder, plan):
         jobs = [
@@ -85,7 +93,7 @@ def build(
             for epochs in plan.epochs
             if not _part_path(folder, rows, epochs).exists()
         ]
-        spread(_train_part, jobs, workers, progress)
+        spread(_train_part, jobs, workers, progress, executor)
         _time(plan, folder)
         table = assemble(plan, target)
         table.save(target)

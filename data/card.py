@@ -41,7 +41,7 @@ def measured_card(table: Table, command: str) -> str:
         "",
         (f"Every cell of the space `{table.space.name}`, trained from scratch on `{made['images']}` "
         f"(SHA-256 {made['images_digest'][:16]}…) by the recipe `{made['recipe']['name']}`: "
-        f"{table.repeats} repeats at {_listed(table.epochs)} epochs, each with its own annealing. "
+        f"{table.repeats} repeats at {listed(table.epochs)} epochs, each with its own annealing. "
         f"Seed {made['seed']}. Table checksum {table.checksum[:16]}…."),
         "",
         f"Made by `{command}` (it goes on where it was stopped, and trains nothing twice).",
@@ -57,7 +57,7 @@ def measured_card(table: Table, command: str) -> str:
         "square over cells); *tau-b* and *Spearman* compare single repeats (mean over pairs) or, in the "
         "last two columns, mean validation with mean test accuracy."),
         "",
-        *_grid(
+        *markdown_grid(
             ("epochs", "min", "median", "max", "std over cells", "noise", "tau-b between repeats",
              "Spearman between repeats", "tau-b val-test", "Spearman val-test"),
             [_quality(table, epochs) for epochs in table.epochs],
@@ -65,17 +65,19 @@ def measured_card(table: Table, command: str) -> str:
         "",
         f"## The {_BEST} best cells by mean test accuracy at {table.epochs[-1]} epochs",
         "",
-        *_grid(("cell", "test", "validation", "seconds", "parameters"), _best(table)),
+        *markdown_grid(("cell", "test", "validation", "seconds", "parameters"), _best(table)),
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 
-def _listed(numbers: Sequence[int]) -> str:
+def listed(numbers: Sequence[object]) -> str:
+    """As a sentence lists them: 4, 12 and 36."""
     *head, last = map(str, numbers)
     return f"{', '.join(head)} and {last}" if head else last
 
 
-def _grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def markdown_grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a table in Markdown."""
     return [
         "| " + " | ".join(cells) + " |"
         for cells in (header, ["---"] * len(header), *rows)

@@ -1,13 +1,12 @@
 """What a cell is made of, as numbers: the inputs of the surrogate.
 
-Everything here is exact and depends on the cell alone: paths, depths, degrees, the channels that
-each vertex carries under the official rule, and the parameters, multiplications and activations
-that follow from them. The columns are the same for all labellings of a cell, up to the one channel
-that a remainder gives to the vertices of lowest index; rows of a space have their canonical one.
+Everything here is exact, depends on the cell alone, and is the same for all its labellings: which
+operations are joined, what lies on the paths from input to output, and where in the cell each
+operation stands. Channels and costs were tried beside them and told the surrogate hardly more.
 
 Vertices are 0 (input), 1 to 5 (interior), 6 (output); unused ones stand before the output.
 
-Source: Ying et al. 2019, sections 2.2 and 3.2; google-research/nasbench, lib/model_builder.py.
+Source: Ying et al. 2019, section 3.2 (operations and depth against accuracy).
 """
 
 from __future__ import annotations
@@ -24,17 +23,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 VERTICES = 7
-INTERIOR = slice(1, VERTICES - 1)
 #: Kinds of vertices: the operations, then these.
 INPUT, OUTPUT, UNUSED = 3, 4, 5
 _KINDS = (*(name.removesuffix("-bn-relu") for name in OPERATIONS), "input", "output")
 
-#: The official skeleton: channels and pixels of each stack, cells in a stack, classes.
-_STACKS = ((128, 32 * 32), (256, 16 * 16), (512, 8 * 8))
-_CELLS = 3
-_CLASSES = 10
-#: Channels that one to five vertices share out without a remainder.
-_SHARES = 60
 #: Cells described at a time; the arrays in hand then take some 50 MB.
 _BLOCK = 20_000
 
@@ -72,14 +64,9 @@ def features(space: CellSpace, rows: NDArray[np.integer]) -> NDArray[np.float32]
     return np.concatenate([describe(cells(space, block))[1] for block in blocks])
 
 
-def feature_names() -> list[str]:
-    """What the columns of ``features`` are."""
-    return describe(cells(CellSpace(2), np.array([0])))[0]
-
-
 def describe(of: Cells) -> tuple[list[str], NDArray[np.float32]]:
     """Names and values [n, features] of all features of some cells."""
-    named = [column for part in (_edges, _paths, _places, _costs) for column in part(of)]
+    named = [column for part in (_edges, _paths, _places) for column in part(of)]
     names, columns = zip(*named, strict=True)
     return list(names), np.stack(columns, axis=1).astype(np.float32)
 
@@ -88,35 +75,19 @@ Columns = Iterator[tuple[str, "NDArray[np.generic]"]]
 
 
 def _edges(of: Cells) -> Columns:
-    """Edges by what they join, and vertices by their degrees."""
+    """Vertices and edges by kind."""
     is_kind = of.kinds[:, :, None] == np.arange(len(_KINDS))
     joined = np.einsum("nui,nuv,nvj->nij", is_kind, of.edges, is_kind, optimize=True)
-    degrees = {"in": of.edges.sum(axis=1), "out": of.edges.sum(axis=2)}
-    for i, source in enumerate(_KINDS):
-        yield source, is_kind[:, :, i].sum(axis=1)
-        for j, target in enumerate(_KINDS):
-            yield f"{source} -> {target}", joined[:, i, j]
-        for side, degree in degrees.items():
-            for k in range(1, VERTICES - 1):
-                count = (is_kind[:, :, i] & (degree == k)).sum(axis=1)
-                yield f"{source} of {side}-degree {k}", count
-    yield "width", _width(of.edges)
-
-
-def _width(edges: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Largest number of edges that leave a set closed under predecessors (a directed cut)."""
-    widest = np.zeros(len(edges), np.int64)
-    for inside in range(1, 1 << (VERTICES - 1), 2):
-        member = (inside >> np.arange(VERTICES) & 1).astype(bool)
-        leaving = edges[:, member][:, :, ~member].sum(axis=(1, 2))
-        closed = ~edges[:, ~member][:, :, member].any(axis=(1, 2))
-        widest = np.maximum(widest, np.where(closed, leaving, 0))
-    return widest
+    operations = range(INPUT)
+    for i in operations:
+        yield _KINDS[i], is_kind[:, :, i].sum(axis=1)
+    for i in (*operations, INPUT):
+        for j in (*operations, OUTPUT):
+            yield f"{_KINDS[i]} -> {_KINDS[j]}", joined[:, i, j]
 
 
 def _paths(of: Cells) -> Columns:
     """Paths from input to output by how many vertices of some kinds they pass."""
-    share = channels(of, _SHARES) / _SHARES * of.edges[:, INTERIOR, -1]
     for name, kinds in _COUNTED.items():
         counted = np.isin(of.kinds, kinds)
         number = path_counts(of.edges, counted)
@@ -124,9 +95,7 @@ def _paths(of: Cells) -> Columns:
         yield f"most {name} on a path", np.where(number, passed, 0).max(axis=1)
         yield f"fewest {name} on a path", np.where(number, passed, VERTICES).min(axis=1)
         yield f"mean {name} on a path", number @ passed / number.sum(axis=1)
-        behind = _walked(of.edges, counted)
-        yield f"mean {name} behind the output", behind[:, -1]
-        yield f"mean {name} behind a channel", (behind[:, INTERIOR] * share).sum(axis=1)
+        yield f"mean {name} behind the output", _walked(of.edges, counted)[:, -1]
         for k in passed:
             yield f"paths with {k} {name}", number[:, k]
 
@@ -184,68 +153,3 @@ def _distance(edges: NDArray[np.int32], better: np.ufunc) -> NDArray[np.int64]:
         through = np.where(edges[:, :v, v], length[:, :v] + 1, none)
         length[:, v] = better.reduce(through, axis=1)
     return length
-
-
-def _costs(of: Cells) -> Columns:
-    """Channels by operation, and what the whole network computes and keeps."""
-    width = channels(of, _SHARES) / _SHARES
-    feeding = of.edges[:, INTERIOR, -1]
-    for kind, operation in enumerate(_KINDS[:INPUT]):
-        carried = width * (of.kinds[:, INTERIOR] == kind)
-        yield f"channels of {operation}", carried.sum(axis=1)
-        yield f"squared channels of {operation}", (carried**2).sum(axis=1)
-        yield f"widest {operation}", carried.max(axis=1)
-        yield f"output from {operation}", (carried * feeding).sum(axis=1)
-    for name, values in costs(of)._asdict().items():
-        yield f"log {name}", np.log(values)
-
-
-def channels(of: Cells, output: int) -> NDArray[np.int64]:
-    """Channels of the interior vertices [n, 5] in cells that give out that many.
-
-    The official rule: the vertices that feed the output share its channels out, the first ones get
-    one more where a remainder is left; every other vertex has as many as the widest that it feeds.
-    """
-    feeding = of.edges[:, INTERIOR, -1]
-    share, rest = np.divmod(output, np.maximum(feeding.sum(axis=1), 1))
-    one_more = np.cumsum(feeding, axis=1) <= rest[:, None]
-    carried = feeding * (share[:, None] + one_more)
-    for v in range(carried.shape[1] - 1, -1, -1):
-        inherited = (of.edges[:, v + 1, INTERIOR] * carried).max(axis=1)
-        carried[:, v] = np.where(feeding[:, v], carried[:, v], inherited)
-    return carried
-
-
-class Costs(NamedTuple):
-    """Of the official network for CIFAR-10, int64 [n] each.
-
-    ``multiplications`` of one forward pass of one image; ``activations``: values that convolutions
-    and pools give out in it.
-    """
-
-    parameters: NDArray[np.int64]
-    multiplications: NDArray[np.int64]
-    activations: NDArray[np.int64]
-
-
-def costs(of: Cells) -> Costs:
-    """Exact trainable parameters, multiplications and activations (batch norm and sums left out)."""
-    stem, pixels = _STACKS[0]
-    last = _STACKS[-1][0]
-    parameters = np.full(len(of.edges), 27 * stem + 2 * stem + (last + 1) * _CLASSES)
-    multiplications = np.full(len(of.edges), 27 * stem * pixels + last * _CLASSES)
-    activations = np.full(len(of.edges), stem * pixels)
-    area = np.array([9, 1, 0, 0, 0, 0])[of.kinds[:, INTERIOR]]  # weights of an operation's kernel
-    takes_input = of.edges[:, 0, 1:]
-    entering = stem
-    for leaving, pixels in _STACKS:
-        inside = channels(of, leaving)
-        projected = np.column_stack([inside, np.full(len(inside), leaving)]) * takes_input
-        for _ in range(_CELLS):
-            weights = (area * inside**2).sum(axis=1) + entering * projected.sum(axis=1)
-            normalised = (inside * (area > 0)).sum(axis=1) + projected.sum(axis=1)
-            parameters += weights + 2 * normalised
-            multiplications += weights * pixels
-            activations += (inside.sum(axis=1) + projected.sum(axis=1)) * pixels
-            entering = leaving
-    return Costs(parameters, multiplications, activations)

@@ -1,4 +1,4 @@
-"""The data card of a surrogate: how it was made and how good it is, in Markdown with two figures.
+"""The data card of a surrogate: how it was made and how good it is, in Markdown with one figure.
 
 Every number is computed from the surrogate, so that the card cannot disagree with it.
 """
@@ -6,26 +6,19 @@ Every number is computed from the surrogate, so that the card cannot disagree wi
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nasbench_kit.data.card import _grid, _listed
+from nasbench_kit.data.card import listed, markdown_grid
 from nasbench_kit.data.clock import processor
-from nasbench_kit.data.noise import Noise
-from nasbench_kit.data.surrogate_quality import (
-    agreement,
-    by_accuracy,
-    by_vertices,
-    error_correlations,
-    known,
-    quality,
-    seconds_quality,
-)
+from nasbench_kit.data.surrogate import ACCURACY, FOLDS
+from nasbench_kit.data.surrogate_noise import REPEATS, shared_error
+from nasbench_kit.noise import Noise
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
@@ -33,264 +26,264 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-#: Features shown.
-_FEATURES = 12
+#: Share of the cells that count as the best ones.
+_TOP = 0.1
+#: Percentiles that divide the measured accuracies into ranges.
+_RANGES = (0, 1, 5, 25, 50, 75, 90, 99, 100)
+#: Groups that the calibration curve averages over.
+_GROUPS = 20
 
 
-def surrogate_card(surrogate: Surrogate, command: str, took: float) -> str:
+def agreement(predicted: Array, measured: Array) -> dict[str, float]:
+    """How well predictions [n] meet measurements [n].
+
+    R² (coefficient of determination), Kendall's tau-b, Spearman's rho, mean absolute error; and for the
+    measured best tenth its Spearman's rho (``top``) and how much of it the predicted best tenth holds
+    (``found``).
+    """
+    from scipy.stats import kendalltau, spearmanr
+
+    best = measured >= np.quantile(measured, 1 - _TOP)
+    chosen = predicted >= np.quantile(predicted, 1 - _TOP)
+    unexplained = ((predicted - measured) ** 2).sum() / ((measured - measured.mean()) ** 2).sum()
+    return {
+        "r2": float(1 - unexplained),
+        "tau": float(kendalltau(predicted, measured).statistic),
+        "spearman": float(spearmanr(predicted, measured).statistic),
+        "mae": float(np.abs(predicted - measured).mean()),
+        "top": float(spearmanr(predicted[best], measured[best]).statistic),
+        "found": float((best & chosen).sum() / best.sum()),
+    }
+
+
+def surrogate_card(surrogate: Surrogate, command: str, minutes: float, figure: str) -> str:
     """The card of a surrogate.
 
     Args:
         surrogate: just fitted.
         command: fits it again.
-        took: seconds that the fit took.
+        minutes: of one core, that the fit took.
+        figure: file name of what ``draw_calibration`` draws.
     """
-    table, sample = surrogate.table, surrogate.sample
-    made = table.provenance
-    longest = table.epochs[-1]
+    table = surrogate.table
+    made, longest = table.provenance, table.epochs[-1]
     lines = [
-        f"# {table.name}: {len(table):,} cells, predicted",
+        f"# {table.name}: {len(table):,} cells, predicted by a surrogate",
         "",
-        (f"**No measurement.** Every number of this table is the prediction of a surrogate, fitted on "
-        f"{len(sample.rows):,} measured cells of `{made['of']}` (checksum {made['of_checksum'][:16]}…). "
-        "No measured number is in it: the measured cells, too, have predictions, by experts that had "
-        "not seen them. It holds validation accuracy and seconds of whole trainings; it has no test "
-        "accuracy, no train accuracy and no halfway readings, because none were learnt."),
+        (f"**No measurement.** Every number is a prediction, learnt from {len(surrogate.rows):,} measured "
+        f"cells of `{made['of']}` (checksum {made['of_checksum'][:16]}…). It holds validation accuracy"
+        f"{' and seconds' if surrogate.seconds else ''}; it has no test and no train accuracy and nothing "
+        "halfway, because none was learnt."),
         "",
-        (f"Made by `{command}` in {took / 60:.1f} minutes on {processor()}, {_versions()}. "
-        f"Table checksum {table.checksum[:16]}…; same seed and same machine, same bytes."),
+        (f"Made by `{command}` in {minutes:.0f} minutes of one core of {processor()} (Python "
+        f"{platform.python_version()}, scikit-learn {version('scikit-learn')}). The same seed and versions "
+        f"give the same table, on any number of threads. Checksum {table.checksum[:16]}…."),
         "",
         "## How",
         "",
-        ("A committee of Gaussian processes (Matérn 3/2 kernel, one relevance a feature by marginal "
-        "likelihood) on exact features of the cell: paths, depths, degrees, channels by the official "
-        "rule, parameters, multiplications, activations. Each expert sees a share of the rows; a cell "
-        "is predicted by the mean of the experts that have not seen it. Accuracy is learnt as log "
-        "odds, all fidelities together; seconds as their logarithm."),
+        ("Accuracy: gradient boosting on exact features of the cell (operations that are joined, what lies "
+        "on its paths, where each operation stands), apart for each fidelity. A measured cell is predicted by "
+        f"cross-validation, by a model that was fitted without it and 1/{FOLDS} of the others; every other cell "
+        "by a model of all that was measured. So no measured accuracy is in the table, "
+        "and all figures here are of cells that the model had not seen. Accuracies are stored to 1/65,535."),
         "",
-        *_failures(surrogate),
-        *_seconds(surrogate),
-        "## How good: cross-validation",
+        _seconds(surrogate),
         "",
-        *_grid(
-            ("epochs", "cells", "R²", "tau-b", "Spearman", "mean absolute error"),
-            _agreements(surrogate, ""),
+        _failures(surrogate),
+        "",
+        "## How good (cross-validation)",
+        "",
+        (("Each measured cell was trained once, so noise between repeats keeps every figure from its ideal. "
+        if surrogate.measured.shape[2] == 1 else "")
+        + "Failed trainings are left out, but for the last column. *Top tenth*: the tenth of the cells that "
+        "measured best; *found*: its share in the predicted top tenth."),
+        "",
+        *markdown_grid(
+            ("epochs", "cells", "R²", "tau-b", "Spearman", "mean absolute error", "Spearman, top tenth", "found", "R² with failures"),
+            _quality(surrogate),
         ),
         "",
-        "The same with failures, each with the accuracy that it had:",
+        f"![Measured against predicted accuracy]({figure})",
         "",
-        *_grid(
-            ("epochs", "failed", "R²", "tau-b", "Spearman", "mean absolute error"),
-            _agreements(surrogate, "_with_failures"),
-        ),
-        "",
-        ("Within the best tenth by measurement (of one training each, so noise alone keeps this far "
-        "from 1), and how much of it the predicted best tenth holds:"),
-        "",
-        *_grid(
-            ("epochs", "tau-b", "Spearman", "found"),
-            [
-                [str(q["epochs"]), f"{q['top_tau']:.3f}", f"{q['top_spearman']:.3f}", f"{q['top_found']:.0%}"]
-                for q in quality(surrogate)
-            ],
-        ),
+        ("Figure: measured cells (shade: their number, logarithmic); the line joins the means of twenty equal "
+        "groups by prediction; a calibrated surrogate keeps it on the dotted diagonal."),
         "",
         f"## Errors at {longest} epochs by number of vertices",
         "",
-        *_grid(_ERRORS_OF, _errors(surrogate, by_vertices(surrogate))),
+        *markdown_grid(_GROUP, _by_vertices(surrogate)),
         "",
         f"## Errors at {longest} epochs by measured accuracy",
         "",
-        ("Ranges between percentiles. Measured extremes are partly luck, so their predictions must lie "
-        "nearer the middle."),
+        "Measured extremes are partly luck, so their predictions must lie nearer the middle.",
         "",
-        *_grid(_ERRORS_OF, _errors(surrogate, by_accuracy(surrogate))),
-        "",
-        "## Calibration",
-        "",
-        f"![Measured against predicted accuracy]({table.name}-calibration.png)",
-        "",
-        ("Colour: measured cells, on a logarithmic scale. Line: mean measurement in twentieths of the "
-        "prediction."),
+        *markdown_grid(_GROUP, _by_accuracy(surrogate)),
         "",
         "## Noise between repeats",
         "",
-        f"![Noise and failures by predicted accuracy]({table.name}-noise.png)",
+        _noise_source(surrogate),
         "",
-        ("The sample has " + ("one training" if sample.measured.shape[2] == 1 else
-        f"{sample.measured.shape[2]} trainings") + " a cell and fidelity. Noise is what cross-validation "
-        "leaves unexplained in deciles of the prediction, less the experts' scatter around their mean: "
-        "an upper bound, for the error that all experts share is in it. "
-        + _independence(surrogate) + "It is drawn on the logit scale, by seed "
-        "(`nasbench_kit.data.noise`); failures at their rate in the decile."),
-        "",
-        *_grid(
-            ("epochs", "standard deviation of one training, at the 10th, 50th, 90th percentile of prediction"),
+        *markdown_grid(
+            ("epochs", *(f"at the {q}th percentile" for q in _NOISE_AT)),
             _noise_rows(surrogate),
         ),
         "",
         "## The whole space, as predicted",
         "",
-        *_grid(("epochs", "min", "1 %", "median", "99 %", "max"), _distribution(surrogate)),
-        "",
-        f"Highest prediction at {longest} epochs: {_best(surrogate)}.",
-        "",
-        "## What the prediction looks at",
-        "",
-        "The most relevant features for accuracy (squared inverse length scales, standardised):",
-        "",
-        *_grid(
-            ("feature", "relevance"),
-            [[name, f"{value:.4f}"] for name, value in list(surrogate.relevances.items())[:_FEATURES]],
-        ),
+        *markdown_grid(("epochs", "min", "1 %", "median", "99 %", "max"), _distribution(surrogate)),
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 
-def _versions() -> str:
-    import scipy
-
-    return f"Python {platform.python_version()}, numpy {np.__version__}, scipy {scipy.__version__}"
-
-
-def _agreements(surrogate: Surrogate, suffix: str) -> Iterator[list[str]]:
-    for q in quality(surrogate):
-        count = q["failed"] if suffix else q["cells"] - q["failed"]
-        numbers = (f"{q[name + suffix]:.4f}" for name in ("r2", "tau", "spearman", "mae"))
-        yield [str(q["epochs"]), f"{count:,}", *numbers]
-
-
-def _failures(surrogate: Surrogate) -> list[str]:
-    sample = surrogate.sample
-    counts = _listed(sample.failed.sum(axis=(0, 2)).tolist())
-    epochs = _listed(surrogate.table.epochs)
-    return [
-        (f"Failed trainings: {counts} at {epochs} epochs, of {len(sample.rows):,} cells. A reading counts as "
-        "failed when it is near chance, and this is far out at its fidelity (more than three "
-        "interquartile ranges below the lower quartile) or the very value that a tenth of all readings "
-        "near chance have (a network gone NaN names one class always). Other low readings after few "
-        "epochs are slow cells. Accuracies are learnt from what did not fail; failures have a rate of "
-        "their own, below."),
-        "",
-    ]  # fmt: skip
-
-
-def _seconds(surrogate: Surrogate) -> list[str]:
-    q = seconds_quality(surrogate)
-    if q is None:
-        return ["It has no seconds: the measured table has none.", ""]
-    made = surrogate.table.provenance["seconds"]
+def _seconds(surrogate: Surrogate) -> str:
+    if surrogate.seconds is None:
+        return "Seconds: none, because the measured table has none."
     longest = surrogate.table.epochs[-1]
-    assumed = made["assumed_at_epochs"]
     text = (
-        f"Seconds are learnt at {longest} epochs: cross-validated R² {q['r2']:.4f}, tau-b {q['tau']:.4f}, "
-        f"mean error {q['mae']:.1f} s or {q['relative']:.2%}."
+        f"Seconds: a cost model (layers added up, corrected by gradient boosting) at {longest} epochs; on cells "
+        f"that it had not seen R² {surrogate.seconds.r2:.4f}, median error {surrogate.seconds.median_error:.2%}. "
+        "The same for all repeats."
     )
-    if assumed:
+    if assumed := surrogate.table.assumed_seconds:
         text += (
-            f" At {_listed(assumed)} epochs they are **assumed** proportional to the epochs; they were "
-            "not measured there."
+            f" Those at {listed(assumed)} epochs are **assumed**: the same times epochs / {longest}. This leaves out "
+            "whatever a training costs however short it is, so short ones may be too cheap."
         )
-    return [text, ""]
+    return text
 
 
-_ERRORS_OF = (
-    "cells",
-    "number",
-    "mean absolute error",
-    "root mean square",
-    "predicted − measured",
-    "tau-b",
-)
-
-
-def _errors(surrogate: Surrogate, groups: Mapping[str, NDArray[np.bool_]]) -> Iterator[list[str]]:
-    """Errors at the longest fidelity in groups of its known cells."""
-    predicted, measured = known(surrogate, -1)
-    for name, group in groups.items():
-        error = predicted[group] - measured[group]
-        size = np.abs(error).mean(), np.sqrt((error**2).mean())
-        tau = agreement(predicted[group], measured[group])["tau"] if len(error) > 2 else np.nan
-        yield [
-            name, f"{len(error):,}", *(f"{value:.4f}" for value in size), f"{error.mean():+.4f}", f"{tau:.3f}",
-        ]  # fmt: skip
-
-
-def _independence(surrogate: Surrogate) -> str:
-    correlations = error_correlations(surrogate)
-    if not len(correlations):
-        return ""
+def _failures(surrogate: Surrogate) -> str:
+    failed = surrogate.failed.sum(axis=(0, 2)).tolist()
     return (
-        "The errors at two fidelities of one cell, which are separate trainings, correlate by only "
-        f"{correlations.min():.2f} to {correlations.max():.2f}. "
+        f"Failed trainings: {listed(failed)} at {listed(surrogate.table.epochs)} epochs, of "
+        f"{surrogate.measured[:, 0].size:,} each. A reading near chance counts as failed where that is far out "
+        "(more than three interquartile ranges below the lower quartile) or where one and the same value makes "
+        "up a tenth of them (a network that names one class always); other low readings after few epochs are "
+        "slow cells. Predictions are of trainings that do not fail; failures are drawn at their rate, below."
     )
+
+
+def _quality(surrogate: Surrogate) -> Iterator[list[str]]:
+    for place, epochs in enumerate(surrogate.table.epochs):
+        _, predicted, measured = surrogate.known(place)
+        q = agreement(predicted, measured)
+        everything = surrogate.measured[:, place].mean(axis=1)
+        of_all = surrogate.table.mean(ACCURACY, epochs)[surrogate.rows]
+        yield [
+            str(epochs),
+            f"{len(measured):,}",
+            *(f"{q[name]:.3f}" for name in ("r2", "tau", "spearman")),
+            f"{q['mae']:.4f}",
+            f"{q['top']:.3f}",
+            f"{q['found']:.0%}",
+            f"{agreement(of_all, everything)['r2']:.3f}",
+        ]
+
+
+_GROUP = ("cells that", "number", "mean measured", "mean predicted", "mean absolute error", "tau-b")
+
+
+def _group(name: str, predicted: Array, measured: Array) -> list[str]:
+    from scipy.stats import kendalltau
+
+    tau = kendalltau(predicted, measured).statistic if len(measured) > 1 else np.nan
+    means = (measured.mean(), predicted.mean(), np.abs(predicted - measured).mean())
+    return [
+        name,
+        f"{len(measured):,}",
+        *(f"{mean:.4f}" for mean in means),
+        f"{tau:.3f}" if np.isfinite(tau) else "",
+    ]
+
+
+def _by_vertices(surrogate: Surrogate) -> Iterator[list[str]]:
+    rows, predicted, measured = surrogate.known(-1)
+    space = surrogate.table.space
+    sizes = np.array([space[row].size for row in rows.tolist()])
+    for size in np.unique(sizes).tolist():
+        these = sizes == size
+        yield _group(f"have {size} vertices", predicted[these], measured[these])
+
+
+def _by_accuracy(surrogate: Surrogate) -> Iterator[list[str]]:
+    _, predicted, measured = surrogate.known(-1)
+    edges = np.percentile(measured, _RANGES)
+    part = np.clip(np.searchsorted(edges, measured, side="right") - 1, 0, len(edges) - 2)
+    for i in range(len(edges) - 1):
+        if (these := part == i).any():
+            name = f"measured {edges[i]:.4f} to {edges[i + 1]:.4f}"
+            yield _group(name, predicted[these], measured[these])
+
+
+def _noise_source(surrogate: Surrogate) -> str:
+    repeats = surrogate.measured.shape[2]
+    if repeats > 1:
+        source = f"Measured: the scatter of the {repeats} repeats of each cell, in tenths of the prediction."
+    else:
+        errors = np.stack(
+            [
+                surrogate.measured[:, place, 0]
+                - surrogate.table.mean(ACCURACY, epochs)[surrogate.rows]
+                for place, epochs in enumerate(surrogate.table.epochs)
+            ],
+            axis=1,
+        )[:, :, None]
+        shared = shared_error(np.where(surrogate.failed, np.nan, errors))
+        source = (
+            "Estimated, for the measured cells were trained once: what cross-validation leaves unexplained, in "
+            "tenths of the prediction, less the share of its variance that separate trainings of a cell at two "
+            f"fidelities have in common ({listed([f'{rho:.2f}' for rho in shared])} at "
+            f"{listed(surrogate.table.epochs)} epochs; it is the surrogate's own error). What the surrogate gets "
+            "wrong at one fidelity only is still in it, so it is an upper bound."
+        )
+    return (
+        f"{source} Repeats (0 to {REPEATS - 1}) are drawn by the oracle, by seed, from a normal distribution "
+        "around the prediction; the policy `mean`, and all scores, use the prediction itself. The table shows "
+        "the standard deviation of one training and, in brackets, the probability that it fails, at percentiles "
+        "of the predicted accuracy:"
+    )
+
+
+_NOISE_AT = (5, 25, 50, 75, 95)
 
 
 def _noise_rows(surrogate: Surrogate) -> Iterator[list[str]]:
-    noise = Noise.of(surrogate.table)
+    noise = Noise.of(surrogate.table.provenance)
+    assert noise is not None
     for place, epochs in enumerate(surrogate.table.epochs):
-        at = np.quantile(surrogate.held_out.accuracy[:, place], (0.1, 0.5, 0.9))
-        pairs = zip(noise.std(at, place), at, strict=True)
-        yield [str(epochs), ", ".join(f"{std:.4f} at {accuracy:.3f}" for std, accuracy in pairs)]
+        at = np.percentile(surrogate.known(place)[1], _NOISE_AT)
+        failure = np.interp(at, noise.accuracy[place], noise.failure[place])
+        yield [
+            str(epochs),
+            *(
+                f"{std:.4f} ({fails:.2%}) at {accuracy:.3f}"
+                for std, fails, accuracy in zip(noise.std(at, place), failure, at, strict=True)
+            ),
+        ]
 
 
 def _distribution(surrogate: Surrogate) -> Iterator[list[str]]:
     for epochs in surrogate.table.epochs:
-        levels = np.quantile(
-            surrogate.table.mean("validation_accuracy", epochs), (0, 0.01, 0.5, 0.99, 1)
-        )
+        levels = np.quantile(surrogate.table.mean(ACCURACY, epochs), (0, 0.01, 0.5, 0.99, 1))
         yield [str(epochs), *(f"{level:.4f}" for level in levels)]
 
 
-def _best(surrogate: Surrogate) -> str:
-    table = surrogate.table
-    accuracy = table.mean("validation_accuracy")
-    row = int(accuracy.argmax())
-    return f"`{table.space[row].to_text()}`, {accuracy[row]:.4f}"
-
-
-# Figures -----------------------------------------------------------------------------------------
-
-
 def draw_calibration(surrogate: Surrogate) -> Figure:
-    """Measured against predicted accuracy of the sample, cross-validated, a panel a fidelity."""
+    """Measured against predicted accuracy, cross-validated, one panel a fidelity."""
     from matplotlib.figure import Figure
 
     epochs = surrogate.table.epochs
-    figure = Figure(figsize=(2.6 * len(epochs), 2.8), layout="constrained", dpi=100)
+    figure = Figure(figsize=(2.4 * len(epochs), 2.7), layout="constrained")
     for place, ax in enumerate(np.atleast_1d(figure.subplots(1, len(epochs)))):
-        predicted, measured = known(surrogate, place)
-        _density(ax, predicted, measured)
-        ascending = np.array_split(np.argsort(predicted), 20)
-        means = [(predicted[part].mean(), measured[part].mean()) for part in ascending]
-        ax.plot(*zip(*means, strict=True), color="#d55e00", marker=".", label="mean")
+        _, predicted, measured = surrogate.known(place)
+        limits = np.quantile(np.concatenate([predicted, measured]), (0.005, 1))
+        ax.hist2d(
+            predicted, measured, bins=50, range=[limits, limits], norm="log", cmap="Blues", cmin=1
+        )
+        ax.plot(limits, limits, color="black", linewidth=0.8, linestyle=":")
+        groups = np.array_split(np.argsort(predicted, kind="stable"), _GROUPS)
+        means = [(predicted[group].mean(), measured[group].mean()) for group in groups]
+        ax.plot(*zip(*means, strict=True), color="#d55e00", marker=".", linewidth=1)
         ax.set(title=f"{epochs[place]} epochs", xlabel="predicted accuracy")
-    figure.axes[0].set_ylabel("measured accuracy (one training)")
-    figure.suptitle(f"{surrogate.table.name} (surrogate): cross-validation")
-    return figure
-
-
-def _density(ax: Axes, predicted: Array, measured: Array) -> None:
-    limits = np.quantile(np.concatenate([predicted, measured]), (0.001, 1))
-    ax.hist2d(
-        predicted, measured, bins=60, range=[limits, limits], norm="log", cmap="Blues", cmin=1
-    )
-    ax.plot(limits, limits, color="black", linewidth=0.8, linestyle=":")
-
-
-def draw_noise(surrogate: Surrogate) -> Figure:
-    """Standard deviation between repeats, and rate of failure, by predicted accuracy."""
-    from matplotlib.figure import Figure
-
-    noise = Noise.of(surrogate.table)
-    figure = Figure(figsize=(7.2, 2.8), layout="constrained", dpi=100)
-    scatter, failure = figure.subplots(1, 2)
-    for place, epochs in enumerate(surrogate.table.epochs):
-        knots = noise.accuracy[place]
-        scatter.plot(knots, noise.std(knots, place), marker=".", label=f"{epochs} epochs")
-        failure.plot(knots, noise.failure[place], marker=".")
-    scatter.set(xlabel="predicted accuracy", ylabel="noise of one training (std)", yscale="log")
-    failure.set(xlabel="predicted accuracy", ylabel="rate of failed trainings")
-    scatter.legend()
-    figure.suptitle(f"{surrogate.table.name} (surrogate): noise model")
+    figure.axes[0].set_ylabel("measured accuracy")
+    figure.suptitle(f"{surrogate.table.name}: calibration in cross-validation", fontsize="medium")
     return figure

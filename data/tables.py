@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 from pathlib import Path
 
-from nasbench_kit.errors import UnknownName
+from nasbench_kit.errors import UnknownName, did_you_mean
 from nasbench_kit.files import home
 from nasbench_kit.table import Table
 
@@ -33,8 +32,7 @@ def find(name: str | Path) -> Path:
     with contextlib.suppress(OSError):  # what is too long for a path is no file either
         if Path(name).is_file():
             return Path(name)
-    near = difflib.get_close_matches(str(name), tables, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known tables: {', '.join(tables) or 'none'}"
+    hint = did_you_mean(str(name), tables)
     raise UnknownName(f"no table is called {str(name)!r} and no file is there; {hint}")
 
 

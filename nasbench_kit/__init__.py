@@ -17,6 +17,7 @@ from nasbench_kit.errors import (
     Stalled,
     TrainingFailed,
     UnknownName,
+    WorkerDied,
     WrongTable,
 )
 from nasbench_kit.oracle import Oracle
@@ -45,6 +46,7 @@ __all__ = [
     "Table",
     "TrainingFailed",
     "UnknownName",
+    "WorkerDied",
     "WrongTable",
     "register_operation",
 ]

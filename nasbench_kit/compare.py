@@ -1,42 +1,78 @@
 """A comparison: the plan of (algorithm, seed), running it, resuming it, scoring it.
 
-Every run has its own oracle and its own generators, drawn from (seed, name of the algorithm), so the
+Every run has its own oracle and its own generators, drawn from (seed, label of the algorithm), so the
 result does not depend on how the work is spread over processes, and the runs of two algorithms are
 independent. A finished run is one trace file; a second call runs what is missing.
+
+The folder of a comparison; all but ``clock`` and figures is the same, byte for byte, however often
+the work was interrupted and on however many workers it was done:
+
+    manifest.json             what the results depend on: versions, table (name, source, space,
+                              cells, checksum), scored_by, budget, policy, algorithms by label (class
+                              and settings), and the commands that make the folder anew
+    traces/LABEL-SEED.json    one finished run: see `nasbench_kit.trace`
+    clock/LABEL-SEED.json     its measured seconds, processor seconds, peak memory and date
+    results.{parquet,csv}     one row a run, scored: see `Result`
+    incumbents.{parquet,csv}  one row a change of the recommended cell: algorithm, seed, seconds,
+                              epochs, queries, row (of the table), regret
+    ledger.{parquet,csv}      one row a run and kind of charge: algorithm, seed, charges, seconds,
+                              epochs, queries, kind ("query", "supernet", ...)
 """
 
 from __future__ import annotations
 
+import functools
+import importlib.metadata
 import json
-import time
+import math
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nasbench_kit.budget import Budget
+from nasbench_kit.answer import Answer
+from nasbench_kit.budget import Budget, Charge
 from nasbench_kit.errors import (
     BudgetExhausted,
-    CorruptFile,
     InvalidSetting,
     NasbenchKitError,
     Stalled,
     WrongTable,
 )
 from nasbench_kit.files import write_text
+from nasbench_kit.measured import measured, torch_threads
 from nasbench_kit.oracle import Oracle, Policy
+from nasbench_kit.run_folder import all_traces, claimed, clock_path, merged, trace_path
+from nasbench_kit.scores import Result, regrets, score, scored_by, write_results
 from nasbench_kit.table import Table
-from nasbench_kit.trace import Incumbent, Trace
+from nasbench_kit.trace import Incumbent, Spending, Trace
 from nasbench_kit.version import __version__
-from nasbench_kit.workers import Progress, check_workers, spread
+from nasbench_kit.workers import Executor, Progress, check_workers, spread
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Callable
 
     from nasbench_kit.search import Search
+    from nasbench_kit.task import Task
+
+__all__ = [
+    "Plan",
+    "Result",
+    "all_traces",
+    "missing",
+    "regrets",
+    "run",
+    "run_one",
+    "score",
+    "scored_by",
+    "write_results",
+]
+
+#: Packages beside this one that results may depend on.
+_LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "optuna")
 
 
 @dataclass(frozen=True)
@@ -48,11 +84,16 @@ class Plan:
     """
 
     table: Path
+    #: By label: a name for results and files.
     algorithms: Mapping[str, Search]
     seeds: Sequence[int]
     #: Limits by name: "seconds", "epochs", "queries".
     budget: Mapping[str, float]
     policy: Policy = "always"
+    #: That makes the same comparison from a shell, if there is one.
+    command: str | None = None
+    #: From the table to what searches train on that share weights (``shares_weights`` is true).
+    task: Callable[[Table], Task] | None = None
 
     def __post_init__(self) -> None:
         if not self.algorithms or not self.seeds:
@@ -60,12 +101,14 @@ class Plan:
         if not self.budget:
             raise InvalidSetting("the comparison has no budget; limit seconds, epochs or queries")
         Budget(**self.budget)  # type: ignore[arg-type]  # says what is wrong with a limit
+        for name, limit in self.budget.items():
+            if math.isinf(limit):
+                raise InvalidSetting(f"the budget's {name} are infinite; no run would ever end")
 
     def manifest(self, table: Table) -> dict[str, Any]:
         """All that the results depend on, to be found again beside them."""
         return {
-            "nasbench_kit": __version__,
-            "numpy": np.__version__,
+            "versions": {"nasbench_kit": __version__, **_versions()},
             "table": {
                 "name": table.name,
                 "source": table.provenance.get("source", "measured"),
@@ -76,26 +119,33 @@ class Plan:
             "scored_by": scored_by(table),
             "budget": dict(self.budget),
             "policy": self.policy,
-            "algorithms": {name: _settings(search) for name, search in self.algorithms.items()},
+            "algorithms": {label: _described(it) for label, it in self.algorithms.items()},
+            "commands": [self.command] if self.command else [],
         }
 
 
-@dataclass(frozen=True)
-class Result:
-    """How one run ended, scored: one flat row."""
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
 
-    algorithm: str
-    seed: int
-    #: Of the last recommended cell, accuracy in [0, 1]; None where nothing was recommended.
-    regret: float | None
-    #: Mean accuracy of that cell over the repeats, in [0, 1].
-    accuracy: float | None
-    cell: str | None
-    ended: str
-    seconds: float
-    epochs: float
-    queries: int
-    unique_cells: int
+
+def _described(search: Search) -> dict[str, Any]:
+    """Class and hyper-parameters of a search, as JSON can hold them."""
+    kind = type(search)
+    settings: dict[str, Any] = {}
+    if is_dataclass(search):
+        settings = {field.name: getattr(search, field.name) for field in fields(search)}
+    described = {"class": f"{kind.__module__}.{kind.__qualname__}", "settings": settings}
+    plain: dict[str, Any] = json.loads(json.dumps(described, default=str))
+    return plain
+
+
+# Running -------------------------------------------------------------------------------------
 
 
 def run(
@@ -103,52 +153,128 @@ def run(
     folder: Path,
     *,
     workers: int = 1,
+    executor: Executor = "local",
     progress: Progress | None = None,
 ) -> list[Trace]:
     """Run what is missing of a plan, and return all its traces in the order of the plan.
 
-    Traces go to ``folder/traces``, the conditions to ``folder/manifest.json``, and measured seconds
-    (which differ from time to time) to ``folder/clock``.
-
     Raises:
-        WrongTable: the folder holds results made under other conditions.
+        WrongTable: the folder holds results made under other conditions, or is in use.
         CorruptFile: the table was altered.
         NotWritable: the folder cannot be written.
+        InvalidSetting: see ``missing``.
+        WorkerDied: a run killed every worker that tried it; all others are finished.
     """
-    check_workers(workers)
+    check_workers(workers, executor)
+    table = _checked(plan)
+    manifest = plan.manifest(table)
+    merged(folder, manifest)  # refuses before the folder is made
+    with claimed(folder, manifest):
+        work = functools.partial(_run_and_save, plan, folder, table.checksum)
+        spread(work, _missing(plan, folder), workers, progress, executor)
+    return [Trace.load(trace_path(folder, *job)) for job in _jobs(plan)]
+
+
+def missing(plan: Plan, folder: Path) -> list[tuple[str, int]]:
+    """The runs (label, seed) that ``run`` would make; checks all that it checks, writes nothing.
+
+    Raises:
+        WrongTable, CorruptFile: as ``run``.
+        InvalidSetting: a budget that the table cannot account for, or that pays for nothing.
+    """
+    merged(folder, plan.manifest(_checked(plan)))
+    return _missing(plan, folder)
+
+
+def _jobs(plan: Plan) -> list[tuple[str, int]]:
+    return [(label, seed) for label in plan.algorithms for seed in plan.seeds]
+
+
+def _missing(plan: Plan, folder: Path) -> list[tuple[str, int]]:
+    return [job for job in _jobs(plan) if not trace_path(folder, *job).exists()]
+
+
+def _checked(plan: Plan) -> Table:
+    """The plan's table, unaltered and able to account for the budget."""
     table = Table.open(plan.table)
     table.verify()
-    manifest = json.loads(json.dumps(plan.manifest(table)))
-    _claim(folder, manifest)
-    jobs = [(name, seed) for name in plan.algorithms for seed in plan.seeds]
-    missing = [job for job in jobs if not _trace_path(folder, *job).exists()]
-    batches = [(plan, folder, batch) for batch in _batches(missing, workers)]
-    spread(_run_batch, batches, workers, progress and _in_runs(progress, batches, len(missing)))
-    return [Trace.load(_trace_path(folder, *job)) for job in jobs]
+    for what, limit in plan.budget.items():
+        if what == "seconds" and not table.has("seconds"):
+            raise InvalidSetting(
+                f"the table {table.name} records no seconds; limit epochs or queries instead"
+            )
+        cheapest = _cheapest(table, what)
+        if limit < cheapest:
+            raise InvalidSetting(
+                f"a budget of {limit:g} {what} pays for nothing: the cheapest reading of "
+                f"{table.name} costs {cheapest:.3g}; give more"
+            )
+    if any(map(_shares_weights, plan.algorithms.values())):
+        budget = Budget(**plan.budget)  # type: ignore[arg-type]  # checked by Budget
+        Oracle(table, budget, np.random.default_rng(), task=_task(plan.task, table)).task  # noqa: B018
+    return table
 
 
-def all_traces(folder: Path) -> list[Trace]:
-    """Every finished run of a folder: by algorithm as they were added, then by seed."""
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    order = list(manifest["algorithms"])
-    traces = [Trace.load(path) for path in (folder / "traces").glob("*.json")]
-    return sorted(traces, key=lambda trace: (order.index(trace.algorithm), trace.seed))
+def _shares_weights(search: Search) -> bool:
+    return getattr(search, "shares_weights", False)
 
 
-def run_one(plan: Plan, table: Table, name: str, seed: int) -> Trace:
+@functools.lru_cache(maxsize=1)
+def _task(make: Callable[[Table], Task] | None, table: Table) -> Task | None:
+    """A process opens the images once for all its runs."""
+    return None if make is None else make(table)
+
+
+def _cheapest(table: Table, what: str) -> float:
+    """The least that one query can cost."""
+    halfway = table.has("validation_accuracy", "halfway")
+    if what == "queries":
+        return 1
+    if what == "epochs":
+        return table.epochs[0] // 2 if halfway else table.epochs[0]
+    prices = []
+    for checkpoint, metric in table.columns:
+        if metric == "seconds":
+            column = table.columns[checkpoint, metric]
+            known = column.values if column.present is None else column.values[column.present > 0]
+            prices.append(float(np.nanmin(known)) if known.size else math.inf)
+    return min(prices)
+
+
+def _run_and_save(plan: Plan, folder: Path, checksum: str, label: str, seed: int) -> None:
+    table = _opened(plan.table, checksum)
+    with torch_threads(1), measured() as clock:
+        trace = run_one(plan, table, label, seed)
+    clock["metered_seconds"] = trace.seconds
+    write_text(clock_path(folder, label, seed), json.dumps(clock) + "\n")
+    trace.save(trace_path(folder, label, seed))
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(path: Path, checksum: str) -> Table:
+    """A process opens the table once for all its runs."""
+    table = Table.open(path)
+    if table.checksum != checksum:
+        raise WrongTable(f"{path} is another table here than where the comparison was started")
+    return table
+
+
+def run_one(plan: Plan, table: Table, label: str, seed: int) -> Trace:
     """One run: a fresh oracle, fresh generators, until the budget refuses or the search returns.
 
     Raises:
         NasbenchKitError: the search spent more than the budget, which is a bug of this toolkit.
     """
-    entropy = [seed, zlib.crc32(name.encode())]
+    entropy = [seed, zlib.crc32(label.encode())]
     for_oracle, for_search = map(np.random.default_rng, np.random.SeedSequence(entropy).spawn(2))
     budget = Budget(**plan.budget)  # type: ignore[arg-type]  # checked by Budget
-    oracle = Oracle(table, budget, for_oracle, policy=plan.policy)
+    search = plan.algorithms[label]
+    task = _task(plan.task, table) if _shares_weights(search) else None
+    oracle = Oracle(table, budget, for_oracle, policy=plan.policy, task=task)
     incumbents: list[Incumbent] = []
     recommended = None
     try:
-        for cell in plan.algorithms[name](oracle, for_search):
+        for cell in search(oracle, for_search):
             if cell is not recommended:
                 recommended = cell
                 row = oracle.space.index(cell)
@@ -165,126 +291,25 @@ def run_one(plan: Plan, table: Table, name: str, seed: int) -> Trace:
         ended = "budget"
     for what, limit, spent in budget.meters():
         if spent > limit:
-            raise NasbenchKitError(f"{name} spent {spent} of {limit} {what}")
+            raise NasbenchKitError(f"{label} spent {spent} of {limit} {what}")
+    asked = [charge.item.cell for charge in budget.ledger if isinstance(charge.item, Answer)]
     return Trace(
-        name,
+        label,
         seed,
         ended,
         budget.spent_seconds,
         budget.spent_epochs,
         budget.spent_queries,
-        unique_cells=len({oracle.space.index(charge.item.cell) for charge in budget.ledger}),
+        unique_cells=len(set(map(oracle.space.index, asked))),
         incumbents=incumbents,
+        ledger=_by_kind(budget.ledger),
     )
 
 
-# Scoring -------------------------------------------------------------------------------------
-
-
-def scored_by(table: Table) -> str:
-    """The metric that scores recommended cells: test accuracy where the table has it."""
-    return "test_accuracy" if table.has("test_accuracy") else "validation_accuracy"
-
-
-def regrets(table: Table) -> NDArray[np.float64]:
-    """Regret of every row: best mean accuracy minus its own, at the largest fidelity.
-
-    Source: Ying et al. 2019, section 4.1.
-    """
-    means = table.mean(scored_by(table))
-    return np.max(means) - means
-
-
-def score(table: Table, traces: Sequence[Trace]) -> list[Result]:
-    """The flat rows of a comparison."""
-    means = table.mean(scored_by(table))
-    best = means.max()
-    results = []
-    for trace in traces:
-        row = trace.incumbents[-1].row if trace.incumbents else None
-        results.append(
-            Result(
-                algorithm=trace.algorithm,
-                seed=trace.seed,
-                regret=None if row is None else float(best - means[row]),
-                accuracy=None if row is None else float(means[row]),
-                cell=None if row is None else table.covered[row].to_text(),
-                ended=trace.ended,
-                seconds=trace.seconds,
-                epochs=trace.epochs,
-                queries=trace.queries,
-                unique_cells=trace.unique_cells,
-            )
-        )
-    return results
-
-
-# Spreading the work --------------------------------------------------------------------------
-
-
-def _in_runs(progress: Progress, batches: Sequence[tuple[Any, ...]], runs: int) -> Progress:
-    """A progress of batches as one of runs; batches end in any order, but are of one size."""
-    size = len(batches[0][-1]) if batches else 1
-    return lambda done, _: progress(min(done * size, runs), runs)
-
-
-def _batches(jobs: Sequence[tuple[str, int]], workers: int) -> list[Sequence[tuple[str, int]]]:
-    """Runs that one process makes with the table opened once."""
-    size = max(1, min(16, len(jobs) // (4 * max(1, workers))))
-    return [jobs[start : start + size] for start in range(0, len(jobs), size)]
-
-
-def _run_batch(plan: Plan, folder: Path, jobs: Sequence[tuple[str, int]]) -> None:
-    table = Table.open(plan.table)
-    for name, seed in jobs:
-        started = time.perf_counter()
-        trace = run_one(plan, table, name, seed)
-        measured = {"seconds": time.perf_counter() - started}
-        write_text(folder / "clock" / f"{name}-{seed}.json", json.dumps(measured) + "\n")
-        trace.save(_trace_path(folder, name, seed))
-
-
-def _trace_path(folder: Path, name: str, seed: int) -> Path:
-    return folder / "traces" / f"{name}-{seed}.json"
-
-
-def _claim(folder: Path, manifest: dict[str, Any]) -> None:
-    """Write the manifest, or check that the folder's own is the same (algorithms may be added)."""
-    path = folder / "manifest.json"
-    if path.exists():
-        try:
-            known = json.loads(path.read_text(encoding="utf-8"))
-            known["algorithms"].keys()
-        except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
-            raise CorruptFile(f"{path} is no manifest ({error}); choose another folder") from error
-        for key, value in manifest.items():
-            if key == "algorithms":
-                shared = value.keys() & known.get(key, {}).keys()
-                differs = any(value[name] != known[key][name] for name in shared)
-            else:
-                differs = known.get(key) != value
-            if differs:
-                raise WrongTable(
-                    f"{folder} holds results with another {key} ({_brief(known.get(key))}, now "
-                    f"{_brief(value)}); choose another folder, or delete it"
-                )
-        manifest = {**manifest, "algorithms": {**known["algorithms"], **manifest["algorithms"]}}
-    write_text(path, json.dumps(manifest, indent=1) + "\n")
-
-
-def _brief(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _settings(search: Search) -> dict[str, Any]:
-    """Class and hyper-parameters of a search, as JSON can hold them."""
-    values: dict[str, Any] = {}
-    if is_dataclass(search):
-        values = {field.name: getattr(search, field.name) for field in fields(search)}
-    return {"class": type(search).__qualname__, **values}
-
-
-def as_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """Results as plain dictionaries, for JSON and CSV."""
-    return [asdict(result) for result in results]
+def _by_kind(ledger: Sequence[Charge]) -> dict[str, Spending]:
+    """The ledger summed by kind of charge, in the order of their first charges."""
+    found = {}
+    for kind in dict.fromkeys(charge.kind for charge in ledger):
+        _, seconds, epochs, queries, _ = zip(*(it for it in ledger if it.kind == kind), strict=True)
+        found[kind] = Spending(len(seconds), math.fsum(seconds), math.fsum(epochs), sum(queries))
+    return found

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 
 import torch
 
+from nasbench_kit import measured
 from nasbench_kit.errors import InvalidSetting
 
 
@@ -38,12 +38,7 @@ def peak_memory(device: torch.device) -> int:
     """Bytes at most in use: by tensors on a GPU; on a CPU by the whole process since its start."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # bytes there, KiB elsewhere
+    return measured.peak_memory()
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -4,6 +4,9 @@ One base class, so that ``except NasbenchKitError`` catches them all; each subcl
 builtin that it refines. A message names the value, the limit it breaks and the way out.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class NasbenchKitError(Exception):
     """Base of all errors of nasbench-kit."""
@@ -59,3 +62,14 @@ class Stalled(BudgetExhausted):
 
 class TrainingFailed(NasbenchKitError, RuntimeError):
     """A training could not be carried out (out of memory, unusable data)."""
+
+
+class WorkerDied(NasbenchKitError, RuntimeError):
+    """A job killed every worker process that tried it; all others are done."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The way out of an unknown name: the nearest known one, or all of them."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names) or 'none'}"

@@ -96,13 +96,13 @@ class Oracle:
         self._trainer = trainer
         self._rng = rng
         #: Of a surrogate, which has no repeats of its own: they are drawn, by a seed drawn here.
-        self._noise = Noise.of(table.provenance)
-        self._noise_key = 0 if self._noise is None else int(rng.integers(1 << 63))
-        self._repeats = table.repeats if self._noise is None else self._noise.repeats
+        noise = Noise.of(table.provenance)
+        self._repeats = table.repeats if noise is None else noise.repeats
+        key = 0 if noise is None else int(rng.integers(1 << 63))
         self._assumed_seconds = table.assumed_seconds
         self._draws: list[int] = []
         self._fidelities = {
-            (epochs, checkpoint == "halfway"): _Fidelity(table, place, checkpoint)
+            (epochs, checkpoint == "halfway"): _Fidelity(table, place, checkpoint, noise, key)
             for place, epochs in enumerate(table.epochs)
             for checkpoint in get_args(Checkpoint)
             if table.has("validation_accuracy", checkpoint)
@@ -262,14 +262,9 @@ class Oracle:
             seconds = self._price(cell, fidelity, row, repeat)
         self.budget.check(seconds, epochs, 1)  # before anything is known
         if repeat is None:
-            answer = _mean([self._read(cell, fidelity, row, repeat) for repeat in repeats])
+            answer = _mean([self._read(cell, fidelity, row, repeat, False) for repeat in repeats])
         else:
             answer = self._read(cell, fidelity, row, repeat)
-            if self._noise is not None and row is not None:  # a mean over repeats is the prediction
-                drawn = self._noise.draw(
-                    answer.validation_accuracy, fidelity.place, row, repeat, self._noise_key
-                )
-                answer = answer._replace(validation_accuracy=drawn)
         self.budget.book("training" if row is None else "query", seconds, epochs, 1, answer)
         return answer
 
@@ -287,12 +282,17 @@ class Oracle:
             )
         return 0.0
 
-    def _read(self, cell: Cell, fidelity: _Fidelity, row: int | None, repeat: int) -> Answer:
-        """The readings of one training, from the table or made now."""
+    def _read(
+        self, cell: Cell, fidelity: _Fidelity, row: int | None, repeat: int, noisy: bool = True
+    ) -> Answer:
+        """The readings of one training, made now or the table's, with its noise, if any, or without."""
         if row is None:
             assert self._trainer is not None
             return self._trainer.train(cell, fidelity.epochs, fidelity.halfway, repeat)
         position = fidelity.position(row, repeat)
+        validation = fidelity.validation(position)
+        if noisy and fidelity.noise is not None:
+            validation = fidelity.noise(validation, row, repeat)
         return Answer(
             cell,
             fidelity.epochs,
@@ -300,7 +300,7 @@ class Oracle:
             repeat,
             None if fidelity.seconds is None else fidelity.seconds(position),
             None if fidelity.train is None else fidelity.train(position),
-            fidelity.validation(position),
+            validation,
             None if self._parameters is None else self._parameters[row],
             self._source if self._sources is None else SOURCES[self._sources[row]],
         )
@@ -338,8 +338,8 @@ class _Fidelity:
     __slots__ = (
         "epochs",
         "halfway",
+        "noise",
         "offset",
-        "place",
         "repeats",
         "seconds",
         "stride",
@@ -347,7 +347,9 @@ class _Fidelity:
         "validation",
     )
 
-    def __init__(self, table: Table, place: int, checkpoint: Checkpoint) -> None:
+    def __init__(
+        self, table: Table, place: int, checkpoint: Checkpoint, noise: Noise | None, key: int
+    ) -> None:
         def reader(metric: str) -> Callable[[int], float] | None:
             if not table.has(metric, checkpoint):
                 return None
@@ -356,7 +358,7 @@ class _Fidelity:
             return None if nowhere else column.reader()
 
         self.epochs = table.epochs[place]
-        self.place = place
+        self.noise = None if noise is None else noise.reader(place, key)
         self.repeats = table.repeats
         self.halfway = checkpoint == "halfway"
         self.stride = len(table.epochs) * table.repeats

@@ -6,6 +6,8 @@ goes on from its checkpoint. The results hold no clock reading; seconds and memo
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -72,13 +74,11 @@ def recommended(run: Path, table: Table, per_algorithm: int | None) -> dict[str,
     try:
         pairs = [
             (row["algorithm"], Cell.from_text(row["cell"]))
-            for row in _read(run / "results.json")
+            for row in _read_rows(run / "results.csv")
             if row["cell"]
         ]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise CorruptFile(
-            f"{run}/results.json is damaged ({error!r}); run compare again"
-        ) from error
+        raise CorruptFile(f"{run}/results.csv is damaged ({error!r}); run compare again") from error
     if not pairs:
         raise InvalidSetting(f"no run of {run} recommended a cell; give the comparison more budget")
     means = table.mean("validation_accuracy")
@@ -216,7 +216,19 @@ def _summary(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(_text(path))
+    except ValueError as error:
+        raise CorruptFile(f"{path} cannot be read ({error}); delete it to make it anew") from error
+
+
+def _read_rows(path: Path) -> list[dict[str, str]]:
+    header, *rows = csv.reader(io.StringIO(_text(path)))
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UnknownName(
             f"{path.parent} holds no comparison: {path.name} is missing; make one with "

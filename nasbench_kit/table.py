@@ -11,7 +11,8 @@ The file holds, all contiguous:
     final/METRIC, halfway/METRIC   [rows, epochs, repeats]  a reading at the end and at half of each
                                    training: train_accuracy, validation_accuracy, test_accuracy,
                                    seconds. Accuracies are uint16 counts of `images` where that is
-                                   exact, else float32; seconds are float32.
+                                   exact, else float32; seconds are float32. Where the header says
+                                   `assumed_seconds`, those of the longest training alone are stored.
     .../METRIC.present             uint8, 1 where the reading exists; absent if all do
     .../METRIC.exception_at        flat positions whose exact value is not the stored one
     .../METRIC.exception_value     float64, what it is
@@ -88,13 +89,19 @@ class Column:
         assert self.images is not None
         return (np.arange(self.images + 1) / self.images).astype(np.float32).astype(np.float64)
 
+    @functools.cached_property
+    def _accuracies(self) -> list[float]:
+        """The same as a list, whose elements are read faster; empty where values are stored."""
+        decoded: list[float] = [] if self.images is None else self._decoded.tolist()
+        return decoded
+
     def reader(self) -> Callable[[int], float]:
         """A fast function from flat position to exact value.
 
         It raises NotRecorded where there is none.
         """
         stored = self.values.reshape(-1).data
-        decoded: list[float] = [] if self.images is None else self._decoded.tolist()
+        decoded = self._accuracies
 
         def read_count(position: int) -> float:
             try:
@@ -149,6 +156,12 @@ class Column:
 
 def _beyond(count: int, images: int | None) -> CorruptFile:
     return CorruptFile(f"the table counts {count} of {images} images; get it, or build it, again")
+
+
+def proportional(longest: NDArray[np.floating], epochs: Sequence[int]) -> NDArray[np.float32]:
+    """Seconds of all fidelities, float32 [rows, epochs, repeats], from the longest [rows, 1, repeats]."""
+    shares = np.array(epochs)[:, None] / epochs[-1]
+    return (longest * shares).astype(np.float32)
 
 
 class Table:
@@ -303,6 +316,11 @@ class Table:
         everywhere = SOURCES.index(self.provenance.get("source", "measured"))
         return np.full(len(self), everywhere, np.uint8)
 
+    @property
+    def assumed_seconds(self) -> tuple[int, ...]:
+        """Fidelities whose seconds nobody measured: the longest training's share of its epochs."""
+        return tuple(self.provenance.get("assumed_seconds", ()))
+
     # Files -----------------------------------------------------------------------------------
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
@@ -313,6 +331,8 @@ class Table:
         for (checkpoint, metric), column in self.columns.items():
             path = f"{checkpoint}/{metric}"
             arrays[path] = column.values
+            if metric == "seconds" and self.assumed_seconds:
+                arrays[path] = column.values[:, -1:]
             if column.present is not None:
                 arrays[path + ".present"] = column.present
             if column.exceptions:
@@ -387,10 +407,13 @@ class Table:
             checkpoint, _, metric = name.partition("/")
             if checkpoint not in get_args(Checkpoint) or "." in metric:
                 continue
+            values = arrays[name]
+            if metric == "seconds" and header["provenance"].get("assumed_seconds"):
+                values = proportional(values, header["epochs"])
             positions = arrays.get(name + ".exception_at", np.empty(0, np.int64))
             exact = arrays.get(name + ".exception_value", np.empty(0))
             columns[checkpoint, metric] = Column(
-                arrays[name],
+                values,
                 header["images"].get(name),
                 arrays.get(name + ".present"),
                 dict(zip(positions.tolist(), exact.tolist(), strict=True)),

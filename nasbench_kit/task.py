@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,7 @@ class Task:
             reward=Split(images[1::2], labels[1::2]),
         )
 
+    @cached_property  # what is loaded onto a device once serves all searches of a task
     def images(self) -> ImageSet:
         """As an image set; where test images would be stand those of the reward once more."""
         return ImageSet(

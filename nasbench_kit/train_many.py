@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.queues import SimpleQueue
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from nasbench_kit.cell import Cell
-from nasbench_kit.errors import InvalidSetting, TrainingFailed
+from nasbench_kit.errors import InvalidSetting, TrainingFailed, WorkerDied
 from nasbench_kit.images import ImageSet
+from nasbench_kit.measured import torch_threads
 from nasbench_kit.recipe import Precision, Recipe
 from nasbench_kit.trainer import Training, train
-
-#: What a worker process was started with.
-_WORKER: dict[str, Any] = {}
+from nasbench_kit.workers import finished
 
 
 def train_many(
@@ -76,66 +67,26 @@ def train_many(
         )
         for cell, seed in jobs
     ]
+    seats = [(device, images, threads) for device in slots]
     failure: TrainingFailed | None = None
-    for place, result in _finished(calls, images, slots[: len(jobs)], threads):
-        try:
-            training = result()
-        except TrainingFailed as error:
-            failure = failure or error
-        except BrokenProcessPool:
-            failure = failure or TrainingFailed(
-                "a worker process died (killed, or out of memory); use fewer workers, or smaller batches"
-            )
-        else:
-            yield place, training
+    try:
+        for place, result in finished(_trained, [(call,) for call in calls], seats):
+            if isinstance(result, TrainingFailed):
+                failure = failure or result
+            else:
+                yield place, result
+    except WorkerDied as error:
+        raise TrainingFailed(str(error)) from None
     if failure is not None:
         raise failure
 
 
-def _finished(
-    calls: Sequence[Callable[..., Training]], images: ImageSet, slots: Sequence[str], threads: int
-) -> Iterator[tuple[int, Callable[[], Training]]]:
-    """Place of each call and a function that returns its result, or raises what it raised."""
-    if len(slots) <= 1:
-        for place, call in enumerate(calls):
-            yield place, functools.partial(_trained, call, images, slots[0], threads)
-        return
-    context = multiprocessing.get_context("spawn")  # torch does not survive a fork
-    free = context.SimpleQueue()
-    for slot in slots:
-        free.put(slot)
-    with ProcessPoolExecutor(
-        len(slots), mp_context=context, initializer=_prepare, initargs=(free, images, threads)
-    ) as pool:
-        places = {pool.submit(_work, call): place for place, call in enumerate(calls)}
-        try:
-            for future in as_completed(places):
-                yield places[future], future.result
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _prepare(free: SimpleQueue[str], images: ImageSet, threads: int) -> None:
-    """In a new worker process: take a device; the images come once, not with every job."""
-    _WORKER.update(device=free.get(), images=images, threads=threads)
-
-
-def _work(call: Callable[..., Training]) -> Training:
-    return _trained(call, **_WORKER)
-
-
 def _trained(
-    call: Callable[..., Training], images: ImageSet, device: str, threads: int
-) -> Training:
-    with _on_threads(threads):
-        return call(images=images, device=device)
-
-
-@contextlib.contextmanager
-def _on_threads(threads: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    device: str, images: ImageSet, threads: int, call: Callable[..., Training]
+) -> Training | TrainingFailed:
+    """One training; a failed one is a result too, so that the others go on."""
     try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+        with torch_threads(threads):
+            return call(images=images, device=device)
+    except TrainingFailed as error:
+        return error

@@ -13,7 +13,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import FrozenInstanceError, fields
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -22,10 +23,20 @@ from nasbench_kit import Budget, BudgetExhausted, Cell, Oracle, Table
 from nasbench_kit.search import Search
 
 
+def oracle_for(search: Search, table: Table, seed: int, **budget: Any) -> Oracle:
+    """With a budget of its own, and a task for a search that shares weights."""
+    task = None
+    if getattr(search, "shares_weights", False):
+        from textures import priced_task  # torch takes seconds to import
+
+        task = priced_task(table)
+    return Oracle(table, Budget(**budget), np.random.default_rng([seed, 0]), task=task)
+
+
 def recommended(search: Search, table: Table, seed: int, **budget: Any) -> tuple[list[str], Budget]:
     """All cells that a search yields, as text, and the budget that it spent."""
-    meter = Budget(**budget)
-    oracle = Oracle(table, meter, np.random.default_rng([seed, 0]))
+    oracle = oracle_for(search, table, seed, **budget)
+    meter = oracle.budget
     return [cell.to_text() for cell in yielded(search, oracle, seed)], meter
 
 
@@ -37,8 +48,38 @@ def yielded(search: Search, oracle: Oracle, seed: int) -> Iterator[Cell]:
         return
 
 
+def recommended_elsewhere(
+    searches: list[Search], table: Table, folder: Path, **how: Any
+) -> list[list[str]]:
+    """What each search yields in a fresh process."""
+    table.save(folder / "table.h5")
+    (folder / "searches").write_bytes(pickle.dumps((searches, how)))
+    program = (
+        "import json, pickle, sys; sys.path[:0] = sys.argv[2:]\n"
+        "from conformance import recommended; from nasbench_kit import Table\n"
+        "from pathlib import Path; folder = Path(sys.argv[1])\n"
+        "searches, how = pickle.loads((folder / 'searches').read_bytes())\n"
+        "table = Table.open(folder / 'table.h5')\n"
+        "print(json.dumps([recommended(search, table, **how)[0] for search in searches]))"
+    )
+    command = [sys.executable, "-c", program, str(folder), *filter(None, sys.path)]
+    found: list[list[str]] = json.loads(
+        subprocess.run(command, capture_output=True, check=True).stdout
+    )
+    return found
+
+
 class Conformance:
-    """The suite. ``table_path`` is a complete small table, every number of it made up."""
+    """The suite. ``table`` is a complete small one, every number of it made up."""
+
+    #: Limits that each end a search on their own.
+    limits: ClassVar[tuple[dict[str, Any], ...]] = (
+        {"seconds": 777.7},
+        {"epochs": 333},
+        {"queries": 29},
+    )
+    #: A budget of some sixty queries.
+    some: ClassVar[dict[str, Any]] = {"queries": 60}
 
     @pytest.fixture
     def search(self) -> Search:
@@ -56,20 +97,9 @@ class Conformance:
         assert len(one) > 1
 
     def test_same_seed_gives_the_same_trace_in_a_fresh_process(
-        self, search: Search, table: Table, tmp_path: Any
+        self, search: Search, table: Table, tmp_path: Path
     ) -> None:
-        table.save(tmp_path / "table.h5")
-        (tmp_path / "search").write_bytes(pickle.dumps(search))
-        program = (
-            "import json, pickle, sys; sys.path[:0] = sys.argv[2:]\n"
-            "from conformance import recommended; from nasbench_kit import Table\n"
-            "from pathlib import Path; folder = Path(sys.argv[1])\n"
-            "search = pickle.loads((folder / 'search').read_bytes())\n"
-            "cells, _ = recommended(search, Table.open(folder / 'table.h5'), 3, seconds=3000.0)\n"
-            "print(json.dumps(cells))"
-        )
-        command = [sys.executable, "-c", program, str(tmp_path), *filter(None, sys.path)]
-        fresh = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+        (fresh,) = recommended_elsewhere([search], table, tmp_path, seed=3, seconds=3000.0)
         assert fresh == recommended(search, table, seed=3, seconds=3000.0)[0]
 
     def test_other_seeds_give_other_traces(self, search: Search, table: Table) -> None:
@@ -77,34 +107,32 @@ class Conformance:
         assert len(traces) > 1
 
     def test_a_budget_of_nothing_yields_nothing(self, search: Search, table: Table) -> None:
-        for limit in ("seconds", "epochs", "queries"):
-            cells, budget = recommended(search, table, 0, **{limit: 0})
+        for limits in self.limits:
+            cells, budget = recommended(search, table, 0, **dict.fromkeys(limits, 0))
             assert cells == []
             assert budget.ledger == []
 
-    @pytest.mark.parametrize("limit", [{"seconds": 777.7}, {"epochs": 333}, {"queries": 29}])
-    def test_spent_never_passes_the_limit(
-        self, search: Search, table: Table, limit: dict[str, Any]
-    ) -> None:
-        _, budget = recommended(search, table, 1, **limit)
-        for _, most, spent in budget.meters():
-            assert 0 < spent <= most
+    def test_spent_never_passes_the_limit(self, search: Search, table: Table) -> None:
+        for limits in self.limits:
+            _, budget = recommended(search, table, 1, **limits)
+            for _, most, spent in budget.meters():
+                assert 0 < spent <= most
 
     def test_every_yielded_cell_is_in_the_space(self, search: Search, table: Table) -> None:
-        oracle = Oracle(table, Budget(queries=60), np.random.default_rng(0))
+        oracle = oracle_for(search, table, 0, **self.some)
         assert all(cell in table.space for cell in yielded(search, oracle, 0))
 
     def test_global_random_state_is_untouched(self, search: Search, table: Table) -> None:
         random.seed(5)
         before = random.getstate(), np.random.get_state(legacy=False)  # noqa: NPY002
-        recommended(search, table, 0, queries=60)
+        recommended(search, table, 0, **self.some)
         after = random.getstate(), np.random.get_state(legacy=False)  # noqa: NPY002
         assert before[0] == after[0]
         np.testing.assert_equal(before[1], after[1])
 
     def test_uncharged_work_between_queries_is_bounded(self, search: Search, table: Table) -> None:
-        oracle = Oracle(table, Budget(queries=200), np.random.default_rng(0))
-        charged = [oracle.budget.spent_queries for _ in yielded(search, oracle, 0)]
+        oracle = oracle_for(search, table, 0, **{**self.some, "queries": 200})
+        charged = [len(oracle.budget.ledger) for _ in yielded(search, oracle, 0)]
         idle = [len(list(same)) for _, same in itertools.groupby(charged)]
         assert max(idle) <= 100
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.random import Generator
+from pyarrow import parquet
 
 from nasbench_kit import (
     Cell,
@@ -20,19 +28,39 @@ from nasbench_kit import (
     NasbenchKitError,
     Oracle,
     Table,
+    WorkerDied,
     WrongTable,
+    run_folder,
 )
 from nasbench_kit.algorithms import RandomSearch, RegularizedEvolution
 from nasbench_kit.analysis import anytime
-from nasbench_kit.compare import Plan, as_rows, regrets, run, run_one, score, scored_by
+from nasbench_kit.cli import compare as command
+from nasbench_kit.compare import (
+    Plan,
+    missing,
+    regrets,
+    run,
+    run_one,
+    score,
+    scored_by,
+    write_results,
+)
+from nasbench_kit.data.digits import digits
+from nasbench_kit.recipe import DIGITS
 from nasbench_kit.search import Search
 from nasbench_kit.space import CellSpace
-from nasbench_kit.trace import Incumbent, Trace
+from nasbench_kit.task import Task
+from nasbench_kit.trace import Incumbent, Spending, Trace
+from nasbench_kit.version import __version__
 
 ALGORITHMS: dict[str, Search] = {
     "random-search": RandomSearch(),
     "regularized-evolution": RegularizedEvolution(),
 }
+
+
+#: The tidy columns of a folder.
+COLUMNS = ("results", "incumbents", "ledger")
 
 
 @pytest.fixture
@@ -43,6 +71,11 @@ def path(small_table: Table, tmp_path: Path) -> Path:
 
 def a_plan(path: Path, seeds: int = 3, **budget: float) -> Plan:
     return Plan(path, ALGORITHMS, range(seeds), budget or {"queries": 25})
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = parquet.read_table(folder / "results.parquet").to_pylist()
+    return rows
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -68,6 +101,81 @@ def test_an_interrupted_comparison_ends_as_an_undisturbed_one(path: Path, tmp_pa
     assert [(t.algorithm, t.seed) for t in traces] == [(n, s) for n in ALGORITHMS for s in range(3)]
 
 
+@dataclass(frozen=True)
+class Deadly:
+    """Random search, but kills its process as long as the marker is not there, which it leaves."""
+
+    marker: str
+
+    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Cell]:
+        marker = Path(self.marker)
+        if not marker.exists():
+            if marker.parent.exists():
+                marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return RandomSearch()(oracle, rng)
+
+
+def test_a_killed_worker_changes_nothing(path: Path, tmp_path: Path) -> None:
+    searches: dict[str, Search] = {"deadly": Deadly(str(tmp_path / "marker")), **ALGORITHMS}
+    plan = Plan(path, searches, range(3), {"queries": 25})
+    run(plan, tmp_path / "killed", workers=2)
+    assert (tmp_path / "marker").exists()
+    run(plan, tmp_path / "undisturbed")
+    assert contents(tmp_path / "killed") == contents(tmp_path / "undisturbed")
+
+
+def test_a_run_that_kills_every_worker_is_named(path: Path, tmp_path: Path) -> None:
+    searches: dict[str, Search] = {"lethal": Deadly(str(tmp_path / "nowhere/marker")), **ALGORITHMS}
+    with pytest.raises(WorkerDied, match=r"1 of the jobs \(the first: lethal, 0\) each ended 3"):
+        run(Plan(path, searches, [0], {"queries": 25}), tmp_path / "runs", workers=2)
+    assert {trace.algorithm for trace in run_folder.all_traces(tmp_path / "runs")} == {*ALGORITHMS}
+
+
+def test_a_killed_comparison_goes_on(path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "nasbench_kit", "compare", "--table", str(path)]
+    command += ["--seeds", "20", "--queries", "2000", "--workers", "2", "--out", str(out)]
+    parent = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    patience = time.monotonic() + 60
+    while len(list(out.glob("traces/*.json"))) < 3 and time.monotonic() < patience:
+        time.sleep(0.005)
+    parent.kill()
+    parent.wait()
+    finished = len(list((out / "traces").glob("*.json")))
+    assert 3 <= finished < 40
+    (
+        out / "traces" / ".random-search-19.json.x.part"
+    ).touch()  # as a process leaves it that dies there
+    plan = a_plan(path, seeds=20, queries=2000)
+    plan = dataclasses.replace(plan, command=run_folder.read_manifest(out)["commands"][0])  # type: ignore[index]
+    assert len(missing(plan, out)) <= 40 - finished
+    run(plan, out, workers=2)
+    run(plan, tmp_path / "undisturbed")
+    assert contents(out) == contents(tmp_path / "undisturbed")
+
+
+def test_two_comparisons_do_not_share_a_folder(path: Path, tmp_path: Path) -> None:
+    plan = a_plan(path)
+    with (
+        run_folder.claimed(tmp_path / "runs", plan.manifest(Table.open(path))),
+        pytest.raises(WrongTable, match="another comparison is at work"),
+    ):
+        run(plan, tmp_path / "runs")
+    run(plan, tmp_path / "runs")
+
+
+def test_the_clock_stands_apart(path: Path, tmp_path: Path) -> None:
+    traces = run(a_plan(path), tmp_path / "runs")
+    clocks = run_folder.clocks(tmp_path / "runs")
+    assert clocks.keys() == {(trace.algorithm, trace.seed) for trace in traces}
+    for trace in traces:
+        clock = clocks[trace.algorithm, trace.seed]
+        assert clock["metered_seconds"] == trace.seconds
+        assert 0 < clock["processor_seconds"] < 60
+        assert clock["peak_memory"] > 2**20
+
+
 def test_finished_runs_are_not_run_again(path: Path, tmp_path: Path) -> None:
     run(a_plan(path), tmp_path / "runs")
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "runs/traces").iterdir()}
@@ -79,10 +187,25 @@ def test_finished_runs_are_not_run_again(path: Path, tmp_path: Path) -> None:
 
 def test_a_folder_made_under_other_conditions_is_refused(path: Path, tmp_path: Path) -> None:
     run(a_plan(path), tmp_path / "runs")
-    with pytest.raises(WrongTable, match="another budget"):
+    with pytest.raises(WrongTable, match="another budget queries"):
         run(a_plan(path, queries=26), tmp_path / "runs")
+    run_folder_of = tmp_path / "runs/manifest.json"
+    manifest = json.loads(run_folder_of.read_text())
+    manifest["versions"]["nasbench_kit"] = "0.0.9"
+    run_folder_of.write_text(json.dumps(manifest))
+    with pytest.raises(WrongTable, match=r'another versions nasbench_kit \("0\.0\.9", now'):
+        missing(a_plan(path), tmp_path / "runs")
+    manifest["versions"]["nasbench_kit"] = __version__
+    manifest["table"]["checksum"] = "0" * 64
+    run_folder_of.write_text(json.dumps(manifest))
+    with pytest.raises(WrongTable, match="another table checksum"):
+        run(a_plan(path), tmp_path / "runs")
+
+
+def test_an_algorithm_keeps_its_settings_in_a_folder(path: Path, tmp_path: Path) -> None:
+    run(a_plan(path), tmp_path / "runs")
     other: dict[str, Search] = {**ALGORITHMS, "random-search": RandomSearch(epochs=4)}
-    with pytest.raises(WrongTable, match="another algorithms"):
+    with pytest.raises(WrongTable, match="another random-search settings epochs"):
         run(Plan(path, other, range(3), {"queries": 25}), tmp_path / "runs")
 
 
@@ -102,9 +225,11 @@ def test_a_damaged_trace_is_named(path: Path, tmp_path: Path) -> None:
 
 
 def test_traces_survive_their_files(tmp_path: Path) -> None:
-    trace = Trace("a", 1, "budget", 0.1 + 0.2, 36.0, 1, 1, [Incumbent(0.3, 36.0, 1, 7)])
-    trace.save(tmp_path / "trace.json")
-    assert Trace.load(tmp_path / "trace.json") == trace
+    ledger = {"query": Spending(1, 0.3, 36.0, 1), "supernet": Spending(9, 1e-9, 0.5, 0)}
+    trace = Trace("a", 1, "budget", 0.1 + 0.2, 36.0, 1, 1, [Incumbent(0.3, 36.0, 1, 7)], ledger)
+    for one in (trace, Trace("a", 2, "stalled", 0.0, 0.0, 0, 0)):
+        one.save(tmp_path / "trace.json")
+        assert Trace.load(tmp_path / "trace.json") == one
 
 
 def test_results_are_the_last_incumbent_looked_up(small_table: Table) -> None:
@@ -118,7 +243,45 @@ def test_results_are_the_last_incumbent_looked_up(small_table: Table) -> None:
     assert scored.accuracy == means[8]
     assert Cell.from_text(scored.cell or "") == small_table.space[8]
     assert undefined.regret is None
-    assert as_rows([scored])[0]["queries"] == 2
+    assert (scored.row, scored.queries) == (8, 2)
+
+
+def test_the_columns_say_what_the_traces_say(small_table: Table, tmp_path: Path) -> None:
+    steps = [Incumbent(1.5, 36, 1, 5), Incumbent(9.25, 72, 2, 8)]
+    ledger = {"query": Spending(2, 9.0, 72, 2), "supernet": Spending(5, 0.25, 0, 0)}
+    traces = [
+        Trace("a,b", 0, "budget", 9.25, 72.0, 2, 2, steps, ledger),
+        Trace("c", 1, "finished", 0.0, 0.0, 0, 0),
+    ]
+    results = write_results(tmp_path, small_table, traces)
+    read = {name: parquet.read_table(tmp_path / f"{name}.parquet").to_pylist() for name in COLUMNS}
+    assert read["results"] == [dataclasses.asdict(result) for result in results]
+    of_row = regrets(small_table)
+    assert read["incumbents"] == [
+        {"algorithm": "a,b", "seed": 0, **step._asdict(), "regret": of_row[step.row]}
+        for step in steps
+    ]
+    assert read["ledger"] == [
+        {"algorithm": "a,b", "seed": 0, **spent._asdict(), "kind": kind}
+        for kind, spent in ledger.items()
+    ]
+    for name, rows in read.items():
+        with (tmp_path / f"{name}.csv").open(newline="") as file:
+            texts = [{k: "" if v is None else v for k, v in row.items()} for row in rows]
+            for text, written in zip(texts, csv.DictReader(file), strict=True):
+                assert {k: type(text[k])(v) for k, v in written.items()} == text
+    write_results(tmp_path, small_table, traces[1:])  # no incumbent, no charge: the types stay
+    for name in COLUMNS:
+        schema = parquet.read_schema(tmp_path / f"{name}.parquet")
+        assert "null" not in map(str, schema.types)
+
+
+def test_the_ledger_is_summed_by_kind(path: Path) -> None:
+    trace = run_one(a_plan(path), Table.open(path), "random-search", 0)
+    assert trace.ledger.keys() == {"query"}
+    assert trace.ledger["query"].charges == trace.ledger["query"].queries == trace.queries == 25
+    assert trace.ledger["query"].seconds == pytest.approx(trace.seconds)
+    assert trace.ledger["query"].epochs == trace.epochs
 
 
 def test_the_best_cell_has_no_regret(small_table: Table) -> None:
@@ -164,11 +327,59 @@ def test_how_a_run_ended_is_said(path: Path) -> None:
     assert run_one(always, table, "repeating", 0).unique_cells == 1
 
 
+@dataclass(frozen=True)
+class Sharing:
+    """Pays for one image after the other, and recommends the first cell."""
+
+    shares_weights = True
+
+    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Cell]:
+        while True:
+            oracle.charge(oracle.space[0], images=oracle.task.epoch_images)
+            yield oracle.space[0]
+
+
+def digits_task(_: Table) -> Task:
+    return Task.of(digits(), DIGITS, None)
+
+
+def test_weight_sharing_gets_the_task_and_stands_in_the_ledger(path: Path, tmp_path: Path) -> None:
+    searches: dict[str, Search] = {"sharing": Sharing(), "random-search": RandomSearch()}
+    plan = Plan(path, searches, [0], {"epochs": 72}, task=digits_task)
+    sharing, other = run(plan, tmp_path / "runs", workers=2)
+    assert sharing.ledger == {"supernet": Spending(72, 0.0, 72.0, 0)}
+    assert (sharing.unique_cells, sharing.queries, sharing.epochs) == (0, 0, 72)
+    assert other.ledger["query"].charges == 2
+    with pytest.raises(InvalidSetting, match="budget limits queries only"):
+        missing(dataclasses.replace(plan, budget={"queries": 9}), tmp_path / "refused")
+    with pytest.raises(InvalidSetting, match="give the oracle a task"):
+        missing(dataclasses.replace(plan, task=None), tmp_path / "refused")
+
+
 def test_an_overspent_meter_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nasbench_kit.budget.Budget.check", lambda *_, **__: None)
     plan = Plan(path, {"finite": Finite()}, [0], {"queries": 0})
     with pytest.raises(NasbenchKitError, match="finite spent 1 of 0 queries"):
         run_one(plan, Table.open(path), "finite", 0)
+
+
+def test_a_budget_that_pays_for_nothing_is_refused(path: Path, tmp_path: Path) -> None:
+    cheapest = Table.open(path).values("seconds", 4, "halfway").min()
+    missing(a_plan(path, seconds=cheapest), tmp_path / "runs")
+    for budget in ({"seconds": 0.99 * cheapest}, {"epochs": 1.0}, {"queries": 0}):
+        with pytest.raises(InvalidSetting, match="pays for nothing: the cheapest reading"):
+            run(a_plan(path, **budget), tmp_path / "runs")
+    with pytest.raises(InvalidSetting, match="no run would ever end"):
+        a_plan(path, seconds=float("inf"))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_table_without_seconds_has_no_budget_of_seconds(tmp_path: Path) -> None:
+    column = Column(np.arange(7, dtype=np.uint16).reshape(7, 1, 1), 10)
+    Table(CellSpace(3), (4,), {("final", "validation_accuracy"): column}).save(tmp_path / "t.h5")
+    plan = Plan(tmp_path / "t.h5", ALGORITHMS, [0], {"seconds": 9.0})
+    with pytest.raises(InvalidSetting, match="records no seconds"):
+        run(plan, tmp_path / "runs")
 
 
 def test_a_mistaken_budget_leaves_no_trace(path: Path, tmp_path: Path) -> None:
@@ -193,9 +404,9 @@ def test_a_budget_too_small_for_one_query_is_still_reported(path: Path, tmp_path
     from nasbench_kit.cli import main
 
     out = tmp_path / "out"
-    command = ["compare", "--table", str(path), "--seeds", "2", "--seconds", "0", "--workers", "1"]
+    command = ["compare", "--table", str(path), "--seeds", "2", "--seconds", "9", "--workers", "1"]
     assert main([*command, "--out", str(out)]) == 0
-    assert {row["regret"] for row in json.loads((out / "results.json").read_text())} == {None}
+    assert {row["regret"] for row in rows_of(out)} == {None}
     assert (out / "regret-seconds.png").exists()
 
 
@@ -206,9 +417,39 @@ def test_a_second_call_adds_to_the_results(path: Path, tmp_path: Path) -> None:
     command += ["--out", str(tmp_path / "out")]
     assert main([*command, "--seeds", "3", "--algorithms", "random-search"]) == 0
     assert main([*command, "--seeds", "1", "--algorithms", "local-search"]) == 0
-    rows = json.loads((tmp_path / "out/results.json").read_text())
+    rows = rows_of(tmp_path / "out")
     found = [(row["algorithm"], row["seed"]) for row in rows]
     assert found == [*(("random-search", seed) for seed in range(3)), ("local-search", 0)]
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Asks for one cell so many times, then recommends another one, after one more query."""
+
+    queries: int
+    first: int
+    then: int
+
+    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Cell]:
+        for row, count in ((self.first, self.queries), (self.then, 1)):
+            for _ in range(count):
+                oracle.query(oracle.space[row])
+            yield oracle.space[row]
+
+
+def test_the_time_to_the_worst_median_is_printed(
+    path: Path, small_table: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    order = np.argsort(regrets(small_table))
+    best, middle, worst = (int(order[place]) for place in (0, 500, -1))
+    searches: dict[str, Search] = {"quick": Fixed(2, middle, best), "slow": Fixed(7, worst, middle)}
+    plan = Plan(path, searches, range(4), {"queries": 9})
+    traces = run(plan, tmp_path / "runs")
+    command._print_summary(small_table, plan, traces, "queries")
+    lines = [line.replace("│", " ").split() for line in capsys.readouterr().out.splitlines()]
+    target = f"{100 * regrets(small_table)[middle]:.2f}"
+    times = {words[0]: (words[2], words[-1]) for words in lines if words and words[0] in searches}
+    assert times == {"quick": ("0.00", "2"), "slow": (target, "8")}
 
 
 def test_nothing_to_compare_is_refused(path: Path) -> None:
@@ -259,7 +500,7 @@ def test_written_rows_match(path: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = ["compare", "--table", str(path), "--seeds", "2", "--queries", "9", "--workers", "1"]
     assert main([*command, "--out", str(out)]) == 0
-    rows = json.loads((out / "results.json").read_text())
+    rows = rows_of(out)
     with (out / "results.csv").open() as file:
         read = list(csv.DictReader(file))
     assert [float(row["regret"]) for row in read] == [row["regret"] for row in rows]

@@ -15,7 +15,7 @@ from nasbench_kit import Table, train_many as many
 from nasbench_kit.algorithms import ALGORITHMS
 from nasbench_kit.cell import Cell
 from nasbench_kit.cli import retrain as command
-from nasbench_kit.compare import Plan, as_rows, run as compare, score
+from nasbench_kit.compare import Plan, run as compare, write_results
 from nasbench_kit.data.digits import digits
 from nasbench_kit.errors import (
     CorruptFile,
@@ -46,15 +46,14 @@ def finished(small_table: Table, tmp_path_factory: pytest.TempPathFactory) -> Pa
     small_table.save(folder / "table.h5")
     searches = {name: ALGORITHMS[name]() for name in NAMES}
     plan = Plan(folder / "table.h5", searches, range(3), {"queries": 15})
-    results = as_rows(score(small_table, compare(plan, folder)))
-    (folder / "results.json").write_text(json.dumps(results))
+    write_results(folder, small_table, compare(plan, folder))
     return folder
 
 
 @pytest.fixture
 def comparison(finished: Path, tmp_path: Path) -> Iterator[Path]:
     """The same, in a folder of one's own."""
-    for name in ("results.json", "manifest.json", "table.h5"):
+    for name in ("results.csv", "manifest.json", "table.h5"):
         (tmp_path / name).write_bytes((finished / name).read_bytes())
     yield tmp_path
 
@@ -77,7 +76,8 @@ def counts(training: Training) -> list[Any]:
 
 
 def test_the_best_by_validation_are_chosen(finished: Path, small_table: Table) -> None:
-    rows = json.loads((finished / "results.json").read_text())
+    with (finished / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
     everything = recommended(finished, small_table, None)
     validation = small_table.mean("validation_accuracy")
     for name in NAMES:
@@ -91,8 +91,8 @@ def test_the_best_by_validation_are_chosen(finished: Path, small_table: Table) -
 
 def test_a_cell_is_told_from_its_relabelling(comparison: Path, small_table: Table) -> None:
     relabelled = ("0110/0001/0001/0000:conv1x1,conv3x3", "0110/0001/0001/0000:conv3x3,conv1x1")
-    rows = [{"algorithm": "a", "cell": text} for text in (*relabelled, None)]
-    (comparison / "results.json").write_text(json.dumps(rows))
+    rows = [f'a,"{text}"' for text in (*relabelled, "")]
+    (comparison / "results.csv").write_text("\n".join(["algorithm,cell", *rows]))
     assert len(recommended(comparison, small_table, None)["a"]) == 1
 
 
@@ -294,16 +294,16 @@ def test_other_conditions_need_another_folder(comparison: Path) -> None:
 def test_damaged_and_missing_comparisons(comparison: Path, small_table: Table) -> None:
     with pytest.raises(UnknownName, match=r"manifest.json is missing"):
         recommended(comparison / "nowhere", small_table, 1)
-    results = comparison / "results.json"
-    for content in ("{", '{"a": 1}', '[{"algorithm": "a", "cell": "resnet!"}]', "[3]"):
+    results = comparison / "results.csv"
+    for content in ("", "a\n1", "algorithm,cell\na,resnet!", "algorithm,cell\na,b,c"):
         results.write_text(content)
         with pytest.raises(CorruptFile):
             recommended(comparison, small_table, 1)
-    results.write_text('[{"algorithm": "a", "cell": null}]')
+    results.write_text("algorithm,cell\na,")
     with pytest.raises(InvalidSetting, match="more budget"):
         recommended(comparison, small_table, 1)
     results.unlink()
-    with pytest.raises(UnknownName, match=r"results.json is missing"):
+    with pytest.raises(UnknownName, match=r"results.csv is missing"):
         recommended(comparison, small_table, 1)
     manifest = json.loads((comparison / "manifest.json").read_text())
     manifest["table"]["checksum"] = "0"

@@ -538,3 +538,42 @@ def test_rows_outside_the_space_are_refused(row: int) -> None:
             NotInSpace, match=f"row {row} is not in the space; its rows are 0 to 90"
         ):
             ask(row)
+
+
+# Cells by their codes ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("vertices", "edges"), [(3, 3), (4, 4)])
+def test_cells_by_bits_and_code_are_those_of_the_space(vertices: int, edges: int) -> None:
+    """Every graph and code: the cell with that labelling, or None where pruning says it is outside."""
+    space = CellSpace(vertices, edges)
+    for bits in range(1 << vertices * (vertices - 1) // 2):
+        for code in range(3 ** (vertices - 2)):
+            cell = space.cell(bits, code)
+            try:
+                unchecked = Cell.from_codes(vertices, bits, code)
+                checked = Cell(unchecked.matrix, unchecked.operations)
+                inside = checked.pruned().bits.bit_count() <= edges
+            except InvalidCell:  # no path from input to output
+                inside = False
+            assert (cell is not None) == inside
+            if cell is not None:
+                assert (cell.size, cell.bits, cell.code) == (vertices, bits, code)
+                assert cell in space
+
+
+def test_smaller_cells_by_bits_and_code() -> None:
+    """They keep their size; the output is not the larger space's vertex of that number."""
+    space = CellSpace(5)
+    for cell in itertools.islice(space, 0, 91):
+        found = space.cell(cell.bits, cell.code, cell.size)
+        assert found is not None
+        assert (found.size, found.bits, found.code) == (cell.size, cell.bits, cell.code)
+        assert space.index(found) == space.index(cell)
+
+
+def test_a_restricted_space_has_no_other_cells() -> None:
+    whole = CellSpace(4)
+    part = whole.restricted(np.array([3, 40]))
+    kept = [row for row, cell in enumerate(whole) if part.cell(cell.bits, cell.code, cell.size)]
+    assert kept == [3, 40]

@@ -18,7 +18,11 @@ from nasbench_kit.cli import (
     compare,
     inspect,
     official,
+    rank_correlation,
+    report,
     retrain,
+    subset,
+    surrogate,
     train,
 )
 from nasbench_kit.errors import NasbenchKitError
@@ -34,7 +38,20 @@ def parser() -> argparse.ArgumentParser:
     )
     main.add_argument("--version", action="version", version=__version__)
     subparsers = main.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (compare, analyze, retrain, inspect, official, train, build, calibrate):
+    for module in (
+        compare,
+        report,
+        analyze,
+        rank_correlation,
+        retrain,
+        inspect,
+        official,
+        train,
+        build,
+        subset,
+        surrogate,
+        calibrate,
+    ):
         module.add_commands(subparsers)
     return main
 

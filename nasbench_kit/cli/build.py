@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from nasbench_kit.cli.common import add_json, add_workers, print_json, progress_bar
+from nasbench_kit.cli.common import add_executor, add_json, add_workers, print_json, progress_bar
 from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.files import write_text
 from nasbench_kit.space import CellSpace
@@ -34,6 +34,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         "--max-hours", type=float, help="refuse to start what is estimated to take longer"
     )
     add_workers(parser)
+    add_executor(parser)
     add_json(parser)
     parser.set_defaults(run=run_build)
 
@@ -68,7 +69,9 @@ def run_build(args: argparse.Namespace) -> int:
             f"workers, more than --max-hours {args.max_hours:g}; choose a smaller space or fewer epochs"
         )
     with progress_bar(f"training {len(plan.space):,} cells") as progress:
-        table = build(plan, args.target, workers=args.workers, progress=progress)
+        table = build(
+            plan, args.target, workers=args.workers, executor=args.executor, progress=progress
+        )
     if table.repeats > 1:
         epochs = " ".join(map(str, table.epochs))
         command = f"nasbench-kit build {args.target.name} --space {args.space} --epochs {epochs}"

@@ -7,7 +7,9 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, get_args
+
+from nasbench_kit.workers import Executor
 
 Subparsers = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -38,6 +40,17 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_executor(parser: argparse.ArgumentParser) -> None:
+    """The option that says where work is done."""
+    parser.add_argument(
+        "--executor",
+        choices=get_args(Executor),
+        default="local",
+        help="where: processes of this machine, or a running Ray cluster whose nodes see the same "
+        "files (default: %(default)s)",
+    )
+
+
 def print_json(value: Any) -> None:
     """Print a value as indented JSON."""
     print(json.dumps(value, indent=1))
@@ -64,7 +77,7 @@ def print_table(
 
 @contextlib.contextmanager
 def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on standard error, updated with (done, in all)."""
+    """A progress bar on standard error, updated with (done, in all); the first update shows it."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -83,6 +96,15 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(label, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    bar = Progress(*columns, console=Console(stderr=True))
+    task = bar.add_task(label, total=None)
+
+    def update(done: int, total: int) -> None:
+        bar.start()  # does nothing the second time
+        bar.update(task, completed=done, total=total)
+
+    try:
+        yield update
+    finally:
+        if bar.live.is_started:
+            bar.stop()

@@ -3,40 +3,43 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import difflib
-import io
-import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
+from nasbench_kit import experiment
 from nasbench_kit.algorithms import ALGORITHMS
 from nasbench_kit.cli.common import (
+    add_executor,
     add_json,
-    add_table,
     add_workers,
     print_json,
     print_table,
     progress_bar,
 )
-from nasbench_kit.compare import Plan, Result, all_traces, as_rows, regrets, run, score, scored_by
+from nasbench_kit.compare import (
+    Plan,
+    all_traces,
+    missing,
+    regrets,
+    run,
+    scored_by,
+    write_results,
+)
 from nasbench_kit.data import tables
-from nasbench_kit.errors import InvalidSetting, UnknownName
-from nasbench_kit.files import write_text
 from nasbench_kit.oracle import Policy
+from nasbench_kit.run_folder import clocks
 from nasbench_kit.table import Table
+from nasbench_kit.workers import check_workers
 
 if TYPE_CHECKING:
-    from nasbench_kit.search import Search
-    from nasbench_kit.trace import Trace
+    from numpy.typing import NDArray
 
-#: What is compared when no algorithm is named.
-DEFAULT_ALGORITHMS = ("random-search", "regularized-evolution")
-#: The default budget pays for about so many trainings at the largest fidelity.
-DEFAULT_QUERIES = 40
+    from nasbench_kit.analysis.anytime import Axis
+    from nasbench_kit.trace import Trace
 
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -47,21 +50,39 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         description="Run every algorithm with every seed under one budget, and compare the regret "
         "of the cells that they recommend. Killed and started again, it finishes what is missing; "
         "called again with other algorithms or more seeds, it adds them to the same results.",
-        epilog="Example: nasbench-kit compare --algorithms random-search --seeds 100 --seconds 200",
+        epilog="Example: nasbench-kit compare --algorithms random-search "
+        '"re50=regularized-evolution(population_size=50)" --seeds 100 --seconds 200',
     )
-    add_table(parser, tables.DEFAULT)
+    parser.add_argument(
+        "experiment",
+        nargs="?",
+        type=Path,
+        metavar="EXPERIMENT.toml",
+        help="a file that says what flags say; a flag takes the place of what it says",
+    )
+    parser.add_argument(
+        "--table",
+        metavar="NAME|PATH",
+        help=f"a table's name (see `nasbench-kit tables`) or file (default: {tables.DEFAULT})",
+    )
     parser.add_argument(
         "--algorithms",
         nargs="+",
-        default=list(DEFAULT_ALGORITHMS),
         metavar="NAME",
-        help=f"of: {', '.join(ALGORITHMS)} (default: {' '.join(DEFAULT_ALGORITHMS)})",
+        help=f"of: {', '.join(ALGORITHMS)}, or of other packages; with settings: "
+        '"LABEL=NAME(SETTING=VALUE, ...)" '
+        "(default: random-search regularized-evolution, and on tables of digits enas and darts)",
     )
     parser.add_argument(
-        "--seeds", type=int, default=20, metavar="N", help="seeds 0 to N-1 (default: %(default)s)"
+        "--seeds",
+        type=int,
+        metavar="N",
+        help="seeds 0 to N-1 (default: 5 on tables of digits, 20 on others)",
     )
     budget = parser.add_argument_group(
-        "budget of each run", f"default: the seconds of about {DEFAULT_QUERIES} queries"
+        "budget of each run",
+        "default: 600 seconds on tables of digits, on others those of about "
+        f"{experiment.DEFAULT_QUERIES} queries",
     )
     budget.add_argument("--seconds", type=float, help="training seconds, in the table's clock")
     budget.add_argument("--epochs", type=float, help="training epochs")
@@ -69,101 +90,91 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument(
         "--policy",
         choices=get_args(Policy),
-        default="always",
-        help="what a repeated question costs (default: %(default)s, as the official API)",
+        help="what a repeated question costs (default: always, as the official API)",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder of the results (default: runs/TABLE)"
+        "--out",
+        metavar="DIR",
+        help="folder of the results (default: runs/TABLE, or runs/EXPERIMENT with a file)",
+    )
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="every method, more seeds and a serious budget (hours; see --dry-run)",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would run and what it would cost"
     )
     add_workers(parser)
+    add_executor(parser)
     add_json(parser)
     parser.set_defaults(run=run_compare)
 
 
 def run_compare(args: argparse.Namespace) -> int:
     """Run, score, print, and write results and figure."""
-    path = tables.find(args.table)
-    table = Table.open(path)
-    plan = Plan(
-        table=path,
-        algorithms=_algorithms(args.algorithms),
-        seeds=range(_positive("seeds", args.seeds)),
-        budget=_budget(args, table),
-        policy=args.policy,
-    )
-    folder = args.out or Path("runs") / table.name
+    check_workers(args.workers)
+    said = _said(args)
+    plan = experiment.plan(said)
+    table = Table.open(plan.table)
+    folder = Path(said.get("out") or Path("runs") / table.name)
+    if args.dry_run:
+        _print_plan(plan, table, folder, args.json)
+        return 0
     with progress_bar(f"comparing on {table.name}") as progress:
-        run(plan, folder, workers=args.workers, progress=progress)
+        run(plan, folder, workers=args.workers, executor=args.executor, progress=progress)
     traces = all_traces(folder)  # those of earlier calls too
-    results = score(table, traces)
-    _write_results(folder, results)
-    figure = _write_figure(folder, table, traces, plan.budget)
+    results = write_results(folder, table, traces)
+    axis = _axis(table, plan.budget)
+    figure = _write_figure(folder, table, traces, axis)
     if args.json:
-        print_json({"folder": str(folder), "scored_by": scored_by(table), "runs": as_rows(results)})
+        rows = [asdict(result) for result in results]
+        print_json({"folder": str(folder), "scored_by": scored_by(table), "runs": rows})
     else:
-        _print_summary(table, plan, results)
+        _print_summary(table, plan, traces, axis)
         print(f"results, traces and figure: {folder}/  ({figure.name})")
     return 0
 
 
-def _algorithms(names: Sequence[str]) -> dict[str, Search]:
-    """Algorithms by name, with their default hyper-parameters.
-
-    Raises:
-        UnknownName: suggests the nearest name.
-    """
-    chosen: dict[str, Search] = {}
-    for name in names:
-        if name not in ALGORITHMS:
-            near = difflib.get_close_matches(name, ALGORITHMS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(ALGORITHMS)}"
-            raise UnknownName(f"no algorithm is called {name!r}; {hint}")
-        chosen[name] = ALGORITHMS[name]()
-    return chosen
-
-
-def _positive(name: str, value: int) -> int:
-    if value < 1:
-        raise InvalidSetting(f"{name} is {value}; at least 1 is needed")
-    return value
+def _said(args: argparse.Namespace) -> dict[str, Any]:
+    """What file and flags say together."""
+    said = {} if args.experiment is None else experiment.read(args.experiment)
+    for name in ("table", "seeds", "policy", "out"):
+        if (value := getattr(args, name)) is not None:
+            said[name] = value
+    limits = {name: getattr(args, name) for name in experiment.LIMITS}
+    given = {name: limit for name, limit in limits.items() if limit is not None}
+    said["budget"] = said.get("budget", {}) | given
+    if args.full:
+        said["full"] = True
+    if args.algorithms:
+        said["algorithms"] = dict(map(experiment.algorithm_flag, args.algorithms))
+    return said
 
 
-def _budget(args: argparse.Namespace, table: Table) -> dict[str, float]:
-    given = {name: getattr(args, name) for name in ("seconds", "epochs", "queries")}
-    budget = {name: limit for name, limit in given.items() if limit is not None}
-    if budget:
-        return budget
-    if not table.has("seconds"):
-        return {"queries": DEFAULT_QUERIES}
-    # Not the mean over cells: sampling over encodings draws some cells much more often.
-    drawn = table.covered.sample(np.random.default_rng(0), 1000)
-    return {"seconds": float(f"{DEFAULT_QUERIES * table.mean('seconds')[drawn].mean():.3g}")}
+def _axis(table: Table, budget: Mapping[str, float]) -> Axis:
+    """The spend that curves are drawn against: the budget's, where it has one limit."""
+    if len(budget) == 1:
+        (axis,) = budget
+        return axis  # type: ignore[return-value]  # Budget knows three names only
+    return "seconds" if table.has("seconds") else "queries"
 
 
-def _write_results(folder: Path, results: Sequence[Result]) -> None:
-    rows = as_rows(results)
-    write_text(folder / "results.json", json.dumps(rows, indent=1) + "\n")
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(folder / "results.csv", text.getvalue())
-
-
-def _write_figure(
-    folder: Path, table: Table, traces: Sequence[Trace], budget: Mapping[str, float]
-) -> Path:
+def _write_figure(folder: Path, table: Table, traces: Sequence[Trace], axis: Axis) -> Path:
     from nasbench_kit.analysis import anytime, plots
 
-    axis: anytime.Axis = "seconds" if table.has("seconds") else "queries"
-    if len(budget) == 1:
-        (axis,) = budget  # type: ignore[assignment]  # Budget knows these three names only
+    of_row = regrets(table)
+    curves = {
+        name: anytime.quartiles(group, of_row, axis) for name, group in _by_name(traces).items()
+    }
+    return plots.save_anytime(folder, curves, axis, metric=scored_by(table), table=_titled(table))
+
+
+def _by_name(traces: Sequence[Trace]) -> dict[str, list[Trace]]:
     by_name: dict[str, list[Trace]] = {}
     for trace in traces:
         by_name.setdefault(trace.algorithm, []).append(trace)
-    of_row = regrets(table)
-    curves = {name: anytime.quartiles(group, of_row, axis) for name, group in by_name.items()}
-    return plots.save_anytime(folder, curves, axis, metric=scored_by(table), table=_titled(table))
+    return by_name
 
 
 def _titled(table: Table) -> str:
@@ -173,33 +184,122 @@ def _titled(table: Table) -> str:
     )
 
 
-def _print_summary(table: Table, plan: Plan, results: Sequence[Result]) -> None:
-    columns = ("algorithm", "runs", "median", "quartiles", "none", "queries", "unique", "seconds")
-    rows = []
-    for name in dict.fromkeys(result.algorithm for result in results):
-        runs = [result for result in results if result.algorithm == name]
-        known = [100 * result.regret for result in runs if result.regret is not None]
-        lower, median, upper = np.quantile(known, (0.25, 0.5, 0.75)) if known else [np.nan] * 3
-        means = [
-            np.mean([getattr(result, key) for result in runs])
-            for key in ("queries", "unique_cells", "seconds")
+def _limits(budget: Mapping[str, float]) -> str:
+    return ", ".join(f"{limit:,.10g} {name}" for name, limit in budget.items())
+
+
+# What is printed -------------------------------------------------------------------------------
+
+
+def _print_plan(plan: Plan, table: Table, folder: Path, as_json: bool) -> None:
+    """What a call would run, and what that would cost."""
+    todo = missing(plan, folder)
+    price = experiment.mean_price(table)
+    queries = min(
+        plan.budget.get("queries", np.inf),
+        plan.budget.get("epochs", np.inf) / table.epochs[-1],
+        plan.budget.get("seconds", np.inf) / (price or np.inf),
+    )
+    measured = clocks(folder)
+    algorithms = []
+    for label in plan.algorithms:
+        runs = sum(name == label for name, _ in todo)
+        known = [
+            clock["processor_seconds"] for (name, _), clock in measured.items() if name == label
         ]
-        rows.append(
-            [
-                name,
-                len(runs),
-                f"{median:.2f}",
-                f"{lower:.2f} to {upper:.2f}",
-                len(runs) - len(known),
-                *(f"{mean:,.1f}" for mean in means),
-            ]
+        algorithms.append(
+            {
+                "algorithm": label,
+                "finished": len(plan.seeds) - runs,
+                "missing": runs,
+                **{name: runs * limit for name, limit in plan.budget.items()},
+                "queries_about": round(runs * queries),
+                # As far as earlier runs tell.
+                "processor_seconds_about": float(runs * np.mean(known)) if known else None,
+            }
         )
-    limits = ", ".join(f"{limit:,g} {name}" for name, limit in plan.budget.items())
+    if as_json:
+        print_json({"folder": str(folder), "command": plan.command, "algorithms": algorithms})
+        return
+    keys = list(algorithms[0])
+    rows = [[_shown(row[key]) for key in keys] for row in algorithms]
+    print_table(
+        f"Would run {len(todo):,} of {len(plan.algorithms) * len(plan.seeds):,} runs on "
+        f"{_titled(table)} into {folder}/, budget of each {_limits(plan.budget)}",
+        [key.replace("_", " ") for key in keys],
+        rows,
+        "Costs are of all missing runs: what they may spend of the budget; the queries that this buys "
+        "at the largest fidelity; processor seconds as earlier runs of this folder took them. "
+        f"The same from a shell: {plan.command}",
+    )
+
+
+def _shown(value: object) -> str:
+    """Numbers to four digits or in full, whichever is longer; "-" for none."""
+    if isinstance(value, int | float):
+        whole = isinstance(value, int) or 1000 <= abs(value) < np.inf
+        return f"{value:,.0f}" if whole else f"{value:.4g}" if np.isfinite(value) else "-"
+    return "-" if value is None else str(value)
+
+
+def _print_summary(table: Table, plan: Plan, traces: Sequence[Trace], axis: Axis) -> None:
+    from nasbench_kit.analysis.anytime import reaching
+
+    of_row = regrets(table)
+    by_name = _by_name(traces)
+    final = {
+        name: np.array([of_row[t.incumbents[-1].row] if t.incumbents else np.inf for t in runs])
+        for name, runs in by_name.items()
+    }
+    columns = ["algorithm", "runs", "median", "quartiles", "none", "queries", "unique", "seconds"]
+    rows = {
+        name: [name, len(runs), *_quartiles(final[name]), *_means(runs)]
+        for name, runs in by_name.items()
+    }
+    note = (
+        "Regret: the table's best cell minus the recommended one. None: runs that recommended "
+        "nothing. Queries, unique cells and seconds spent are means over runs."
+    )
+    target = max(map(np.median, final.values()))
+    if len(by_name) > 1 and np.isfinite(target):
+        columns.append(f"{axis} to {100 * target:.2f}")
+        for name, runs in by_name.items():
+            spent = np.sort(reaching(runs, of_row, axis, target)[0])[(len(runs) - 1) // 2]
+            rows[name].append(_shown(float(spent)))
+        note += (
+            f" {columns[-1].capitalize()}: what half of the runs had spent at most when they first "
+            "recommended a cell of that regret, the worst of the medians."
+        )
+    if any(trace.ledger.keys() - {"query"} for trace in traces):
+        columns.append("seconds by kind")
+        for name, runs in by_name.items():
+            rows[name].append(_split(runs))
+        note += " Seconds by kind of charge are means over runs."
     metric = scored_by(table).replace("_", " ")
     print_table(
-        f"Final regret in mean {metric} (points) on {_titled(table)}, budget {limits}",
+        f"Final regret in mean {metric} (points) on {_titled(table)}, budget {_limits(plan.budget)}",
         columns,
-        rows,
-        "Regret: the table's best cell minus the recommended one. None: runs that recommended "
-        "nothing. Queries, unique cells and seconds spent are means over runs.",
+        rows.values(),
+        note,
     )
+
+
+def _quartiles(regret: NDArray[np.float64]) -> list[object]:
+    """Median and quartiles in points, and how many runs recommended nothing."""
+    known = 100 * regret[np.isfinite(regret)]
+    lower, median, upper = np.quantile(known, (0.25, 0.5, 0.75)) if len(known) else [np.nan] * 3
+    return [f"{median:.2f}", f"{lower:.2f} to {upper:.2f}", len(regret) - len(known)]
+
+
+def _means(runs: Sequence[Trace]) -> list[object]:
+    keys = ("queries", "unique_cells", "seconds")
+    return [f"{np.mean([getattr(run, key) for run in runs]):,.1f}" for key in keys]
+
+
+def _split(runs: Sequence[Trace]) -> str:
+    kinds = dict.fromkeys(kind for run in runs for kind in run.ledger)
+    seconds = {
+        kind: np.mean([run.ledger[kind].seconds if kind in run.ledger else 0.0 for run in runs])
+        for kind in kinds
+    }
+    return ", ".join(f"{kind} {mean:,.1f}" for kind, mean in seconds.items())

@@ -81,9 +81,13 @@ def run_tables(args: argparse.Namespace) -> int:
         columns = ("table", "source", "space", "cells", "epochs", "repeats", "metrics")
         keys = ("name", "source", "space", "cells", "epochs", "repeats", "metrics")
         rows = [[_plain(entry[key]) for key in keys] for entry in described]
-        print_table(
-            "Tables at hand", columns, rows, "One table's data card: nasbench-kit tables NAME"
-        )
+        notes = ["One table's data card: nasbench-kit tables NAME"]
+        notes += [
+            f"{entry['name']}: seconds at {_plain(entry['assumed_seconds'])} epochs are assumed"
+            for entry in described
+            if entry["assumed_seconds"]
+        ]
+        print_table("Tables at hand", columns, rows, "\n".join(notes))
     for problem in broken:
         print(f"nasbench-kit: {problem}", file=sys.stderr)
     return 0
@@ -111,6 +115,7 @@ def _described(table: Table, verify: bool) -> dict[str, Any]:
         "epochs": list(table.epochs),
         "repeats": table.repeats,
         "metrics": sorted({metric for _, metric in table.columns}),
+        "assumed_seconds": list(table.assumed_seconds),
         "verified": verify,
     }
 
@@ -139,6 +144,7 @@ def run_query(args: argparse.Namespace) -> int:
             dict(zip(("metric", "checkpoint", "epochs", "repeats"), reading, strict=True))
             for reading in readings
         ],
+        "assumed_seconds": list(table.assumed_seconds),
     }
     if args.json:
         print_json(described)
@@ -146,7 +152,8 @@ def run_query(args: argparse.Namespace) -> int:
     print(f"{cell.pruned()}\n")
     rows = [
         (
-            f"{metric} ({checkpoint})",
+            f"{metric} ({checkpoint})"
+            + (" assumed" if metric == "seconds" and epochs in table.assumed_seconds else ""),
             epochs,
             f"{np.mean(values):.4f}",
             " ".join(f"{value:.4f}" for value in values),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 import os
 from collections.abc import Sequence
@@ -18,6 +16,7 @@ from nasbench_kit.errors import InvalidSetting, TrainingFailed, UnknownName
 from nasbench_kit.files import write_text
 from nasbench_kit.retrain import recommended, retrain, summaries, table_of
 from nasbench_kit.table import Table
+from nasbench_kit.tidy import write_columns
 
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -133,11 +132,7 @@ def _table(run: Path, asked: str | None) -> Table:
 
 def _write(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
     write_text(folder / "results.json", json.dumps(rows, indent=1) + "\n")
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(folder / "results.csv", text.getvalue())
+    write_columns(folder / "results", {key: [row[key] for row in rows] for key in rows[0]})
 
 
 def _print(conditions: str, rows: Sequence[dict[str, Any]]) -> None:

@@ -1,0 +1,108 @@
+"""What shared weights say of every cell while they are trained, for comparison with the truth.
+
+No search may look at this: the scores of all cells are not paid for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nasbench_kit.algorithms.differentiable import GradientSearch
+from nasbench_kit.algorithms.supernet import Mixture
+from nasbench_kit.algorithms.weight_sharing import SharedWeights, WeightSharing
+from nasbench_kit.errors import BudgetExhausted
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+    from numpy.typing import NDArray
+
+    from nasbench_kit import Cell, Oracle
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Accuracies with shared weights at one moment of a search."""
+
+    #: Spent so far, in the table's own.
+    seconds: float
+    epochs: float
+    #: Row of the recommended cell; -1 before the first epoch.
+    recommended: int
+    #: Accuracy in [0, 1] on all reward images of the cells in question [cells], by their canonical
+    #: labelling.
+    accuracy: NDArray[np.float64]
+    #: The same of the cells as mixtures of fixed width; None unless that is what was trained.
+    mixture_accuracy: NDArray[np.float64] | None
+    #: Standard deviation of the accuracy between labellings of one cell; at the last moment only.
+    labelling_spread: float | None = None
+
+
+#: Of the spread over labellings: encodings drawn, cells looked at, labellings of each, at most.
+_DRAWS, _CELLS, _LABELLINGS = 2000, 30, 5
+
+
+def shared_scores(
+    search: WeightSharing,
+    oracle: Oracle,
+    rng: Generator,
+    rows: NDArray[np.integer],
+    moments: int,
+) -> Iterator[Scores]:
+    """Train as the search does, without its queries, and score cells from time to time.
+
+    Args:
+        search: what trains the weights.
+        oracle: its budget is spent on training alone.
+        rng: as the search's.
+        rows: the cells that are scored.
+        moments: so many times, evenly over the budget; and once before the first epoch.
+    """
+    search = replace(search, share=1.0)
+    shared = SharedWeights(oracle, rng, search)
+    under_way = search.begin(shared)
+    cells = [oracle.space[row] for row in rows.tolist()]
+    relaxation = under_way.relaxation if isinstance(under_way, GradientSearch) else None
+
+    def scores(recommended: int) -> Scores:
+        budget = oracle.budget
+        accuracy = np.array([shared.whole_reward(cell) for cell in cells])
+        mixtures = None
+        if relaxation is not None:
+            discrete = [Mixture.of(cell, relaxation.vertices) for cell in cells]
+            mixtures = np.array([shared.whole_reward(mixture) for mixture in discrete])
+        return Scores(budget.spent_seconds, budget.spent_epochs, recommended, accuracy, mixtures)
+
+    yield scores(-1)
+    row, due = -1, 1
+    with contextlib.suppress(BudgetExhausted):
+        for cell in shared.trained(under_way):
+            row = oracle.space.index(cell)
+            if due <= moments * shared.spent_share < moments:
+                due = int(moments * shared.spent_share) + 1
+                yield scores(row)
+    yield replace(scores(row), labelling_spread=_spread_over_labellings(shared))
+
+
+def _spread_over_labellings(shared: SharedWeights) -> float:
+    """Standard deviation of the accuracy over labellings of a cell, pooled over some cells.
+
+    Weights belong to vertex numbers, so a cell has a score for each labelling of it.
+    """
+    rng = np.random.default_rng(0)
+    labellings: dict[int, dict[tuple[int, int], Cell]] = defaultdict(dict)
+    for _ in range(_DRAWS):
+        cell = shared.space.sample(rng)
+        labellings[shared.space.index(cell)][cell.bits, cell.code] = cell
+    several = [
+        list(cells.values())[:_LABELLINGS] for cells in labellings.values() if len(cells) > 1
+    ]
+    variances = [
+        np.var([shared.whole_reward(cell) for cell in cells], ddof=1) for cells in several[:_CELLS]
+    ]
+    return float(np.sqrt(np.mean(variances))) if variances else 0.0

@@ -1,0 +1,139 @@
+"""The command ``report``: one HTML page about one comparison or several."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nasbench_kit.cli.common import add_json, print_json
+from nasbench_kit.data import tables
+from nasbench_kit.errors import UnknownName
+from nasbench_kit.retrain import table_of
+
+if TYPE_CHECKING:
+    from nasbench_kit.analysis.report import Across, Task
+    from nasbench_kit.table import Table
+
+
+def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        "report",
+        help="write a page about a comparison: statistics, figures, cells, checklist",
+        description="Write one HTML page that needs nothing beside it about a comparison, or about "
+        "several, each on a table of its own: results with intervals, figures (also as PDF and PNG), "
+        "the best cells, conditions, checklist. From five tables on, ranks are compared too.",
+        epilog="Example: nasbench-kit report runs/digits",
+    )
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="folders that `nasbench-kit compare` wrote",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="the page (default: RUN/report.html; report.html for several)",
+    )
+    parser.add_argument(
+        "--table",
+        nargs="+",
+        default=[],
+        metavar="NAME|PATH",
+        help="tables of comparisons that cannot be found by their names",
+    )
+    add_json(parser)
+    parser.set_defaults(run=run_report)
+
+
+def run_report(args: argparse.Namespace) -> int:
+    """Analyse, write the page, print the verdicts.
+
+    Raises:
+        NasbenchKitError: a folder holds no comparison, or its table is not at hand.
+    """
+    from nasbench_kit.analysis.comparison import Comparison
+    from nasbench_kit.analysis.report import analyse, write_report
+
+    named = [tables.open_table(name) for name in args.table]
+    comparisons = [Comparison.load(run, _table(run, named)) for run in args.runs]
+    tasks, across = analyse(comparisons)
+    path = args.out or (
+        args.runs[0] / "report.html" if len(args.runs) == 1 else Path("report.html")
+    )
+    write_report(path, tasks, across)
+    if args.json:
+        print_json(
+            {
+                "page": str(path),
+                "comparisons": [_as_json(task) for task in tasks],
+                "across": None if across is None else _ranks_as_json(across),
+            }
+        )
+        return 0
+    for task in tasks:
+        print(task.verdict)
+    if across is not None and across.refusal:
+        print(f"No critical-difference diagram: {across.refusal}.")
+    print(f"{path}  (figures: {path.stem}-figures/)")
+    return 0
+
+
+def _table(run: Path, named: Sequence[Table]) -> Table:
+    """The table of a comparison: of those named, or else by its name.
+
+    Raises:
+        UnknownName: no table at hand is the one.
+    """
+    name, checksum = table_of(run)
+    for table in named:
+        if table.checksum == checksum:
+            return table
+    try:
+        return tables.open_table(name)
+    except UnknownName as error:
+        raise UnknownName(f"{error}; give the file of {run}'s table with --table") from error
+
+
+def _as_json(task: Task) -> dict[str, Any]:
+    it = task.comparison
+    return {
+        "run": it.name,
+        "table": it.label,
+        "scored_by": it.metric.replace(" ", "_"),
+        "verdict": task.verdict,
+        "algorithms": [_jsonable(asdict(row)) for row in task.summaries],
+        "pairs": [_jsonable(pair._asdict()) for pair in it.pairs],
+    }
+
+
+def _ranks_as_json(across: Across) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "tables": across.tasks,
+        "mean_ranks": dict(zip(across.algorithms, across.mean_ranks.tolist(), strict=True)),
+        "not_on_every_table": across.missing,
+        "refused": across.refusal or None,
+    }
+    if across.ranking is not None:
+        names = ("chi_squared", "f", "p", "critical_difference")
+        found["friedman"] = {name: _jsonable(getattr(across.ranking, name)) for name in names}
+    return found
+
+
+def _jsonable(value: Any) -> Any:
+    """Numbers of numpy as Python's; intervals as objects; what is not finite as null."""
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return _jsonable(value._asdict())
+    if isinstance(value, dict):
+        return {key: _jsonable(inner) for key, inner in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,0 +1,330 @@
+"""Experiment files (TOML), and the flags that mean the same.
+
+    table = "digits"             # name or path
+    seeds = 100                  # 0 to 99
+    policy = "always"
+    out = "runs/populations"
+
+    [budget]                     # of each run; any of the three
+    seconds = 600
+
+    [algorithms.random-search]   # a label; without "method" it is the method's name as well
+
+    [algorithms.re50]
+    method = "regularized-evolution"
+    population_size = 50
+
+On flags an algorithm is LABEL=METHOD(SETTING=VALUE, ...), with all but METHOD optional and values as
+in TOML: ``--algorithms random-search "re50=regularized-evolution(population_size=50)"``. Both become
+the same dictionary; a flag takes the place of what the file says.
+
+Other people's packages add algorithms by an entry point of the group ``nasbench_kit.algorithms``,
+whose object makes a search when it is called without arguments.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import math
+import re
+import shlex
+import tomllib
+import types
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from nasbench_kit.algorithms import ALGORITHMS, WEIGHT_SHARING
+from nasbench_kit.compare import Plan
+from nasbench_kit.data import tables
+from nasbench_kit.errors import InvalidSetting, NasbenchKitError, UnknownName, did_you_mean
+from nasbench_kit.oracle import Policy
+from nasbench_kit.search import Search
+from nasbench_kit.table import Table
+from nasbench_kit.task import Task
+
+#: What is compared when nothing else is said: on tables of digits, where shared weights train within
+#: seconds on any processor,
+DIGITS_DEFAULTS: dict[str, Any] = {
+    "seeds": 5,
+    "budget": {"seconds": 600.0},
+    "algorithms": {
+        "random-search": {},
+        "regularized-evolution": {},
+        # 24 of 600 seconds for the supernet, the rest for queries of the best cells.
+        "enas": {"method": "enas-small", "share": 0.04},
+        "darts": {"method": "darts-small", "share": 0.04},
+    },
+}
+#: and on all others.
+DEFAULTS: dict[str, Any] = {
+    "seeds": 20,
+    "algorithms": {"random-search": {}, "regularized-evolution": {}},
+}
+#: The default budget there pays for about so many trainings at the largest fidelity; in full, for
+#: ten times as many.
+DEFAULT_QUERIES = 40
+
+ENTRY_POINTS = "nasbench_kit.algorithms"
+KEYS = ("table", "seeds", "policy", "out", "budget", "algorithms")
+LIMITS = ("seconds", "epochs", "queries")
+
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+_FLAG = re.compile(r"(?:(?P<label>[^=()]+)=)?(?P<method>[^=()]+)(?:\((?P<settings>.*)\))?")
+
+
+# From files and flags to one dictionary --------------------------------------------------------
+
+
+def read(path: Path) -> dict[str, Any]:
+    """What an experiment file says.
+
+    Raises:
+        InvalidSetting: no such file, no TOML, or a key that no experiment has.
+    """
+    try:
+        said = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidSetting(
+            f"the experiment file {path} cannot be read ({error.strerror}); name one that can"
+        ) from error
+    except ValueError as error:
+        raise InvalidSetting(f"{path} is no experiment file: {error}") from error
+    _known_keys(said, KEYS, str(path))
+    for key in ("budget", "algorithms"):
+        if not isinstance(said.get(key, {}), dict):
+            raise InvalidSetting(f"{path}: {key} is {said[key]!r}; write a table [{key}]")
+    _known_keys(said.get("budget", {}), LIMITS, f"{path} [budget]")
+    return {"out": str(Path("runs") / path.stem), **said}
+
+
+def algorithm_flag(text: str) -> tuple[str, dict[str, Any]]:
+    """Label and settings of ``LABEL=METHOD(SETTING=VALUE, ...)``.
+
+    Raises:
+        InvalidSetting: not of this form.
+    """
+    match = _FLAG.fullmatch(text.strip())
+    try:
+        if match is None:
+            raise ValueError("write METHOD, or LABEL=METHOD(SETTING=VALUE, ...)")
+        method = match["method"].strip()
+        said = tomllib.loads(f"settings = {{{match['settings'] or ''}}}")
+        if said.keys() != {"settings"}:
+            raise ValueError("one line only")
+    except ValueError as error:
+        raise InvalidSetting(f"the algorithm {text!r} cannot be read: {error}") from error
+    return (match["label"] or method).strip(), {"method": method, **said["settings"]}
+
+
+def command(said: Mapping[str, Any]) -> str:
+    """The shell command, of flags only, that says the same (its folder apart)."""
+    words = ["nasbench-kit", "compare", "--table", str(said["table"])]
+    words += ["--seeds", str(said["seeds"]), "--policy", said["policy"]]
+    for name, limit in said["budget"].items():
+        words += [f"--{name}", repr(limit).removesuffix(".0")]
+    words.append("--algorithms")
+    for label, entry in said["algorithms"].items():
+        settings = {key: value for key, value in entry.items() if key != "method"}
+        method = entry.get("method", label)
+        text = method if label == method else f"{label}={method}"
+        if settings:
+            # What JSON writes of strings, numbers, booleans and lists is TOML as well.
+            given = (f"{key}={json.dumps(value)}" for key, value in settings.items())
+            text += f"({', '.join(given)})"
+        words.append(text)
+    return shlex.join(words)
+
+
+# From the dictionary to a plan -------------------------------------------------------------------
+
+
+def plan(said: Mapping[str, Any]) -> Plan:
+    """The plan of an experiment; what it does not say has its default.
+
+    Args:
+        said: what ``read`` returned, or the same from flags.
+
+    Raises:
+        UnknownName: no such table, algorithm or setting; the message has the nearest name.
+        InvalidSetting: a value that cannot work.
+    """
+    name = said.get("table", tables.DEFAULT)
+    if not isinstance(name, str):
+        raise InvalidSetting(f"table is {name!r}; give a name or a path")
+    path = tables.find(name)
+    table = Table.open(path)
+    default = defaults(table, full=said.get("full", False))
+    seeds = said.get("seeds", default["seeds"])
+    if not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 1:
+        raise InvalidSetting(f"seeds is {seeds!r}; give their number, at least 1")
+    policy = said.get("policy", "always")
+    if policy not in get_args(Policy):
+        raise InvalidSetting(f"policy is {policy!r}; {did_you_mean(str(policy), get_args(Policy))}")
+    entries = said.get("algorithms") or default["algorithms"]
+    searches = {label: search(label, entry) for label, entry in entries.items()}
+    budget = _budget(said.get("budget", {})) or default["budget"]
+    given = {
+        label: {
+            key: entry[key] if key == "method" else getattr(searches[label], key) for key in entry
+        }
+        for label, entry in entries.items()
+    }
+    whole = {"table": name, "seeds": seeds, "policy": policy, "budget": budget, "algorithms": given}
+    return Plan(path, searches, range(seeds), budget, policy, command(whole), _task)
+
+
+def _task(table: Table) -> Task:
+    from nasbench_kit.data.tasks import open_task  # only weight-sharing searches need images
+
+    return open_task(table)
+
+
+def _budget(said: Mapping[str, Any]) -> dict[str, float]:
+    """Limits as numbers of the type that they count in."""
+    budget: dict[str, float] = {}
+    for name in LIMITS:
+        if name not in said:
+            continue
+        limit = said[name]
+        if not isinstance(limit, int | float) or isinstance(limit, bool):
+            raise InvalidSetting(f"the budget's {name} are {limit!r}; give a number")
+        if name == "queries" and limit % 1:
+            raise InvalidSetting(f"the budget's queries are {limit}; give a whole number")
+        budget[name] = int(limit) if name == "queries" else float(limit)
+    return budget
+
+
+def defaults(table: Table, *, full: bool = False) -> dict[str, Any]:
+    """Seeds, budget and algorithms of an experiment that does not say them.
+
+    Args:
+        table: on digits, weight sharing competes; elsewhere it would need a GPU, and its methods are
+            to be named.
+        full: every method, ten seeds on digits and a hundred elsewhere, and a serious budget.
+    """
+    digits = table.provenance.get("images") == "digits"
+    if digits and not full:
+        return DIGITS_DEFAULTS
+    if not full:
+        return {"budget": _paying_for(DEFAULT_QUERIES, table), **DEFAULTS}
+    algorithms: dict[str, dict[str, Any]] = {
+        name: {} for name in ALGORITHMS if name not in WEIGHT_SHARING
+    }
+    if digits:
+        # 180 of 1,200 seconds for the supernet.
+        small = [name for name in WEIGHT_SHARING if name.endswith("-small")]
+        algorithms |= {name: {"share": 0.15} for name in small}
+        return {"seeds": 10, "budget": {"seconds": 1200.0}, "algorithms": algorithms}
+    budget = _paying_for(10 * DEFAULT_QUERIES, table)
+    return {"seeds": 100, "budget": budget, "algorithms": algorithms}
+
+
+def _paying_for(queries: int, table: Table) -> dict[str, float]:
+    """A budget that pays for about so many trainings at the largest fidelity."""
+    price = mean_price(table)
+    if price is None:
+        return {"queries": queries}
+    return {"seconds": float(f"{queries * price:.3g}")}
+
+
+def mean_price(table: Table) -> float | None:
+    """Mean seconds of a training at the largest fidelity, of cells as random search draws them."""
+    if not table.has("seconds"):
+        return None
+    # Not the mean over cells: sampling over encodings draws some cells much more often.
+    drawn = table.covered.sample(np.random.default_rng(0), 1000)
+    return float(table.mean("seconds")[drawn].mean())
+
+
+# Algorithms ------------------------------------------------------------------------------------
+
+
+def known_algorithms() -> dict[str, Callable[[], Callable[[], Search]]]:
+    """Every algorithm that goes by a name, to be loaded; a built-in one wins over another's."""
+    others = importlib.metadata.entry_points(group=ENTRY_POINTS)
+    known: dict[str, Callable[[], Callable[[], Search]]] = {it.name: it.load for it in others}
+    return known | {name: lambda make=make: make for name, make in ALGORITHMS.items()}
+
+
+def search(label: str, entry: Any) -> Search:
+    """The search of one entry of ``[algorithms]``.
+
+    Raises:
+        UnknownName: no such method or setting.
+        InvalidSetting: a label that is no file's name, a value of another type, or one that the
+            algorithm refuses.
+    """
+    if not _LABEL.fullmatch(label):
+        raise InvalidSetting(
+            f"the label {label!r} is to be a file's name; use letters, digits, '_.+-'"
+        )
+    if not isinstance(entry, dict):
+        raise InvalidSetting(f"algorithm {label} is {entry!r}; write a table [algorithms.{label}]")
+    settings = dict(entry)
+    method = settings.pop("method", label)
+    known = known_algorithms()
+    if method not in known:
+        raise UnknownName(f"no algorithm is called {method!r}; {did_you_mean(str(method), known)}")
+    try:
+        made = known[method]()()
+    except NasbenchKitError:
+        raise
+    except Exception as error:  # other people's code
+        raise InvalidSetting(f"the algorithm {method} cannot be loaded: {error!r}") from error
+    if not settings:
+        return made
+    if not dataclasses.is_dataclass(made) or isinstance(made, type):
+        raise InvalidSetting(f"{label}: {method} has no settings, as it is no dataclass")
+    hints = get_type_hints(type(made))
+    names = [field.name for field in dataclasses.fields(made) if field.init]
+    _known_keys(settings, names, f"algorithm {label}")
+    for name, value in settings.items():
+        if not _fits(value, hints[name]):
+            raise InvalidSetting(f"{label}: {name} is {value!r}; it must be {_said(hints[name])}")
+        if hints[name] is float:
+            settings[name] = float(value)
+    try:
+        return cast("Search", dataclasses.replace(made, **settings))
+    except InvalidSetting as error:
+        raise InvalidSetting(f"{label}: {error}") from None
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value of a TOML file is of a field's type; other types are left to the class."""
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, part) for part in get_args(hint))
+    if origin is Literal:
+        return value in get_args(hint)
+    if hint is float:
+        return (
+            isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+        )
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint in (bool, str, types.NoneType):
+        return isinstance(value, hint)
+    return True
+
+
+def _said(hint: Any) -> str:
+    """A type as an experiment's author knows it."""
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        return " or ".join(_said(part) for part in get_args(hint) if part is not types.NoneType)
+    if origin is Literal:
+        return "one of " + ", ".join(map(repr, get_args(hint)))
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    return names.get(hint, str(hint))
+
+
+def _known_keys(said: Iterable[str], known: Iterable[str], where: str) -> None:
+    names = list(known)
+    for key in said:
+        if key not in names:
+            raise UnknownName(f"{where} has no key {key!r}; {did_you_mean(key, names)}")

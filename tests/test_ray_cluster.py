@@ -1,0 +1,112 @@
+"""The same plan on a Ray cluster: a local one of two processors."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from numpy.random import Generator
+
+from nasbench_kit import Cell, CellSpace, InvalidSetting, Oracle, Table
+from nasbench_kit.algorithms import RandomSearch, RegularizedEvolution
+from nasbench_kit.compare import Plan, run
+from nasbench_kit.data.build import Build, build
+from nasbench_kit.data.digits import digits
+from nasbench_kit.errors import NotRecorded, WorkerDied
+from nasbench_kit.recipe import DIGITS
+from nasbench_kit.search import Search
+from nasbench_kit.workers import ATTEMPTS, spread
+
+ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::ResourceWarning")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    how = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
+    ray.init(address="local", num_cpus=2, **how)
+    yield
+    ray.shutdown()
+
+
+@dataclass(frozen=True)
+class Deadly:
+    """Random search, but its first run (as long as the marker is not there) kills its process."""
+
+    marker: str
+
+    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Cell]:
+        with contextlib.suppress(FileExistsError):
+            Path(self.marker).touch(exist_ok=False)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return RandomSearch()(oracle, rng)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (file for file in folder.rglob("*") if file.is_file() and "clock" not in file.parts)
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+@pytest.mark.usefixtures("cluster")
+def test_results_are_those_of_local_processes(small_table: Table, tmp_path: Path) -> None:
+    small_table.save(tmp_path / "table.h5")
+    searches: dict[str, Search] = {
+        "deadly": Deadly(str(tmp_path / "marker")),
+        "evolution": RegularizedEvolution(),
+    }
+    plan = Plan(tmp_path / "table.h5", searches, range(3), {"queries": 25})
+    run(plan, tmp_path / "ray", executor="ray")
+    assert (tmp_path / "marker").exists()  # one worker died, and was replaced
+    run(plan, tmp_path / "local")
+    assert contents(tmp_path / "ray") == contents(tmp_path / "local")
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_table_is_built_as_by_local_processes(tmp_path: Path) -> None:
+    plan = Build("tiny", CellSpace(2), digits(), DIGITS, epochs=(1,), repeats=1)
+    for executor in ("ray", "local"):
+        build(plan, tmp_path / executor / "tiny.h5", executor=executor)
+    parts = [
+        {name: it for name, it in contents(tmp_path / executor).items() if "epochs" in name}
+        for executor in ("ray", "local")
+    ]
+    assert parts[0] == parts[1]
+    assert len(parts[0]) == 1
+
+
+def failing(number: int) -> None:
+    if number == 1:
+        raise NotRecorded("no such reading")
+
+
+def lethal(folder: Path, number: int) -> None:
+    if number == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    (folder / str(number)).touch()
+
+
+@pytest.mark.usefixtures("cluster")
+def test_errors_are_those_of_local_processes(tmp_path: Path) -> None:
+    with pytest.raises(NotRecorded, match="no such reading"):
+        spread(failing, [(n,) for n in range(3)], 1, executor="ray")
+    with pytest.raises(WorkerDied, match=f"ended {ATTEMPTS} worker processes"):
+        spread(lethal, [(tmp_path, n) for n in range(3)], 1, executor="ray")
+    assert {file.name for file in tmp_path.iterdir()} == {"0", "2"}
+
+
+def test_no_cluster_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    ray.shutdown()
+
+    def nowhere(**_: object) -> None:
+        raise ConnectionError("Could not find any running Ray instance.")
+
+    monkeypatch.setattr(ray, "init", nowhere)
+    plan = Plan(tmp_path / "table.h5", {"random-search": RandomSearch()}, [0], {"queries": 25})
+    with pytest.raises(InvalidSetting, match="no Ray cluster is running here"):
+        run(plan, tmp_path / "ray", executor="ray")
+    assert not (tmp_path / "ray").exists()

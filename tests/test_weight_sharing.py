@@ -1,0 +1,302 @@
+"""Every weight-sharing search: the conformance suite, a planted problem, resuming, shares, schedules."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from conformance import Conformance, oracle_for, recommended, recommended_elsewhere, yielded
+from test_algorithms import WEIGHT_SHARING
+from textures import bare_table, priced_task, texture_task
+
+from nasbench_kit import (
+    Budget,
+    BudgetExhausted,
+    Cell,
+    CellSpace,
+    CorruptFile,
+    InvalidSetting,
+    NotWritable,
+    Oracle,
+    Table,
+    WrongTable,
+)
+from nasbench_kit.algorithms import ALGORITHMS
+from nasbench_kit.algorithms.darts import DARTS
+from nasbench_kit.algorithms.differentiable import Differentiable
+from nasbench_kit.algorithms.enas import ENAS
+from nasbench_kit.algorithms.gdas import GDAS
+from nasbench_kit.algorithms.pc_darts import PCDARTS
+from nasbench_kit.algorithms.random_weight_sharing import RandomWeightSharing
+from nasbench_kit.algorithms.snas import SNAS
+from nasbench_kit.algorithms.weight_sharing import SharedWeights, WeightSharing
+from nasbench_kit.search import Search
+
+torch.set_num_threads(1)
+
+SEARCHES: dict[str, WeightSharing] = {
+    "random-weight-sharing": RandomWeightSharing.small(),
+    "enas": replace(ENAS.small(), controller_steps=2, cells_per_step=2),
+    "darts": DARTS.small(),
+    "darts-second-order": DARTS.second_order_small(),
+    "gdas": GDAS.small(),
+    "snas": SNAS.small(),
+    "pc-darts": PCDARTS.small(),
+}
+#: Two epochs of two steps on 24 images, then queries.
+BRIEF = {name: replace(it, epochs=2, batch_size=12, share=0.1) for name, it in SEARCHES.items()}
+
+
+def test_all_built_in_ones_are_here() -> None:
+    names = [name for name in ALGORITHMS if name.startswith(WEIGHT_SHARING)]
+    kinds = {type(ALGORITHMS[name]()) for name in names}
+    assert kinds == {type(search) for search in SEARCHES.values()}
+    assert all(issubclass(kind, WeightSharing) and kind.shares_weights for kind in kinds)
+
+
+class TestConformance(Conformance):
+    # A queries-only budget is refused: training would be free.
+    limits: ClassVar = ({"seconds": 777.7}, {"epochs": 400}, {"seconds": 2000.0, "queries": 9})
+    some: ClassVar = {"seconds": 1500.0}
+
+    @pytest.fixture(params=list(BRIEF))
+    def search(self, request: pytest.FixtureRequest) -> Search:
+        return BRIEF[request.param]
+
+    def test_same_seed_gives_the_same_trace_in_a_fresh_process(
+        self, search: Search, table: Table, tmp_path: Path
+    ) -> None:
+        """All of them in one: most of the time is torch's import."""
+        if search is not BRIEF["enas"]:
+            return
+        searches: list[Search] = list(BRIEF.values())
+        fresh = recommended_elsewhere(searches, table, tmp_path, seed=3, seconds=1000.0)
+        here = [recommended(it, table, seed=3, seconds=1000.0)[0] for it in searches]
+        assert fresh == here
+
+
+# A planted problem ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", list(SEARCHES))
+def test_each_finds_the_operation_that_the_images_need(name: str) -> None:
+    """See textures.py; of three vertices only two of the seven cells have the 3x3 convolution."""
+    search = replace(SEARCHES[name], epochs=12, batch_size=32)
+    if isinstance(search, Differentiable):
+        search = replace(search, architecture_learning_rate=0.03)
+    else:  # its steps are shared out among the operations
+        search = replace(search, epochs=50)
+    oracle = Oracle(bare_table(), Budget(epochs=1e6), np.random.default_rng(0), task=texture_task())
+    cells = list(search(oracle, np.random.default_rng(1)))
+    assert len(cells) == search.epochs
+    assert cells[-1].pruned().operations[1:-1] == ("conv3x3-bn-relu",)
+
+
+# The budget -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", list(SEARCHES))
+@pytest.mark.parametrize("limit", [{"seconds": 400.0}, {"epochs": 200}])
+def test_training_keeps_to_its_share(
+    name: str, limit: dict[str, float], small_table: Table
+) -> None:
+    """Rankings included; queries take the rest, and the last cells are the best queried."""
+    search = replace(SEARCHES[name], epochs=None, batch_size=12, share=0.1)
+    oracle = oracle_for(search, small_table, 0, **limit)
+    cells = list(yielded(search, oracle, 0))
+    ((unit, most, _),) = oracle.budget.meters()
+    ledger = oracle.budget.ledger
+    kinds = [kind for kind, _ in itertools.groupby(charge.kind for charge in ledger)]
+    assert kinds == ["supernet", "query"]
+    trained = sum(getattr(charge, unit) for charge in ledger if charge.kind == "supernet")
+    assert 0.06 * most < trained <= 0.1 * most * (1 + 1e-9)
+    answers = [charge.item for charge in ledger if charge.kind == "query"]
+    assert len({small_table.space.index(answer.cell) for answer in answers}) == len(answers)
+    best = max(answers, key=lambda answer: answer.validation_accuracy)
+    assert cells[-1].to_text() == best.cell.to_text()
+
+
+@pytest.mark.parametrize("name", list(SEARCHES))
+def test_a_budget_below_the_first_step_is_an_error(name: str, small_table: Table) -> None:
+    for share in (1.0, 0.5):
+        search = replace(SEARCHES[name], batch_size=12, share=share)
+        for limits in ({"seconds": 0.01}, {"epochs": 0.01}):
+            oracle = oracle_for(search, small_table, 0, **limits)
+            with pytest.raises(InvalidSetting, match=r"pays for no step of .*; raise the budget"):
+                next(iter(search(oracle, np.random.default_rng(0))))
+            assert not oracle.budget.ledger
+
+
+def test_other_bad_input_has_names(small_table: Table) -> None:
+    search = BRIEF["darts"]
+
+    def first(oracle: Oracle, search: WeightSharing = search) -> Cell:
+        return next(iter(search(oracle, np.random.default_rng(0))))
+
+    rng = np.random.default_rng(0)
+    with pytest.raises(InvalidSetting, match="give the oracle a task"):
+        first(Oracle(small_table, Budget(seconds=9.0), rng))
+    with pytest.raises(InvalidSetting, match="limits queries only"):
+        first(oracle_for(search, small_table, 0, queries=9))
+    with pytest.raises(InvalidSetting, match="batch_size is 25, but there are 24 images"):
+        first(oracle_for(search, small_table, 0, epochs=9), replace(search, batch_size=25))
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"share": 0.0}, "share is 0.0"),
+        ({"share": 1.1}, "share is 1.1"),
+        ({"epochs": 0}, "epochs is 0"),
+        ({"batch_size": 1}, "batch_size is 1"),
+        ({"learning_rate": 0.0}, "learning rates are 0.0"),
+        ({"learning_rate_min": 0.1}, "learning rates are 0.025 and, at last, 0.1"),
+        ({"architecture_learning_rate": 0.0}, "architecture_learning_rate is 0.0"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(InvalidSetting, match=says):
+        DARTS(**settings)
+
+
+def shared_weights(search: WeightSharing, table: Table, **limits: float) -> SharedWeights:
+    oracle = oracle_for(search, table, 0, **(limits or {"epochs": 1e6}))
+    return SharedWeights(oracle, np.random.default_rng(0), search)
+
+
+def test_every_new_cell_is_a_candidate() -> None:
+    """Also the one at which the money for rewards ran out."""
+    table = bare_table()
+    search = replace(BRIEF["random-weight-sharing"], share=0.5)
+    oracle = Oracle(table, Budget(epochs=5.5), np.random.default_rng(0), task=texture_task(24))
+    shared = SharedWeights(oracle, np.random.default_rng(0), search)
+    cells = list(shared.best_first(lambda: [table.space.sample(shared.rng)]))
+    paid = len(oracle.budget.ledger)
+    assert paid == 3  # a fifth of 5.5 epochs pays for three forward passes, a third each
+    assert sorted(map(table.space.index, cells)) == list(range(7))
+    rewards = [shared.whole_reward(cell) for cell in cells[:paid]]
+    assert rewards == sorted(rewards, reverse=True)
+
+
+def test_warm_restarts(small_table: Table) -> None:
+    """SGDR: cycles of 2, 4, 8 epochs, each from the first rate towards the last."""
+    search = ENAS(epochs=14, first_cycle=2, batch_size=12)
+    shared = shared_weights(search, small_table)
+    rates = []
+    for epoch in range(14):
+        shared._epoch = epoch
+        rates.append(shared.learning_rate)
+    half = (0.05 + 0.001) / 2
+    assert [rates[0], rates[2], rates[6]] == [0.05] * 3
+    assert [rates[1], rates[4], rates[10]] == pytest.approx([half] * 3)
+    assert all(a > b for a, b in itertools.pairwise(rates[6:]))
+
+
+def test_rewards_are_of_all_images(small_table: Table) -> None:
+    """In parts or at once the same share of right answers, but for batch statistics."""
+    shared = shared_weights(BRIEF["enas"], small_table)
+    cell = CellSpace(5)[100]
+    images, labels = shared._images.images[1], shared._images.labels[1]
+    with torch.no_grad():
+        logits = shared.supernet(shared._images.normalised(images), cell)
+    assert shared.whole_reward(cell) == pytest.approx(
+        float((logits.argmax(1) == labels).double().mean())
+    )
+
+
+# Resuming ---------------------------------------------------------------------------------------
+
+
+def run(search: WeightSharing, table: Table, file: Path | None, epochs: int | None = None) -> Any:
+    """Yields and ledger, of all epochs or, as if killed, of the first ones."""
+    task = replace(priced_task(table), checkpoint=file)
+    oracle = Oracle(table, Budget(seconds=300.0), np.random.default_rng(5), task=task)
+    cells = []
+    try:
+        for cell in search(oracle, np.random.default_rng(6)):
+            cells.append(cell.to_text())
+            if len(cells) == epochs:
+                break
+    except BudgetExhausted:
+        pass
+    return cells, oracle.budget.ledger
+
+
+@pytest.mark.parametrize("name", list(SEARCHES))
+def test_a_resumed_search_equals_an_undisturbed_one(
+    name: str, small_table: Table, tmp_path: Path
+) -> None:
+    """Killed after an epoch, again after two more, and once more between two queries."""
+    search = replace(SEARCHES[name], epochs=4, batch_size=12, share=0.3)
+    undisturbed = run(search, small_table, None)
+    assert len(undisturbed[0]) > 5
+    for kill in (1, 3, 5):
+        cells, _ = run(search, small_table, tmp_path / "state", kill)
+        assert cells == undisturbed[0][:kill]
+    assert run(search, small_table, tmp_path / "state") == undisturbed
+
+
+def test_a_share_that_ended_amid_an_epoch_ends_there_again(
+    small_table: Table, tmp_path: Path
+) -> None:
+    search = replace(SEARCHES["darts"], epochs=None, batch_size=12, share=0.1)
+    undisturbed = run(search, small_table, None)
+    trained = sum(charge.kind == "supernet" for charge in undisturbed[1])
+    assert trained % 2  # of two steps an epoch
+    run(search, small_table, tmp_path / "state", trained // 2 + 1)  # after the first query
+    assert run(search, small_table, tmp_path / "state") == undisturbed
+
+
+def test_the_state_of_another_search_is_refused(small_table: Table, tmp_path: Path) -> None:
+    search, file = BRIEF["snas"], tmp_path / "state"
+    run(search, small_table, file, 1)
+
+    def resume(**changes: Any) -> None:
+        how: dict[str, Any] = {
+            "search": search,
+            "table": small_table,
+            "task": priced_task(small_table),
+            "seconds": 300.0,
+            "seed": 6,
+        } | changes
+        task = replace(how["task"], checkpoint=file)
+        budget = Budget(seconds=how["seconds"])
+        oracle = Oracle(how["table"], budget, np.random.default_rng(5), task=task)
+        next(iter(how["search"](oracle, np.random.default_rng(how["seed"]))))
+
+    resume()
+    task = priced_task(small_table)
+    others: list[tuple[dict[str, Any], str]] = [
+        ({"search": replace(search, learning_rate=0.05)}, "settings"),
+        ({"search": BRIEF["gdas"]}, "settings"),
+        ({"seed": 7}, "seed"),
+        ({"seconds": 301.0}, "budget"),
+        ({"task": texture_task(25, task.cost, channels=4)}, "images"),
+        ({"task": texture_task(24, task.cost, channels=5)}, "recipe"),
+    ]
+    for changes, what in others:
+        with pytest.raises(WrongTable, match=f"of a search with another {what}; choose another"):
+            resume(**changes)
+
+
+def test_damaged_states_are_refused(small_table: Table, tmp_path: Path) -> None:
+    search, file = BRIEF["darts"], tmp_path / "state"
+    run(search, small_table, file, 1)
+    whole = file.read_bytes()
+    middle = len(whole) // 2
+    altered = whole[:middle] + bytes([whole[middle] ^ 255]) + whole[middle + 1 :]
+    for content in (b"", b"nonsense", whole[:middle], altered):
+        file.write_bytes(content)
+        with pytest.raises(CorruptFile, match=r"no checkpoint of a search .* delete it"):
+            run(search, small_table, file)
+
+
+def test_a_folder_that_cannot_be_written_has_a_name(small_table: Table, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotWritable):
+        run(BRIEF["darts"], small_table, tmp_path / "file" / "state")
