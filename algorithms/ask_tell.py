@@ -46,12 +46,18 @@ class AskTell:
         epochs: the training lengths that it may ask for, ascending.
 
     Raises:
-        InvalidSetting: no training length, or one that is not above the one before.
+        InvalidSetting: no training length, or one that is not above the one before; or a search that
+            shares weights, which needs images and a budget.
     """
 
     def __init__(
         self, search: Search, space: CellSpace, rng: Generator, *, epochs: Sequence[int] = (108,)
     ) -> None:
+        if getattr(search, "shares_weights", False):
+            raise InvalidSetting(
+                f"{type(search).__name__} shares weights: it trains them itself, on images, which "
+                "nobody can tell it; give it an oracle with a task"
+            )
         if not epochs or any(a >= b for a, b in zip((0, *epochs), epochs, strict=False)):
             raise InvalidSetting(f"epochs are {tuple(epochs)}; give ascending positive numbers")
         self._oracle = _Door(space, tuple(epochs))

@@ -72,15 +72,27 @@ def quartiles(
     traces: Sequence[Trace], regrets: NDArray[np.float64], axis: Axis, points: int = 400
 ) -> Curve:
     """Median and quartiles of regret over the runs of one algorithm, on a logarithmic grid."""
-    first = min(
-        (getattr(trace.incumbents[0], axis) for trace in traces if trace.incumbents), default=1.0
-    )
-    last = max((getattr(trace, axis) for trace in traces), default=1.0)
-    grid = np.geomspace(max(first, 1e-9), max(last, first, 1e-9), points)
-    grid[-1] = max(last, grid[-1])  # rounding must not cut the last step off
+    grid = spend_grid(traces, axis, points)
     values = np.sort(at_spend(traces, regrets, axis, grid), axis=0)
     lower, median, upper = (_quantile(values, level) for level in (0.25, 0.5, 0.75))
     return Curve(grid, lower, median, upper)
+
+
+def spend_grid(traces: Sequence[Trace], axis: Axis, points: int) -> NDArray[np.float64]:
+    """Spends [points], spaced evenly on a logarithmic axis, up to the last of all runs.
+
+    They begin where the first run recommends a cell; what was recommended before anything was spent
+    (before the first query, by shared weights) stands at the first spend above 0.
+    """
+    spends = (
+        next((spend for change in trace.incumbents if (spend := getattr(change, axis)) > 0), None)
+        for trace in traces
+    )
+    last = max((getattr(trace, axis) for trace in traces), default=1.0) or 1.0
+    first = min((spend for spend in spends if spend is not None), default=last)
+    grid = np.geomspace(first, last, points)
+    grid[-1] = last  # rounding must not cut the last step off
+    return grid
 
 
 def _quantile(ordered: NDArray[np.float64], level: float) -> NDArray[np.float64]:

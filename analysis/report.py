@@ -16,9 +16,11 @@ import numpy as np
 from nasbench_kit.analysis import plots
 from nasbench_kit.analysis.checklist import budget_text, checklist
 from nasbench_kit.analysis.comparison import Comparison
+from nasbench_kit.analysis.overtaking import Overtaking, overtaken
 from nasbench_kit.analysis.rank_tests import Ranking, friedman, task_ranks
 from nasbench_kit.analysis.report_figures import across_figures, task_figures
 from nasbench_kit.analysis.report_words import (
+    ahead_from,
     amount,
     p_value,
     points,
@@ -26,6 +28,7 @@ from nasbench_kit.analysis.report_words import (
     sort_key,
     span,
     swatch,
+    times_sooner,
     whisker,
 )
 from nasbench_kit.analysis.studio import Drawn, Studio
@@ -50,6 +53,7 @@ class Task:
     comparison: Comparison
     summaries: list[Summary]
     verdict: str
+    overtakings: list[Overtaking]
 
 
 @dataclass(frozen=True)
@@ -91,8 +95,9 @@ def analyse(comparisons: Sequence[Comparison], seed: int = 0) -> tuple[list[Task
     ]
     tasks = []
     for place, it in enumerate(comparisons):
-        summaries = summarize(it, np.random.default_rng([seed, place]))
-        tasks.append(Task(it, summaries, verdict(it, summaries)))
+        rng = np.random.default_rng([seed, place])
+        summaries = summarize(it, rng)
+        tasks.append(Task(it, summaries, verdict(it, summaries), overtaken(it, rng)))
     return tasks, _across(comparisons) if len(comparisons) > 1 else None
 
 
@@ -178,6 +183,8 @@ def write_report(
         "span": span,
         "p": p_value,
         "amount": amount,
+        "ahead": ahead_from,
+        "sooner": times_sooner,
         "key": sort_key,
         "svg": safe,
     }
@@ -214,6 +221,7 @@ def _section(
         "budget": budget_text(it),
         "verdict": task.verdict,
         "rows": task.summaries,
+        "overtakings": task.overtakings,
         "whiskers": {row.algorithm: safe(whisker(row, task.summaries)) for row in task.summaries},
         "pairs": [[None if a == b else it.pair(a, b) for b in took_part] for a in took_part],
         "names": took_part,

@@ -93,12 +93,7 @@ def _intervals(studio: Studio, it: Comparison, summaries: Sequence[Summary]) -> 
 
 def _grid(it: Comparison, axis: Axis) -> NDArray[np.float64]:
     runs = [run for group in it.traces.values() for run in group]
-    last = max(getattr(run, axis) for run in runs)
-    firsts = [getattr(run.incumbents[0], axis) for run in runs if run.incumbents]
-    first = max(min(firsts, default=1), 1e-9)
-    grid = np.geomspace(first, max(last, first), _POINTS // 2)
-    grid[-1] = max(last, first)
-    return grid
+    return anytime.spend_grid(runs, axis, _POINTS // 2)
 
 
 def _ranks(studio: Studio, it: Comparison, axis: Axis) -> Drawn:

@@ -76,3 +76,17 @@ def amount(value: float) -> str:
     if 0 <= value < 0.01:
         return "0" if value == 0 else "< 0.01"
     return f"{value:.3g}" if abs(value) < 100 else f"{value:.1f}"
+
+
+def ahead_from(spend: float) -> str:
+    """The spend from which on an algorithm is ahead; two digits, as spends are read off a grid."""
+    if np.isinf(spend):
+        return "never"
+    return amount(float(f"{spend:.2g}")) if spend else "the start"
+
+
+def times_sooner(ratio: float) -> str:
+    """How much sooner an algorithm got to a regret."""
+    if np.isinf(ratio):
+        return "∞"
+    return f"{ratio:.1f} ×" if ratio else "never"

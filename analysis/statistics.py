@@ -56,7 +56,7 @@ def bootstrap(
     """
     drawn = [task[rng.integers(len(task), size=(resamples, len(task)))] for task in tasks]
     with np.errstate(invalid="ignore"):  # differences of runs that recommended nothing
-        return _interval(statistic(list(tasks)), statistic(drawn), level)
+        return percentiles(statistic(list(tasks)), statistic(drawn), level)
 
 
 def difference(
@@ -69,8 +69,10 @@ def difference(
     return bootstrap([ours, theirs], lambda both: statistic(both[0]) - statistic(both[1]), rng)
 
 
-def _interval(point: NDArray[np.float64], resampled: NDArray[np.float64], level: float) -> Interval:
-    """Quantiles of resampled values [resamples, ...]; observed ones, as inf cannot be mixed."""
+def percentiles(
+    point: NDArray[np.float64], resampled: NDArray[np.float64], level: float = 0.95
+) -> Interval:
+    """Interval from resampled values [resamples, ...]: observed quantiles, as inf cannot be mixed."""
     tail = (1 - level) / 2
     low, high = np.quantile(resampled, (tail, 1 - tail), axis=0, method="inverted_cdf")
     return Interval(low, np.asarray(point), high)
@@ -107,7 +109,7 @@ def improvement(
         drawn = (_shares(len(mine), resamples, rng) @ wins) * _shares(len(other), resamples, rng)
         resampled.append(drawn.sum(axis=1))
         points.append(win_share(mine, other))
-    return _interval(np.mean(points, axis=0), np.mean(resampled, axis=0), level)
+    return percentiles(np.mean(points, axis=0), np.mean(resampled, axis=0), level)
 
 
 def _shares(runs: int, resamples: int, rng: Generator) -> NDArray[np.float64]:
@@ -168,7 +170,7 @@ def performance_profile(
         reached = (np.atleast_2d(task)[..., None] <= thresholds).mean(axis=0)  # [runs, thresholds]
         points.append(reached.mean(axis=0))
         resampled.append(_shares(len(reached), resamples, rng) @ reached)
-    return _interval(np.mean(points, axis=0), np.mean(resampled, axis=0), level)
+    return percentiles(np.mean(points, axis=0), np.mean(resampled, axis=0), level)
 
 
 class Reached(NamedTuple):

@@ -21,7 +21,13 @@ from nasbench_kit import (
     Oracle,
     Table,
 )
-from nasbench_kit.algorithms import ALGORITHMS, AskTell, RandomSearch, RegularizedEvolution
+from nasbench_kit.algorithms import (
+    ALGORITHMS,
+    WEIGHT_SHARING,
+    AskTell,
+    RandomSearch,
+    RegularizedEvolution,
+)
 from nasbench_kit.search import Search
 
 
@@ -29,7 +35,12 @@ def threads() -> int:
     return sum(thread.name == "nasbench-kit search" for thread in threading.enumerate())
 
 
-@pytest.mark.parametrize("name", [name for name in ALGORITHMS if not name.startswith("optuna")])
+QUERYING = [
+    name for name in ALGORITHMS if name not in WEIGHT_SHARING and not name.startswith("optuna")
+]
+
+
+@pytest.mark.parametrize("name", QUERYING)
 def test_asked_and_told_is_as_on_the_oracle(name: str, small_table: Table) -> None:
     def oracle() -> Oracle:
         return Oracle(small_table, Budget(queries=60), np.random.default_rng(3))
@@ -167,3 +178,9 @@ def test_mistakes_are_refused_and_change_nothing() -> None:
     for epochs in ((), (12, 4), (0, 4)):
         with pytest.raises(InvalidSetting, match="ascending"):
             AskTell(RandomSearch(), CellSpace(4), np.random.default_rng(0), epochs=epochs)
+
+
+@pytest.mark.parametrize("name", WEIGHT_SHARING)
+def test_what_trains_weights_itself_is_refused(name: str, small_table: Table) -> None:
+    with pytest.raises(InvalidSetting, match="shares weights"):
+        AskTell(ALGORITHMS[name](), small_table.space, np.random.default_rng(0))

@@ -111,6 +111,7 @@ def _as_json(task: Task) -> dict[str, Any]:
         "scored_by": it.metric.replace(" ", "_"),
         "verdict": task.verdict,
         "algorithms": [_jsonable(asdict(row)) for row in task.summaries],
+        "overtaking": [_jsonable(asdict(row)) for row in task.overtakings],
         "pairs": [_jsonable(pair._asdict()) for pair in it.pairs],
     }
 
