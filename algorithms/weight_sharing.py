@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -105,6 +106,25 @@ class WeightSharing(ABC):
     def begin(self, shared: SharedWeights) -> OneShot:
         """The search before its first epoch."""
 
+    def check(self, oracle: Oracle, rng: Generator) -> None:
+        """Refuse, before any work, what ``__call__`` would refuse; charges nothing.
+
+        Raises:
+            InvalidSetting: as ``__call__``.
+        """
+        try:
+            self.begin(_Rehearsal(oracle, rng, self)).epoch()
+        except _Affordable:
+            return
+        except BudgetExhausted as error:
+            raise self._too_small(error) from error
+
+    def _too_small(self, error: BudgetExhausted) -> InvalidSetting:
+        return InvalidSetting(
+            f"the share {self.share:g} of the budget pays for no step of {type(self).__name__} "
+            f"({error}); raise the budget or the share"
+        )
+
     def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Cell]:
         """Train epoch by epoch, recommending the current cell; then query the best ones.
 
@@ -118,10 +138,7 @@ class WeightSharing(ABC):
             yield from shared.trained(search)
         except BudgetExhausted as error:  # the share is spent
             if shared.untouched and not isinstance(error, Stalled):
-                raise InvalidSetting(
-                    f"the share {self.share:g} of the budget pays for no step of "
-                    f"{type(self).__name__} ({error}); raise the budget or the share"
-                ) from error
+                raise self._too_small(error) from error
         if self.share < 1:
             yield from _queried(oracle, search.candidates())
 
@@ -199,6 +216,7 @@ class SharedWeights:
         saved = self._task.checkpoint
         if saved is not None and saved.exists():
             yield from self._resumed(saved, parts)
+        written = time.monotonic()
         while self.settings.epochs is None or self._epoch < self.settings.epochs:
             for group in self.optimizer.param_groups:
                 group["lr"] = self.learning_rate
@@ -207,7 +225,9 @@ class SharedWeights:
             if saved is not None:
                 self._journal.append((self._paid, cell.to_text()))
                 self._paid = []
-                self._save(saved, parts)
+                if time.monotonic() - written >= self._task.checkpoint_every_seconds:
+                    self._save(saved, parts)
+                    written = time.monotonic()
             yield cell
 
     @property
@@ -392,3 +412,15 @@ class SharedWeights:
             self._paid = []
             self._epoch += 1
             yield Cell.from_text(cell)
+
+
+class _Affordable(Exception):
+    """The first step can be paid."""
+
+
+class _Rehearsal(SharedWeights):
+    """Ends at the first step, before it is paid and made."""
+
+    def pay(self, what: Cell | NDArray[np.float64], images: int, backward: bool = True) -> None:
+        self._allowance.check(*self._oracle.price(what, images, backward))
+        raise _Affordable

@@ -11,6 +11,7 @@ the work was interrupted and on however many workers it was done:
                               cells, checksum), scored_by, budget, policy, algorithms by label (class
                               and settings), and the commands that make the folder anew
     traces/LABEL-SEED.json    one finished run: see `nasbench_kit.trace`
+    checkpoints/              of runs under way that share weights
     clock/LABEL-SEED.json     its measured seconds, processor seconds, peak memory and date
     results.{parquet,csv}     one row a run, scored: see `Result`
     incumbents.{parquet,csv}  one row a change of the recommended cell: algorithm, seed, seconds,
@@ -27,9 +28,9 @@ import json
 import math
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -45,7 +46,14 @@ from nasbench_kit.errors import (
 from nasbench_kit.files import write_text
 from nasbench_kit.measured import measured, torch_threads
 from nasbench_kit.oracle import Oracle, Policy
-from nasbench_kit.run_folder import all_traces, claimed, clock_path, merged, trace_path
+from nasbench_kit.run_folder import (
+    all_traces,
+    checkpoint_path,
+    claimed,
+    clock_path,
+    merged,
+    trace_path,
+)
 from nasbench_kit.scores import Result, regrets, score, scored_by, write_results
 from nasbench_kit.table import Table
 from nasbench_kit.trace import Incumbent, Spending, Trace
@@ -71,6 +79,8 @@ __all__ = [
     "write_results",
 ]
 
+RewardImages = Literal["validation", "half-of-training"]
+
 #: Packages beside this one that results may depend on.
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "optuna")
 
@@ -94,6 +104,10 @@ class Plan:
     command: str | None = None
     #: From the table to what searches train on that share weights (``shares_weights`` is true).
     task: Callable[[Table], Task] | None = None
+    #: What their architectures are rewarded by: validation images, or a half of the training images.
+    reward_images: RewardImages = "validation"
+    #: Where they compute.
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if not self.algorithms or not self.seeds:
@@ -119,6 +133,8 @@ class Plan:
             "scored_by": scored_by(table),
             "budget": dict(self.budget),
             "policy": self.policy,
+            "reward_images": self.reward_images,
+            "device": self.device,
             "algorithms": {label: _described(it) for label, it in self.algorithms.items()},
             "commands": [self.command] if self.command else [],
         }
@@ -211,7 +227,11 @@ def _checked(plan: Plan) -> Table:
             )
     if any(map(_shares_weights, plan.algorithms.values())):
         budget = Budget(**plan.budget)  # type: ignore[arg-type]  # checked by Budget
-        Oracle(table, budget, np.random.default_rng(), task=_task(plan.task, table)).task  # noqa: B018
+        oracle = Oracle(table, budget, np.random.default_rng(), task=_task(plan, table))
+        for search in filter(_shares_weights, plan.algorithms.values()):
+            oracle.task  # noqa: B018  # refuses a budget of queries only
+            if check := getattr(search, "check", None):
+                check(oracle, np.random.default_rng(0))
     return table
 
 
@@ -219,10 +239,20 @@ def _shares_weights(search: Search) -> bool:
     return getattr(search, "shares_weights", False)
 
 
+def _task(plan: Plan, table: Table, checkpoint: Path | None = None) -> Task | None:
+    """What a search trains on that shares weights."""
+    if plan.task is None:
+        return None
+    task = _opened_task(plan.task, table)
+    if plan.reward_images == "half-of-training":
+        task = task.halved()
+    return replace(task, device=plan.device, checkpoint=checkpoint)
+
+
 @functools.lru_cache(maxsize=1)
-def _task(make: Callable[[Table], Task] | None, table: Table) -> Task | None:
+def _opened_task(make: Callable[[Table], Task], table: Table) -> Task:
     """A process opens the images once for all its runs."""
-    return None if make is None else make(table)
+    return make(table)
 
 
 def _cheapest(table: Table, what: str) -> float:
@@ -244,10 +274,12 @@ def _cheapest(table: Table, what: str) -> float:
 def _run_and_save(plan: Plan, folder: Path, checksum: str, label: str, seed: int) -> None:
     table = _opened(plan.table, checksum)
     with torch_threads(1), measured() as clock:
-        trace = run_one(plan, table, label, seed)
+        checkpoint = checkpoint_path(folder, label, seed)
+        trace = run_one(plan, table, label, seed, checkpoint)
     clock["metered_seconds"] = trace.seconds
     write_text(clock_path(folder, label, seed), json.dumps(clock) + "\n")
     trace.save(trace_path(folder, label, seed))
+    checkpoint.unlink(missing_ok=True)
 
 
 @functools.lru_cache(maxsize=1)
@@ -259,8 +291,17 @@ def _opened(path: Path, checksum: str) -> Table:
     return table
 
 
-def run_one(plan: Plan, table: Table, label: str, seed: int) -> Trace:
+def run_one(
+    plan: Plan, table: Table, label: str, seed: int, checkpoint: Path | None = None
+) -> Trace:
     """One run: a fresh oracle, fresh generators, until the budget refuses or the search returns.
+
+    Args:
+        plan: what is compared.
+        table: the plan's, opened.
+        label: of the algorithm.
+        seed: of the run.
+        checkpoint: where a search that shares weights keeps its state meanwhile.
 
     Raises:
         NasbenchKitError: the search spent more than the budget, which is a bug of this toolkit.
@@ -269,7 +310,7 @@ def run_one(plan: Plan, table: Table, label: str, seed: int) -> Trace:
     for_oracle, for_search = map(np.random.default_rng, np.random.SeedSequence(entropy).spawn(2))
     budget = Budget(**plan.budget)  # type: ignore[arg-type]  # checked by Budget
     search = plan.algorithms[label]
-    task = _task(plan.task, table) if _shares_weights(search) else None
+    task = _task(plan, table, checkpoint) if _shares_weights(search) else None
     oracle = Oracle(table, budget, for_oracle, policy=plan.policy, task=task)
     incumbents: list[Incumbent] = []
     recommended = None

@@ -3,6 +3,8 @@
     table = "digits"             # name or path
     seeds = 100                  # 0 to 99
     policy = "always"
+    reward_images = "validation" # of weight sharing; or "half-of-training"
+    device = "cpu"               # of weight sharing
     out = "runs/populations"
 
     [budget]                     # of each run; any of the three
@@ -39,7 +41,7 @@ from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hin
 import numpy as np
 
 from nasbench_kit.algorithms import ALGORITHMS, WEIGHT_SHARING
-from nasbench_kit.compare import Plan
+from nasbench_kit.compare import Plan, RewardImages
 from nasbench_kit.data import tables
 from nasbench_kit.errors import InvalidSetting, NasbenchKitError, UnknownName, did_you_mean
 from nasbench_kit.oracle import Policy
@@ -70,7 +72,7 @@ DEFAULTS: dict[str, Any] = {
 DEFAULT_QUERIES = 40
 
 ENTRY_POINTS = "nasbench_kit.algorithms"
-KEYS = ("table", "seeds", "policy", "out", "budget", "algorithms")
+KEYS = ("table", "seeds", "policy", "reward_images", "device", "out", "budget", "algorithms")
 LIMITS = ("seconds", "epochs", "queries")
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
@@ -125,6 +127,7 @@ def command(said: Mapping[str, Any]) -> str:
     """The shell command, of flags only, that says the same (its folder apart)."""
     words = ["nasbench-kit", "compare", "--table", str(said["table"])]
     words += ["--seeds", str(said["seeds"]), "--policy", said["policy"]]
+    words += ["--reward-images", said["reward_images"], "--device", said["device"]]
     for name, limit in said["budget"].items():
         words += [f"--{name}", repr(limit).removesuffix(".0")]
     words.append("--algorithms")
@@ -165,6 +168,13 @@ def plan(said: Mapping[str, Any]) -> Plan:
     policy = said.get("policy", "always")
     if policy not in get_args(Policy):
         raise InvalidSetting(f"policy is {policy!r}; {did_you_mean(str(policy), get_args(Policy))}")
+    reward_images = said.get("reward_images", "validation")
+    if reward_images not in get_args(RewardImages):
+        hint = did_you_mean(str(reward_images), get_args(RewardImages))
+        raise InvalidSetting(f"reward_images is {reward_images!r}; {hint}")
+    device = said.get("device", "cpu")
+    if not isinstance(device, str):
+        raise InvalidSetting(f"device is {device!r}; give a name such as 'cpu' or 'cuda'")
     entries = said.get("algorithms") or default["algorithms"]
     searches = {label: search(label, entry) for label, entry in entries.items()}
     budget = _budget(said.get("budget", {})) or default["budget"]
@@ -174,8 +184,26 @@ def plan(said: Mapping[str, Any]) -> Plan:
         }
         for label, entry in entries.items()
     }
-    whole = {"table": name, "seeds": seeds, "policy": policy, "budget": budget, "algorithms": given}
-    return Plan(path, searches, range(seeds), budget, policy, command(whole), _task)
+    whole = {
+        "table": name,
+        "seeds": seeds,
+        "policy": policy,
+        "reward_images": reward_images,
+        "device": device,
+        "budget": budget,
+        "algorithms": given,
+    }
+    return Plan(
+        path,
+        searches,
+        range(seeds),
+        budget,
+        policy,
+        command(whole),
+        _task,
+        reward_images,
+        device,
+    )
 
 
 def _task(table: Table) -> Task:

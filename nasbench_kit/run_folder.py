@@ -30,6 +30,11 @@ def clock_path(folder: Path, label: str, seed: int) -> Path:
     return folder / "clock" / f"{label}-{seed}.json"
 
 
+def checkpoint_path(folder: Path, label: str, seed: int) -> Path:
+    """Where a run that shares weights keeps its state until it is finished."""
+    return folder / "checkpoints" / f"{label}-{seed}.pt"
+
+
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """The manifest of a folder; None if there is none.
 

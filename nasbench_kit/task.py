@@ -37,6 +37,8 @@ class Task:
     device: str = "cpu"
     #: File that a long search saves its state to, and resumes from; None saves nothing.
     checkpoint: Path | None = None
+    #: How often, at most; at the end of an epoch.
+    checkpoint_every_seconds: float = 60.0
 
     @classmethod
     def of(cls, images: ImageSet, recipe: Recipe, cost: CostModel | None) -> Task:

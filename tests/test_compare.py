@@ -45,7 +45,10 @@ from nasbench_kit.compare import (
     scored_by,
     write_results,
 )
+from nasbench_kit.data import tables
 from nasbench_kit.data.digits import digits
+from nasbench_kit.data.subset import subset
+from nasbench_kit.data.tasks import open_task
 from nasbench_kit.recipe import DIGITS
 from nasbench_kit.search import Search
 from nasbench_kit.space import CellSpace
@@ -354,6 +357,64 @@ def test_weight_sharing_gets_the_task_and_stands_in_the_ledger(path: Path, tmp_p
         missing(dataclasses.replace(plan, budget={"queries": 9}), tmp_path / "refused")
     with pytest.raises(InvalidSetting, match="give the oracle a task"):
         missing(dataclasses.replace(plan, task=None), tmp_path / "refused")
+
+
+def test_shared_weights_on_the_digits_resume_and_say_their_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nasbench_kit.algorithms.random_weight_sharing import RandomWeightSharing
+    from nasbench_kit.algorithms.weight_sharing import SharedWeights
+
+    def quick_to_save(table: Table) -> Task:
+        return dataclasses.replace(open_task(table), checkpoint_every_seconds=0.0)
+
+    search = dataclasses.replace(RandomWeightSharing.small(), epochs=4, samples=2)
+    plan = Plan(tables.find("digits"), {"it": search}, [0], {"epochs": 6.0}, task=quick_to_save)
+    (undisturbed,) = run(plan, tmp_path / "undisturbed")
+    assert undisturbed.ledger["supernet"].charges == 4 * (5 + 2)
+
+    made = SharedWeights.step
+    steps = []
+
+    def dying(*arguments: Any) -> None:
+        steps.append(1)
+        if len(steps) == 12:  # in the third epoch
+            raise KeyboardInterrupt
+        made(*arguments)
+
+    monkeypatch.setattr(SharedWeights, "step", dying)
+    with pytest.raises(KeyboardInterrupt):
+        run(plan, tmp_path / "killed")
+    saved = tmp_path / "killed" / "checkpoints" / "it-0.pt"
+    assert saved.is_file()
+    assert run(plan, tmp_path / "killed") == [undisturbed]
+    assert len(steps) == 12 + 10  # two epochs of five steps were left
+    assert not saved.exists()
+
+    halved = dataclasses.replace(plan, reward_images="half-of-training")
+    with pytest.raises(WrongTable, match="another reward_images"):
+        run(halved, tmp_path / "killed")
+    assert run(halved, tmp_path / "halved") != [undisturbed]
+    manifest = json.loads((tmp_path / "halved" / "manifest.json").read_text())
+    assert manifest["reward_images"] == "half-of-training"
+
+
+def test_what_cannot_be_searched_is_refused_before_any_run(tmp_path: Path) -> None:
+    from nasbench_kit.algorithms.darts import DARTS
+
+    searches: dict[str, Search] = {"random-search": RandomSearch(), "darts": DARTS.small()}
+    plan = Plan(tables.find("digits"), searches, [0], {"seconds": 60.0}, task=open_task)
+    little = dataclasses.replace(DARTS.small(), share=1e-6)
+    too_little = dataclasses.replace(plan, algorithms={**searches, "darts": little})
+    with pytest.raises(InvalidSetting, match="pays for no step of DARTS"):
+        run(too_little, tmp_path / "little")
+    partial = tmp_path / "partial.h5"
+    table = Table.open(tables.find("digits"))
+    subset(table, CellSpace(table.space.max_vertices + 1)).save(partial)
+    with pytest.raises(InvalidSetting, match="no continuous relaxation"):
+        run(dataclasses.replace(plan, table=partial), tmp_path / "partial")
+    assert not (tmp_path / "little").exists()
+    assert not (tmp_path / "partial").exists()
 
 
 def test_an_overspent_meter_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,9 @@ def stepping(steps: dict[str, list[list[tuple[float, int]]]]) -> Comparison:
     it.regrets[:] = np.arange(len(of)) / 100
     for name, runs in steps.items():
         traces: list[Trace] = [
-            Trace(name, seed, "budget", 1000.0, 1.0, 9, 9, [Incumbent(s, s, 1, row) for s, row in run])
+            Trace(
+                name, seed, "budget", 1000.0, 1.0, 9, 9, [Incumbent(s, s, 1, row) for s, row in run]
+            )
             for seed, run in enumerate(runs)
         ]
         it.traces[name][:] = traces  # type: ignore[index]

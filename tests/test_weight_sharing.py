@@ -214,7 +214,7 @@ def test_rewards_are_of_all_images(small_table: Table) -> None:
 
 def run(search: WeightSharing, table: Table, file: Path | None, epochs: int | None = None) -> Any:
     """Yields and ledger, of all epochs or, as if killed, of the first ones."""
-    task = replace(priced_task(table), checkpoint=file)
+    task = replace(priced_task(table), checkpoint=file, checkpoint_every_seconds=0)
     oracle = Oracle(table, Budget(seconds=300.0), np.random.default_rng(5), task=task)
     cells = []
     try:
@@ -264,7 +264,7 @@ def test_the_state_of_another_search_is_refused(small_table: Table, tmp_path: Pa
             "seconds": 300.0,
             "seed": 6,
         } | changes
-        task = replace(how["task"], checkpoint=file)
+        task = replace(how["task"], checkpoint=file, checkpoint_every_seconds=0)
         budget = Budget(seconds=how["seconds"])
         oracle = Oracle(how["table"], budget, np.random.default_rng(5), task=task)
         next(iter(how["search"](oracle, np.random.default_rng(how["seed"]))))

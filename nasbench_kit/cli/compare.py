@@ -22,6 +22,7 @@ from nasbench_kit.cli.common import (
 )
 from nasbench_kit.compare import (
     Plan,
+    RewardImages,
     all_traces,
     missing,
     regrets,
@@ -92,6 +93,13 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         choices=get_args(Policy),
         help="what a repeated question costs (default: always, as the official API)",
     )
+    sharing = parser.add_argument_group("searches that share weights")
+    sharing.add_argument(
+        "--reward-images",
+        choices=get_args(RewardImages),
+        help="what their architectures are rewarded by (default: validation)",
+    )
+    sharing.add_argument("--device", help="where they compute: cpu, cuda, ... (default: cpu)")
     parser.add_argument(
         "--out",
         metavar="DIR",
@@ -139,7 +147,7 @@ def run_compare(args: argparse.Namespace) -> int:
 def _said(args: argparse.Namespace) -> dict[str, Any]:
     """What file and flags say together."""
     said = {} if args.experiment is None else experiment.read(args.experiment)
-    for name in ("table", "seeds", "policy", "out"):
+    for name in ("table", "seeds", "policy", "reward_images", "device", "out"):
         if (value := getattr(args, name)) is not None:
             said[name] = value
     limits = {name: getattr(args, name) for name in experiment.LIMITS}
