@@ -220,7 +220,7 @@ def _checked(plan: Plan) -> Table:
                 f"the table {table.name} records no seconds; limit epochs or queries instead"
             )
         cheapest = _cheapest(table, what)
-        if limit < cheapest:
+        if limit < cheapest and not all(map(_shares_weights, plan.algorithms.values())):
             raise InvalidSetting(
                 f"a budget of {limit:g} {what} pays for nothing: the cheapest reading of "
                 f"{table.name} costs {cheapest:.3g}; give more"

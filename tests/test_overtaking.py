@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import ArrayLike, NDArray
@@ -68,16 +71,15 @@ def test_stacked_curves_are_read_one_by_one() -> None:
 def stepping(steps: dict[str, list[list[tuple[float, int]]]]) -> Comparison:
     """Runs that recommend rows of a table at these seconds; the budget ends at 1,000."""
     of = table()
-    it = hand_made(of, {name: [0] * len(runs) for name, runs in steps.items()})
-    it.regrets[:] = np.arange(len(of)) / 100
-    for name, runs in steps.items():
-        traces: list[Trace] = [
-            Trace(
-                name, seed, "budget", 1000.0, 1.0, 9, 9, [Incumbent(s, s, 1, row) for s, row in run]
-            )
+    traces = {
+        name: [
+            Trace(name, seed, "budget", 1e3, 1.0, 9, 9, [Incumbent(s, s, 1, row) for s, row in run])
             for seed, run in enumerate(runs)
         ]
-        it.traces[name][:] = traces  # type: ignore[index]
+        for name, runs in steps.items()
+    }
+    it = replace(hand_made(of, {}), traces=traces)
+    it.regrets[:] = np.arange(len(of)) / 100
     return it
 
 
@@ -106,7 +108,7 @@ def test_never_is_a_value_that_intervals_hold() -> None:
         assert one.sooner.low == 0
 
 
-def test_the_same_seed_gives_the_same_intervals(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_the_same_seed_gives_the_same_intervals(tmp_path: Path) -> None:
     of = table()
     it = Comparison.load(compared(tmp_path / "run", of), of)
     first, second, other = (overtaken(it, np.random.default_rng(seed)) for seed in (1, 1, 2))

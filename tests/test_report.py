@@ -71,6 +71,13 @@ def page_of(*comparisons: Comparison, folder: Path) -> str:
 # What is written -------------------------------------------------------------------------------
 
 
+def test_the_page_says_when_an_algorithm_gets_ahead(unsaved: list[str], tmp_path: Path) -> None:
+    worse = hand_made(table(), {"random-search": [0] * 5, "late": [90] * 5})
+    page = words(page_of(worse, folder=tmp_path))
+    assert "Overtaking random-search on" in page
+    assert page.count("never to never") == 4  # mean and median: never ahead, never at its regret
+
+
 def test_the_page_needs_nothing_beside_it(run: Path) -> None:
     page = (run / "report.html").read_text(encoding="utf-8")
     addresses = re.findall(r'(?:src|href)\s*=\s*["\']?([^"\'\s>]+)', page)

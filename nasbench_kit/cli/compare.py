@@ -295,7 +295,9 @@ def _print_summary(table: Table, plan: Plan, traces: Sequence[Trace], axis: Axis
 def _quartiles(regret: NDArray[np.float64]) -> list[object]:
     """Median and quartiles in points, and how many runs recommended nothing."""
     known = 100 * regret[np.isfinite(regret)]
-    lower, median, upper = np.quantile(known, (0.25, 0.5, 0.75)) if len(known) else [np.nan] * 3
+    if not len(known):
+        return ["-", "-", len(regret)]
+    lower, median, upper = np.quantile(known, (0.25, 0.5, 0.75))
     return [f"{median:.2f}", f"{lower:.2f} to {upper:.2f}", len(regret) - len(known)]
 
 
