@@ -57,9 +57,9 @@ DIGITS_DEFAULTS: dict[str, Any] = {
     "algorithms": {
         "random-search": {},
         "regularized-evolution": {},
-        # 24 of 600 seconds for the supernet, the rest for queries of the best cells.
-        "enas": {"method": "enas-small", "share": 0.04},
-        "darts": {"method": "darts-small", "share": 0.04},
+        # 18 of 600 seconds for the supernet, the rest for queries of the best cells.
+        "enas": {"method": "enas-small", "share": 0.03},
+        "darts": {"method": "darts-small", "share": 0.03},
     },
 }
 #: and on all others.
