@@ -26,7 +26,7 @@ from nasbench_kit.budget import Budget
 from nasbench_kit.cell import Cell
 from nasbench_kit.checkpoint import read, write
 from nasbench_kit.device import usable
-from nasbench_kit.errors import BudgetExhausted, InvalidSetting, Stalled
+from nasbench_kit.errors import BudgetExhausted, InvalidSetting
 from nasbench_kit.loaded import Shuffled, load
 
 if TYPE_CHECKING:
@@ -110,35 +110,32 @@ class WeightSharing(ABC):
         """Refuse, before any work, what ``__call__`` would refuse; charges nothing.
 
         Raises:
-            InvalidSetting: as ``__call__``.
+            InvalidSetting: as ``__call__``, and a budget whose share pays for no step.
         """
         try:
             self.begin(_Rehearsal(oracle, rng, self)).epoch()
         except _Affordable:
             return
         except BudgetExhausted as error:
-            raise self._too_small(error) from error
-
-    def _too_small(self, error: BudgetExhausted) -> InvalidSetting:
-        return InvalidSetting(
-            f"the share {self.share:g} of the budget pays for no step of {type(self).__name__} "
-            f"({error}); raise the budget or the share"
-        )
+            raise InvalidSetting(
+                f"the share {self.share:g} of the budget pays for no step of {type(self).__name__} "
+                f"({error}); raise the budget or the share"
+            ) from error
 
     def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Cell]:
         """Train epoch by epoch, recommending the current cell; then query the best ones.
 
         Raises:
-            InvalidSetting: the oracle has no task, its budget limits queries only or is smaller
-                than one step, or the space is not supported.
+            InvalidSetting: the oracle has no task, its budget limits queries only, or the space is
+                not supported. (``check`` says so before any work, also of too small a budget.)
         """
         shared = SharedWeights(oracle, rng, self)
         search = self.begin(shared)
         try:
             yield from shared.trained(search)
-        except BudgetExhausted as error:  # the share is spent
-            if shared.untouched and not isinstance(error, Stalled):
-                raise self._too_small(error) from error
+        except BudgetExhausted:
+            if self.share == 1:
+                raise  # the budget is spent, and not just the share
         if self.share < 1:
             yield from _queried(oracle, search.candidates())
 
@@ -255,11 +252,6 @@ class SharedWeights:
             place = epoch / cycle
         cosine = 0.5 * (1 + math.cos(math.pi * place))
         return least + (self.settings.learning_rate - least) * cosine
-
-    @property
-    def untouched(self) -> bool:
-        """Whether nothing was paid although there was something to pay with."""
-        return not self._allowance.ledger and all(limit for _, limit, _ in self._allowance.meters())
 
     # Steps ---------------------------------------------------------------------------------------
 

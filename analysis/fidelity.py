@@ -124,8 +124,13 @@ class Noise:
     within_tenths: NDArray[np.float64]
 
 
-def noise(table: Table, epochs: int, metric: str = "validation_accuracy") -> Noise:
-    """Noise between repeats and what it does to ranks.
+def noise(
+    table: Table,
+    epochs: int,
+    metric: str = "validation_accuracy",
+    rows: NDArray[np.integer] | None = None,
+) -> Noise:
+    """Noise between repeats and what it does to ranks, over all cells or those of some rows.
 
     Raises:
         NotRecorded: the table has one repeat or fewer than ten cells, or lacks the metric or the
@@ -134,6 +139,8 @@ def noise(table: Table, epochs: int, metric: str = "validation_accuracy") -> Noi
     from scipy import stats
 
     readings = table.values(metric, epochs)  # [cells, repeats]
+    if rows is not None:
+        readings = readings[rows]
     repeats = readings.shape[1]
     if repeats < 2:
         raise NotRecorded(

@@ -34,7 +34,7 @@ class Ranking:
     #: Over all scored cells, and over the tenth of them that is truly best.
     everywhere: Agreement
     best: Agreement
-    #: Share of the truly best tenth found among the tenth that scores best.
+    #: Share of truly best cells among the tenth that scores best.
     hits: float
     #: True accuracy that is lost by taking the cell that scores best, in [0, 1].
     regret: float

@@ -18,6 +18,7 @@ from nasbench_kit.analysis.checklist import budget_text, checklist
 from nasbench_kit.analysis.comparison import Comparison
 from nasbench_kit.analysis.overtaking import Overtaking, overtaken
 from nasbench_kit.analysis.rank_tests import Ranking, friedman, task_ranks
+from nasbench_kit.analysis.report_drawing import Drawn, Studio
 from nasbench_kit.analysis.report_figures import across_figures, task_figures
 from nasbench_kit.analysis.report_words import (
     ahead_from,
@@ -31,7 +32,6 @@ from nasbench_kit.analysis.report_words import (
     times_sooner,
     whisker,
 )
-from nasbench_kit.analysis.studio import Drawn, Studio
 from nasbench_kit.analysis.study import description
 from nasbench_kit.analysis.summary import Summary, summarize, verdict
 from nasbench_kit.drawing import cell_as_svg

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nasbench_kit.analysis import anytime, comparison_plots, plots
+from nasbench_kit.analysis.report_drawing import Drawn, Studio
 from nasbench_kit.analysis.report_words import amount
 from nasbench_kit.analysis.statistics import (
     expected_ranks,
@@ -16,7 +17,6 @@ from nasbench_kit.analysis.statistics import (
     reached_by,
     share_within,
 )
-from nasbench_kit.analysis.studio import Drawn, Studio
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

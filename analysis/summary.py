@@ -100,7 +100,7 @@ def verdict(comparison: Comparison, summaries: Sequence[Summary], level: float =
     low, point, high = (f"{100 * value:.2f}" for value in best.median)
     who = _listed(leaders, len(summaries))
     verb = "share the lowest median" if len(leaders) > 1 else "has the lowest median"
-    spread = f" (95 % interval {low} to {high})" if len(leaders) == 1 else ""
+    spread = f" (95 % interval {low} to {high})" if len(leaders) == 1 and best.runs > 2 else ""
     sentences = [f"On {comparison.label}, {who} {verb}: {point} {unit}{spread}."]
     rest = [row.algorithm for row in summaries[1:]]
     worse = [name for name in rest if _loses(comparison, best.algorithm, name, level)]

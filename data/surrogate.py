@@ -114,6 +114,10 @@ def fit(
     import sklearn.ensemble  # noqa: F401  # its threads are limited only once they are loaded
     from threadpoolctl import threadpool_limits
 
+    if table.provenance.get("source") == "surrogate":
+        raise InvalidSetting(
+            f"the table {table.name} holds predictions already; give one of measurements"
+        )
     rows = np.arange(len(table), dtype=np.int32) if table.rows is None else table.rows
     if len(rows) < FEWEST_ROWS:
         raise InvalidSetting(

@@ -133,11 +133,15 @@ class Plan:
             "scored_by": scored_by(table),
             "budget": dict(self.budget),
             "policy": self.policy,
-            "reward_images": self.reward_images,
-            "device": self.device,
-            "algorithms": {label: _described(it) for label, it in self.algorithms.items()},
+            "algorithms": {label: self._described(it) for label, it in self.algorithms.items()},
             "commands": [self.command] if self.command else [],
         }
+
+    def _described(self, search: Search) -> dict[str, Any]:
+        if not _shares_weights(search):
+            return _described(search)
+        images = {"reward_images": self.reward_images, "device": self.device}
+        return {**_described(search), **images}
 
 
 def _versions() -> dict[str, str]:
@@ -186,19 +190,28 @@ def run(
     manifest = plan.manifest(table)
     merged(folder, manifest)  # refuses before the folder is made
     with claimed(folder, manifest):
+        for job in _jobs(plan):
+            if trace_path(folder, *job).exists():  # killed between the two
+                checkpoint_path(folder, *job).unlink(missing_ok=True)
         work = functools.partial(_run_and_save, plan, folder, table.checksum)
         spread(work, _missing(plan, folder), workers, progress, executor)
     return [Trace.load(trace_path(folder, *job)) for job in _jobs(plan)]
 
 
-def missing(plan: Plan, folder: Path) -> list[tuple[str, int]]:
-    """The runs (label, seed) that ``run`` would make; checks all that it checks, writes nothing.
+def missing(plan: Plan, folder: Path, *, images: bool = True) -> list[tuple[str, int]]:
+    """The runs (label, seed) that ``run`` would make; checks what it checks, writes nothing.
+
+    Args:
+        plan: what is compared.
+        folder: of the comparison.
+        images: whether those of weight-sharing searches are opened as well (and fetched, if they are
+            not at hand) to check the searches.
 
     Raises:
         WrongTable, CorruptFile: as ``run``.
         InvalidSetting: a budget that the table cannot account for, or that pays for nothing.
     """
-    merged(folder, plan.manifest(_checked(plan)))
+    merged(folder, plan.manifest(_checked(plan, images=images)))
     return _missing(plan, folder)
 
 
@@ -210,7 +223,7 @@ def _missing(plan: Plan, folder: Path) -> list[tuple[str, int]]:
     return [job for job in _jobs(plan) if not trace_path(folder, *job).exists()]
 
 
-def _checked(plan: Plan) -> Table:
+def _checked(plan: Plan, *, images: bool = True) -> Table:
     """The plan's table, unaltered and able to account for the budget."""
     table = Table.open(plan.table)
     table.verify()
@@ -225,7 +238,7 @@ def _checked(plan: Plan) -> Table:
                 f"a budget of {limit:g} {what} pays for nothing: the cheapest reading of "
                 f"{table.name} costs {cheapest:.3g}; give more"
             )
-    if any(map(_shares_weights, plan.algorithms.values())):
+    if images and any(map(_shares_weights, plan.algorithms.values())):
         budget = Budget(**plan.budget)  # type: ignore[arg-type]  # checked by Budget
         oracle = Oracle(table, budget, np.random.default_rng(), task=_task(plan, table))
         for search in filter(_shares_weights, plan.algorithms.values()):

@@ -41,6 +41,8 @@ KINDS = (
 _CONSTANT, _LAYERS3, _MULT3, _LAYERS1, _MULT1, _OUT, _POOLS, _POOLED, _JOINED = range(len(KINDS))
 #: Cells that a model is fitted on at most; more add seconds of fitting and no accuracy.
 _MOST_CELLS = 5_000
+#: Fewer tell nothing about prices.
+FEWEST_CELLS = 4 * len(KINDS)
 #: Held-out parts of the fit's own check.
 _FOLDS = 5
 
@@ -175,10 +177,10 @@ class CostModel:
         epochs = table.epochs[-1]
         seconds = table.mean("seconds") / epochs
         chosen = np.arange(len(table))
-        if len(chosen) < 4 * len(KINDS):
+        if len(chosen) < FEWEST_CELLS:
             raise InvalidSetting(
                 f"the table {table.name} has {len(chosen)} cells; a cost model needs "
-                f"{4 * len(KINDS)} or more"
+                f"{FEWEST_CELLS} or more"
             )
         if len(chosen) > _MOST_CELLS:
             chosen = np.sort(

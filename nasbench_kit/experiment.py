@@ -42,6 +42,7 @@ import numpy as np
 
 from nasbench_kit.algorithms import ALGORITHMS, WEIGHT_SHARING
 from nasbench_kit.compare import Plan, RewardImages
+from nasbench_kit.cost import FEWEST_CELLS
 from nasbench_kit.data import tables
 from nasbench_kit.errors import InvalidSetting, NasbenchKitError, UnknownName, did_you_mean
 from nasbench_kit.oracle import Policy
@@ -70,6 +71,8 @@ DEFAULTS: dict[str, Any] = {
 #: The default budget there pays for about so many trainings at the largest fidelity; in full, for
 #: ten times as many.
 DEFAULT_QUERIES = 40
+#: Each run is a file.
+MOST_SEEDS = 1_000_000
 
 ENTRY_POINTS = "nasbench_kit.algorithms"
 KEYS = ("table", "seeds", "policy", "reward_images", "device", "out", "budget", "algorithms")
@@ -163,8 +166,10 @@ def plan(said: Mapping[str, Any]) -> Plan:
     table = Table.open(path)
     default = defaults(table, full=said.get("full", False))
     seeds = said.get("seeds", default["seeds"])
-    if not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 1:
-        raise InvalidSetting(f"seeds is {seeds!r}; give their number, at least 1")
+    if not isinstance(seeds, int) or isinstance(seeds, bool) or not 1 <= seeds <= MOST_SEEDS:
+        raise InvalidSetting(f"seeds is {seeds!r}; give their number, 1 to {MOST_SEEDS:,}")
+    if not isinstance(said.get("out", ""), str):
+        raise InvalidSetting(f"out is {said['out']!r}; give the path of a folder")
     policy = said.get("policy", "always")
     if policy not in get_args(Policy):
         raise InvalidSetting(f"policy is {policy!r}; {did_you_mean(str(policy), get_args(Policy))}")
@@ -236,6 +241,7 @@ def defaults(table: Table, *, full: bool = False) -> dict[str, Any]:
         full: every method, ten seeds on digits and a hundred elsewhere, and a serious budget.
     """
     digits = table.provenance.get("images") == "digits"
+    digits = digits and table.complete and len(table) >= FEWEST_CELLS
     if digits and not full:
         return DIGITS_DEFAULTS
     if not full:
@@ -296,6 +302,8 @@ def search(label: str, entry: Any) -> Search:
     settings = dict(entry)
     method = settings.pop("method", label)
     known = known_algorithms()
+    if not isinstance(method, str):
+        raise InvalidSetting(f"{label}: method is {method!r}; give the name of an algorithm")
     if method not in known:
         raise UnknownName(f"no algorithm is called {method!r}; {did_you_mean(str(method), known)}")
     try:

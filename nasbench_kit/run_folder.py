@@ -121,7 +121,7 @@ def claimed(folder: Path, manifest: Mapping[str, Any]) -> Iterator[None]:
             raise WrongTable(
                 f"another comparison is at work in {folder}; wait for it, or choose another folder"
             ) from None
-        for place in (folder, folder / "traces", folder / "clock"):
+        for place in (folder, *(folder / name for name in ("traces", "clock", "checkpoints"))):
             for leftover in place.glob(".*.part"):  # of a process that was killed
                 leftover.unlink(missing_ok=True)
         write_text(folder / "manifest.json", json.dumps(merged(folder, manifest), indent=1) + "\n")
@@ -139,13 +139,25 @@ def all_traces(folder: Path) -> list[Trace]:
         raise CorruptFile(f"{folder} holds no comparison: manifest.json is missing; run it again")
     order = list(manifest["algorithms"])
     traces = [Trace.load(path) for path in (folder / "traces").glob("*.json")]
+    for trace in traces:
+        if trace.algorithm not in order:
+            raise CorruptFile(
+                f"{folder} holds a trace of {trace.algorithm!r}, which its manifest does not name; "
+                "delete that trace"
+            )
     return sorted(traces, key=lambda trace: (order.index(trace.algorithm), trace.seed))
 
 
 def clocks(folder: Path) -> dict[tuple[str, int], dict[str, Any]]:
-    """What each finished run took on its machine, by (label, seed): see `nasbench_kit.measured`."""
+    """What each finished run took on its machine, by (label, seed): see `nasbench_kit.measured`.
+
+    Damaged readings count as none: no result depends on them.
+    """
     found = {}
     for path in sorted((folder / "clock").glob("*.json")):
         label, _, seed = path.stem.rpartition("-")
-        found[label, int(seed)] = json.loads(path.read_text(encoding="utf-8"))
+        with contextlib.suppress(OSError, ValueError):
+            reading = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(reading, dict):
+                found[label, int(seed)] = reading
     return found

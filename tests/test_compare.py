@@ -50,6 +50,7 @@ from nasbench_kit.data.digits import digits
 from nasbench_kit.data.subset import subset
 from nasbench_kit.data.tasks import open_task
 from nasbench_kit.recipe import DIGITS
+from nasbench_kit.run_folder import all_traces, clocks
 from nasbench_kit.search import Search
 from nasbench_kit.space import CellSpace
 from nasbench_kit.task import Task
@@ -392,11 +393,11 @@ def test_shared_weights_on_the_digits_resume_and_say_their_images(
     assert not saved.exists()
 
     halved = dataclasses.replace(plan, reward_images="half-of-training")
-    with pytest.raises(WrongTable, match="another reward_images"):
+    with pytest.raises(WrongTable, match="reward_images"):
         run(halved, tmp_path / "killed")
     assert run(halved, tmp_path / "halved") != [undisturbed]
     manifest = json.loads((tmp_path / "halved" / "manifest.json").read_text())
-    assert manifest["reward_images"] == "half-of-training"
+    assert manifest["algorithms"]["it"]["reward_images"] == "half-of-training"
 
 
 def test_what_cannot_be_searched_is_refused_before_any_run(tmp_path: Path) -> None:
@@ -415,6 +416,25 @@ def test_what_cannot_be_searched_is_refused_before_any_run(tmp_path: Path) -> No
         run(dataclasses.replace(plan, table=partial), tmp_path / "partial")
     assert not (tmp_path / "little").exists()
     assert not (tmp_path / "partial").exists()
+
+
+def test_what_does_not_belong_into_a_folder_is_named_or_passed_over(
+    path: Path, tmp_path: Path
+) -> None:
+    plan = Plan(path, {"random-search": RandomSearch()}, [0, 1], {"queries": 3})
+    run(plan, tmp_path)
+    clock = tmp_path / "clock" / "random-search-0.json"
+    clock.write_text("{")
+    assert clocks(tmp_path).keys() == {("random-search", 1)}
+    left = tmp_path / "checkpoints" / "random-search-0.pt"
+    left.parent.mkdir()
+    left.touch()
+    run(plan, tmp_path)
+    assert not left.exists()
+    trace = all_traces(tmp_path)[0]
+    dataclasses.replace(trace, algorithm="foo").save(tmp_path / "traces" / "foo-0.json")
+    with pytest.raises(CorruptFile, match="trace of 'foo', which its manifest does not name"):
+        all_traces(tmp_path)
 
 
 def test_an_overspent_meter_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

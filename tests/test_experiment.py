@@ -12,10 +12,12 @@ from typing import Any, Literal
 import pytest
 from numpy.random import Generator
 
-from nasbench_kit import Cell, InvalidSetting, Oracle, Table, experiment
+from nasbench_kit import Cell, CellSpace, InvalidSetting, Oracle, Table, experiment
 from nasbench_kit.algorithms import ALGORITHMS, WEIGHT_SHARING, RandomSearch, RegularizedEvolution
 from nasbench_kit.cli import compare, main, parser
 from nasbench_kit.compare import Plan
+from nasbench_kit.data.subset import subset
+from nasbench_kit.data.tables import open_table
 from nasbench_kit.errors import UnknownName
 
 FILE = """
@@ -103,6 +105,33 @@ def test_elsewhere_it_compares_what_needs_no_images(table: Path) -> None:
     assert len(plan.seeds) == 20
 
 
+def test_a_part_of_the_digits_compares_without_weight_sharing(tmp_path: Path) -> None:
+    """It has too few cells to price steps by."""
+    subset(open_table("digits"), CellSpace(3)).save(tmp_path / "part.h5")
+    plan = experiment.plan({"table": str(tmp_path / "part.h5")})
+    assert list(plan.algorithms) == ["random-search", "regularized-evolution"]
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"out": 5}, "out is 5; give the path"),
+        ({"seeds": 10**10}, "seeds is 10000000000; give their number"),
+        ({"algorithms": {"a": {"method": ["b"]}}}, r"a: method is \['b'\]"),
+        ({"reward_images": "test"}, "reward_images is 'test'"),
+        ({"device": 3}, "device is 3"),
+    ],
+)
+def test_values_of_another_kind_are_refused(said: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidSetting, match=message):
+        experiment.plan(said)
+
+
+def test_two_algorithms_of_one_label_are_refused() -> None:
+    with pytest.raises(InvalidSetting, match="two algorithms are called 'a'"):
+        from_flags("--algorithms", "a=random-search", "a=local-search")
+
+
 def test_full_names_every_method(table: Path) -> None:
     plan = experiment.plan({"full": True})
     small = {name for name in WEIGHT_SHARING if name.endswith("-small")}
@@ -130,7 +159,7 @@ def test_full_names_every_method(table: Path) -> None:
         ("[budget]\nseconds = inf", "no run would ever end"),
         ("[budget]\nqueries = 2.5", "queries are 2.5"),
         ("[algorithms.bobh]", "did you mean 'bohb'"),
-        ("[algorithms.a]\nmethod = 3", "no algorithm is called 3"),
+        ("[algorithms.a]\nmethod = 3", "method is 3"),
         ("[algorithms]\nbohb = 3", "write a table [algorithms.bohb]"),
         ("[algorithms.'a/b']\nmethod = 'bohb'", "the label 'a/b'"),
         (

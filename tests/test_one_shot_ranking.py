@@ -93,6 +93,14 @@ def test_what_cannot_be_ranked_is_refused(
     assert "random-search shares no weights; choose of" in capsys.readouterr().err
     assert rank(tmp_path, "--seeds", "0") == 2
     assert "seeds is 0" in capsys.readouterr().err
+    assert rank(tmp_path, "--workers", "0") == 2
+    assert "workers is 0" in capsys.readouterr().err
+    assert rank(tmp_path, "--cells", "9") == 2
+    assert "cells is 9; at least 10" in capsys.readouterr().err
+    assert rank(tmp_path, "--seconds", "nan") == 2
+    assert "seconds is nan" in capsys.readouterr().err
+    assert rank(Path("/proc/none")) == 2
+    assert "cannot write /proc/none" in capsys.readouterr().err
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "enas-small-0.json").write_text("{}")
     assert rank(tmp_path, "--methods", "enas-small") == 2

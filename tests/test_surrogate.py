@@ -148,6 +148,11 @@ def test_too_little_is_refused(truth: Array) -> None:
 # Failures and noise ------------------------------------------------------------------------------
 
 
+def test_predictions_are_no_ground_to_predict_from() -> None:
+    with pytest.raises(InvalidSetting, match="holds predictions already"):
+        fit(tables.open_table("nasbench101-surrogate"), np.random.default_rng(0))
+
+
 def test_failures_are_far_out_or_a_constant_answer() -> None:
     rng = np.random.default_rng(0)
     measured = np.empty((1000, 2, 1))

@@ -128,8 +128,19 @@ def test_a_budget_below_the_first_step_is_an_error(name: str, small_table: Table
         for limits in ({"seconds": 0.01}, {"epochs": 0.01}):
             oracle = oracle_for(search, small_table, 0, **limits)
             with pytest.raises(InvalidSetting, match=r"pays for no step of .*; raise the budget"):
-                next(iter(search(oracle, np.random.default_rng(0))))
+                search.check(oracle, np.random.default_rng(0))
             assert not oracle.budget.ledger
+
+
+@pytest.mark.parametrize("name", list(SEARCHES))
+def test_a_search_whose_share_is_everything_ends_with_the_budget(
+    name: str, small_table: Table
+) -> None:
+    """And not as finished: more budget would have changed it."""
+    search = replace(SEARCHES[name], epochs=None, batch_size=12, share=1.0)
+    oracle = oracle_for(search, small_table, 0, epochs=6)
+    with pytest.raises(BudgetExhausted):
+        list(search(oracle, np.random.default_rng(0)))
 
 
 def test_other_bad_input_has_names(small_table: Table) -> None:

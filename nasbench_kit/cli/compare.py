@@ -31,6 +31,7 @@ from nasbench_kit.compare import (
     write_results,
 )
 from nasbench_kit.data import tables
+from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.oracle import Policy
 from nasbench_kit.run_folder import clocks
 from nasbench_kit.table import Table
@@ -156,7 +157,12 @@ def _said(args: argparse.Namespace) -> dict[str, Any]:
     if args.full:
         said["full"] = True
     if args.algorithms:
-        said["algorithms"] = dict(map(experiment.algorithm_flag, args.algorithms))
+        named = list(map(experiment.algorithm_flag, args.algorithms))
+        said["algorithms"] = dict(named)
+        if len(said["algorithms"]) < len(named):
+            labels = [label for label, _ in named]
+            twice = next(label for label in labels if labels.count(label) > 1)
+            raise InvalidSetting(f"two algorithms are called {twice!r}; give them other labels")
     return said
 
 
@@ -201,7 +207,7 @@ def _limits(budget: Mapping[str, float]) -> str:
 
 def _print_plan(plan: Plan, table: Table, folder: Path, as_json: bool) -> None:
     """What a call would run, and what that would cost."""
-    todo = missing(plan, folder)
+    todo = missing(plan, folder, images=False)
     price = experiment.mean_price(table)
     queries = min(
         plan.budget.get("queries", np.inf),

@@ -24,13 +24,13 @@ from nasbench_kit.cli.common import (
     progress_bar,
 )
 from nasbench_kit.data import tables
-from nasbench_kit.errors import CorruptFile, InvalidSetting, WrongTable
+from nasbench_kit.errors import CorruptFile, InvalidSetting, NotWritable, WrongTable
 from nasbench_kit.files import write_text
 from nasbench_kit.measured import torch_threads
 from nasbench_kit.oracle import Oracle
 from nasbench_kit.table import Table
 from nasbench_kit.tidy import write_columns
-from nasbench_kit.workers import finished
+from nasbench_kit.workers import check_workers, finished
 
 if TYPE_CHECKING:
     from nasbench_kit.algorithms.weight_sharing import WeightSharing
@@ -90,16 +90,23 @@ def run_rank_correlation(args: argparse.Namespace) -> int:
     """
     from nasbench_kit.analysis import fidelity, one_shot_ranking, study
 
-    for name in ("seeds", "moments", "cells"):
-        if (value := getattr(args, name)) is not None and value < 1:
-            raise InvalidSetting(f"{name} is {value}; at least 1 is needed")
+    check_workers(args.workers)
+    for name, least in (("seeds", 1), ("moments", 1), ("cells", 10)):
+        if (value := getattr(args, name)) is not None and value < least:
+            raise InvalidSetting(f"{name} is {value}; at least {least} is needed")
+    if not 0 < args.seconds < np.inf:
+        raise InvalidSetting(f"seconds is {args.seconds:g}; give a number above 0")
     path = tables.find(args.table)
     table = Table.open(path)
     methods = {name: _method(name) for name in args.methods}
-    ceiling = fidelity.noise(table, table.epochs[-1])
     rows = np.arange(len(table))
     if args.cells is not None and args.cells < len(rows):
         rows = np.sort(np.random.default_rng(0).choice(rows, args.cells, replace=False))
+    ceiling = fidelity.noise(table, table.epochs[-1], rows=rows)
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NotWritable(f"cannot write {args.out}: {error.strerror}; choose another") from error
     chosen = tuple(rows.tolist())
     jobs = [
         _Job(args.out, name, seed, path, table.checksum, args.seconds, args.moments, chosen)
@@ -148,7 +155,7 @@ def run_rank_correlation(args: argparse.Namespace) -> int:
         f"{args.seconds:g} s of training",
         columns,
         shown,
-        "tau: Kendall's tau-b; best: among the truly best tenth; hits: share of them in the best "
+        "tau: Kendall's tau-b; best: among the truly best tenth; hits: their share of the best "
         "tenth by score; regret: points lost by the cell that scores best; mixture: tau between the "
         "scores of a cell with its own widths and at the mixture's; labellings: standard deviation "
         "(points) of a cell's score between its labellings. Means over seeds.",

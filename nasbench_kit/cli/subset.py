@@ -40,6 +40,8 @@ def run_subset(args: argparse.Namespace) -> int:
     path = tables.find(args.table)
     if args.target.exists() and args.target.samefile(path):
         raise InvalidSetting(f"{args.target} is the table itself; choose another target")
+    if args.target.suffix != ".h5":
+        raise InvalidSetting(f"{args.target} is to be a table; let its name end in .h5")
     part = subset(Table.open(path), CellSpace.named(args.space))
     part.save(args.target)
     described = {
