@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from nasbench_kit.algorithms.relaxation import Relaxation
-from nasbench_kit.algorithms.weight_sharing import SharedWeights, WeightSharing
+from nasbench_kit.algorithms.shared_weights import SharedWeights
+from nasbench_kit.algorithms.weight_sharing import WeightSharing
 from nasbench_kit.errors import InvalidSetting
 
 if TYPE_CHECKING:

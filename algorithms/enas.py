@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import torch
 
 from nasbench_kit.algorithms.controller import Controller, Reinforce
-from nasbench_kit.algorithms.weight_sharing import OneShot, SharedWeights, WeightSharing
+from nasbench_kit.algorithms.shared_weights import OneShot, SharedWeights
+from nasbench_kit.algorithms.weight_sharing import WeightSharing
 from nasbench_kit.errors import Stalled
 
 if TYPE_CHECKING:

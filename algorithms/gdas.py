@@ -17,8 +17,8 @@ from nasbench_kit.algorithms.differentiable import Differentiable, GradientSearc
 
 if TYPE_CHECKING:
     from nasbench_kit import Cell
+    from nasbench_kit.algorithms.shared_weights import OneShot, SharedWeights
     from nasbench_kit.algorithms.supernet import Mixture
-    from nasbench_kit.algorithms.weight_sharing import OneShot, SharedWeights
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from nasbench_kit.errors import InvalidSetting
 
 if TYPE_CHECKING:
     from nasbench_kit import Cell
-    from nasbench_kit.algorithms.weight_sharing import OneShot, SharedWeights
+    from nasbench_kit.algorithms.shared_weights import OneShot, SharedWeights
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nasbench_kit.algorithms.weight_sharing import OneShot, SharedWeights, WeightSharing
+from nasbench_kit.algorithms.shared_weights import OneShot, SharedWeights
+from nasbench_kit.algorithms.weight_sharing import WeightSharing
 
 if TYPE_CHECKING:
     from nasbench_kit import Cell

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nasbench_kit.algorithms.differentiable import GradientSearch
+from nasbench_kit.algorithms.shared_weights import SharedWeights
 from nasbench_kit.algorithms.supernet import Mixture
-from nasbench_kit.algorithms.weight_sharing import SharedWeights, WeightSharing
+from nasbench_kit.algorithms.weight_sharing import WeightSharing
 from nasbench_kit.errors import BudgetExhausted
 
 if TYPE_CHECKING:

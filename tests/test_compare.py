@@ -364,7 +364,7 @@ def test_shared_weights_on_the_digits_resume_and_say_their_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from nasbench_kit.algorithms.random_weight_sharing import RandomWeightSharing
-    from nasbench_kit.algorithms.weight_sharing import SharedWeights
+    from nasbench_kit.algorithms.shared_weights import SharedWeights
 
     def quick_to_save(table: Table) -> Task:
         return dataclasses.replace(open_task(table), checkpoint_every_seconds=0.0)

@@ -14,7 +14,7 @@ from torch import Tensor
 from nasbench_kit import Budget, InvalidSetting, Oracle
 from nasbench_kit.algorithms import darts
 from nasbench_kit.algorithms.darts import DARTS, Loss, unrolled_gradient
-from nasbench_kit.algorithms.weight_sharing import SharedWeights
+from nasbench_kit.algorithms.shared_weights import SharedWeights
 
 torch.set_num_threads(1)
 

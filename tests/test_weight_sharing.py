@@ -33,8 +33,9 @@ from nasbench_kit.algorithms.enas import ENAS
 from nasbench_kit.algorithms.gdas import GDAS
 from nasbench_kit.algorithms.pc_darts import PCDARTS
 from nasbench_kit.algorithms.random_weight_sharing import RandomWeightSharing
+from nasbench_kit.algorithms.shared_weights import SharedWeights
 from nasbench_kit.algorithms.snas import SNAS
-from nasbench_kit.algorithms.weight_sharing import SharedWeights, WeightSharing
+from nasbench_kit.algorithms.weight_sharing import WeightSharing
 from nasbench_kit.search import Search
 
 torch.set_num_threads(1)
