@@ -14,7 +14,6 @@ the epochs; halfway is half; the same for all repeats.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import json
 import zipfile
@@ -27,7 +26,7 @@ import numpy as np
 
 from nasbench_kit.data.clock import one_thread, processor, seconds_an_epoch
 from nasbench_kit.errors import NotRecorded, WrongTable
-from nasbench_kit.files import replacing, write_text
+from nasbench_kit.files import claimed, replacing, write_text
 from nasbench_kit.space import CellSpace
 from nasbench_kit.table import Column, Table
 from nasbench_kit.workers import Executor, Progress, check_workers, spread
@@ -156,24 +155,18 @@ def _claimed(folder: Path, plan: Build) -> Iterator[None]:
     """Hold the folder for one builder, under the conditions that its parts were made with."""
     manifest = folder / "conditions.json"
     conditions = json.loads(json.dumps(plan.conditions()))
-    if manifest.exists():
-        known = json.loads(manifest.read_text(encoding="utf-8"))
-        changed = [name for name in conditions if known.get(name) != conditions[name]]
-        if changed:
-            name = changed[0]
-            raise WrongTable(
-                f"the parts in {folder} were made with another {name}: {known.get(name)}, now "
-                f"{conditions[name]}; choose another target, or delete the folder"
-            )
-    else:
-        write_text(manifest, json.dumps(conditions, indent=1) + "\n")
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lifts it on kill -9
-        except OSError:
-            raise WrongTable(
-                f"another builder is busy with {folder}; wait for it, or choose another target"
-            ) from None
+    with claimed(folder, "builder"):
+        if manifest.exists():
+            known = json.loads(manifest.read_text(encoding="utf-8"))
+            changed = [name for name in conditions if known.get(name) != conditions[name]]
+            if changed:
+                name = changed[0]
+                raise WrongTable(
+                    f"the parts in {folder} were made with another {name}: {known.get(name)}, now "
+                    f"{conditions[name]}; choose another target, or delete the folder"
+                )
+        else:
+            write_text(manifest, json.dumps(conditions, indent=1) + "\n")
         yield
 
 

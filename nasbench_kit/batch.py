@@ -27,9 +27,10 @@ _BACKWARD = np.int32(np.iinfo(np.int32).min)
 
 
 def indices(
-    index: Index, matrices: NDArray[np.uint8], operations: NDArray[np.uint8]
+    index: Index, matrices: NDArray[np.integer], operations: NDArray[np.integer]
 ) -> NDArray[np.int32]:
-    """Rows of encodings: contiguous matrices [n, V, V], operations [n, V - 2]; -1 where invalid."""
+    """Rows of encodings: matrices [n, V, V], operations [n, V - 2]; -1 where invalid."""
+    matrices, operations = _as_bytes(matrices), _as_bytes(operations)
     size = int(index.vertices)
     rows = np.empty(len(matrices), np.int32)
     for start in range(0, len(matrices), _BLOCK):
@@ -48,6 +49,14 @@ def indices(
             bits[wrong] = code[wrong] = 0  # no edges: no cell
         rows[start : start + _BLOCK] = index.lookup(bits, code)
     return rows
+
+
+def _as_bytes(entries: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Contiguous bytes; every value that is not 0, 1 or 2 becomes 3 or more, thus invalid."""
+    if entries.dtype.itemsize > 1:
+        known = (entries == 0) | (entries == 1) | (entries == 2)
+        entries = np.where(known, entries, 3).astype(np.uint8)
+    return np.ascontiguousarray(entries).view(np.uint8)
 
 
 def _edge_bits(block: NDArray[np.uint8], size: int) -> NDArray[np.int32]:

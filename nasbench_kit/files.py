@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from nasbench_kit.errors import NasbenchKitError, NotWritable
+from nasbench_kit.errors import NasbenchKitError, NotWritable, WrongTable
 
 
 def home() -> Path:
@@ -52,3 +53,31 @@ def write_text(path: Path, text: str) -> None:
     """Write a small text file atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def claimed(folder: Path, worker: str) -> Iterator[None]:
+    """Hold a folder, made if need be, for this process alone.
+
+    Args:
+        folder: what no two processes may fill at once.
+        worker: what is at work there, in one word, for the message.
+
+    Raises:
+        WrongTable: another process holds the folder.
+        NotWritable: the folder cannot be written.
+    """
+    path = folder / ".lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = path.open("w")
+    except OSError as error:
+        raise NotWritable(f"cannot write {folder}: {error.strerror}; choose another") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lifts it on kill -9
+        except OSError:
+            raise WrongTable(
+                f"another {worker} is at work in {folder}; wait for it, or choose another folder"
+            ) from None
+        yield

@@ -1,4 +1,4 @@
-"""Which cells are one edit apart: exact, for one cell or for the whole space at once.
+"""Which cells are one edit apart, for one cell or the whole space at once; how far apart two are.
 
 Two unique cells are neighbours when one edit (an edge flipped, an operation changed) of *some* valid
 encoding of the one gives the other; vertices on no path and dangling edges belong to an encoding,
@@ -9,15 +9,19 @@ find the distinct steps (graph, graph, move) and to expand those over the operat
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nasbench_kit.cell import edge_bit
 from nasbench_kit.index import CODES, GRAPH_SHIFT, RELABELLING_MASK, Index
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
+
+    from nasbench_kit.cell import Cell
 
 #: In a move, for a canonical position of the new graph: it has no vertex, or one unused before.
 _EMPTY, _FREE = -1, -2
@@ -124,3 +128,37 @@ def _operation_changes(codes: NDArray[np.intp], size: int) -> NDArray[np.intp]:
         digit = codes // 3**position % 3
         changed += [codes + ((digit + turn) % 3 - digit) * 3**position for turn in (1, 2)]
     return np.stack(changed, axis=1) if changed else np.empty((len(codes), 0), np.intp)
+
+
+def distance(one: Cell, other: Cell, vertices: int) -> int:
+    """Least Hamming distance over all labellings of two pruned cells on so many vertices."""
+    bits_a, codes_a, used_a = _labellings(one, vertices)
+    bits_b, codes_b, used_b = _labellings(other, vertices)
+    edges = np.bitwise_count(bits_a[:, None] ^ bits_b)
+    powers = 3 ** np.arange(vertices - 2)
+    digits_a, digits_b = (codes[:, None] // powers % 3 for codes in (codes_a, codes_b))
+    both = used_a[:, None] & used_b
+    operations = ((digits_a[:, None] != digits_b) & both).sum(axis=2)
+    return int(np.min(edges + operations))
+
+
+def _labellings(
+    cell: Cell, vertices: int
+) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.bool_]]:
+    """Bits, codes and used interior vertices of every upper triangular labelling."""
+    size, interior = cell.size, vertices - 2
+    edges = cell.edges()
+    found = []
+    for chosen in itertools.permutations(range(1, interior + 1), size - 2):
+        place = (0, *chosen, vertices - 1)
+        if all(place[u] < place[v] for u, v in edges):
+            digits = (cell.code // 3**v % 3 * 3 ** (place[v + 1] - 1) for v in range(size - 2))
+            found.append(
+                (
+                    sum(1 << edge_bit(place[u], place[v]) for u, v in edges),
+                    sum(digits),
+                    [v in chosen for v in range(1, interior + 1)],
+                )
+            )
+    bits, codes, used = zip(*found, strict=True)
+    return np.array(bits, np.int32), np.array(codes), np.array(used, bool)

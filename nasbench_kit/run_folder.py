@@ -6,14 +6,13 @@ What lies where is said in `nasbench_kit.compare`.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from nasbench_kit import files
 from nasbench_kit.errors import CorruptFile, NotWritable, WrongTable
-from nasbench_kit.files import write_text
 from nasbench_kit.trace import Trace
 
 #: What later calls may add to; everything else in the manifest stays as it is.
@@ -108,23 +107,13 @@ def claimed(folder: Path, manifest: Mapping[str, Any]) -> Iterator[None]:
         WrongTable: another process is at work there, or see ``merged``.
         NotWritable: the folder cannot be written.
     """
-    lock = folder / ".lock"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        opened = lock.open("w")
-    except OSError as error:
-        raise NotWritable(f"cannot write {folder}: {error.strerror}; choose another") from error
-    with opened:
-        try:
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lifts it on kill -9
-        except OSError:
-            raise WrongTable(
-                f"another comparison is at work in {folder}; wait for it, or choose another folder"
-            ) from None
+    with files.claimed(folder, "comparison"):
         for place in (folder, *(folder / name for name in ("traces", "clock", "checkpoints"))):
             for leftover in place.glob(".*.part"):  # of a process that was killed
                 leftover.unlink(missing_ok=True)
-        write_text(folder / "manifest.json", json.dumps(merged(folder, manifest), indent=1) + "\n")
+        files.write_text(
+            folder / "manifest.json", json.dumps(merged(folder, manifest), indent=1) + "\n"
+        )
         yield
 
 

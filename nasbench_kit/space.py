@@ -15,7 +15,6 @@ with an operation for every interior vertex, used or not; many encodings describ
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import itertools
 import re
@@ -26,8 +25,7 @@ import numpy as np
 
 from nasbench_kit import batch, hashes, index as direct, neighbourhood, one_shot
 from nasbench_kit.cell import OPERATIONS, Cell, edge_bit
-from nasbench_kit.errors import CorruptFile, InvalidSetting, NotInSpace, NotWritable, UnknownName
-from nasbench_kit.files import home
+from nasbench_kit.errors import InvalidSetting, NotInSpace, UnknownName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +64,8 @@ class CellSpace:
                 f"max_edges is {max_edges}; with 7 vertices the index covers {_MOST_EDGES} at most"
             )
         self._made_by: tuple[object, ...] = (CellSpace, (max_vertices, max_edges))
-        self._fill(f"v{max_vertices}e{max_edges}", max_edges, _load(max_vertices, max_edges))
+        index = direct.cached(max_vertices, max_edges)
+        self._fill(f"v{max_vertices}e{max_edges}", max_edges, index)
 
     def _fill(self, name: str, max_edges: int, index: direct.Index) -> None:
         self.name = name
@@ -249,7 +248,7 @@ class CellSpace:
                 f"matrices {matrices.shape} and operations {operations.shape} do not fit; "
                 f"the space needs [n, {size}, {size}] and [n, {size - 2}]"
             )
-        return batch.indices(self._index, _as_bytes(matrices), _as_bytes(operations))
+        return batch.indices(self._index, matrices, operations)
 
     def hashes(self) -> NDArray[np.bytes_]:
         """The official MD5 of every cell in row order, dtype S32.
@@ -427,38 +426,12 @@ class CellSpace:
 
         Counts edges that differ and operations that differ; the operation of an unused vertex is
         free. Labellings are upper triangular on ``max_vertices`` vertices.
-        """
-        bits_a, codes_a, used_a = self._labellings(one)
-        bits_b, codes_b, used_b = self._labellings(other)
-        edges = np.bitwise_count(bits_a[:, None] ^ bits_b)
-        powers = 3 ** np.arange(self.max_vertices - 2)
-        digits_a, digits_b = (c[:, None] // powers % 3 for c in (codes_a, codes_b))
-        both = used_a[:, None] & used_b
-        operations = ((digits_a[:, None] != digits_b) & both).sum(axis=2)
-        return int(np.min(edges + operations))
 
-    def _labellings(
-        self, cell: Cell
-    ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.bool_]]:
-        """Bits, codes and used interior vertices of all labellings of the pruned cell."""
-        cell = self[self.index(cell)]
-        size, interior = cell.size, self.max_vertices - 2
-        edges = cell.edges()
-        found = []
-        for chosen in itertools.permutations(range(1, interior + 1), size - 2):
-            place = (0, *chosen, self.max_vertices - 1)
-            if all(place[u] < place[v] for u, v in edges):
-                found.append(
-                    (
-                        sum(1 << edge_bit(place[u], place[v]) for u, v in edges),
-                        sum(
-                            cell.code // 3**v % 3 * 3 ** (place[v + 1] - 1) for v in range(size - 2)
-                        ),
-                        [v in chosen for v in range(1, interior + 1)],
-                    )
-                )
-        bits, codes, used = zip(*found, strict=True)
-        return np.array(bits, np.int32), np.array(codes), np.array(used, bool)
+        Raises:
+            NotInSpace: one of the cells is outside.
+        """
+        one, other = self[self.index(one)], self[self.index(other)]
+        return neighbourhood.distance(one, other, self.max_vertices)
 
 
 def _below(count: int, rng: Generator) -> int:
@@ -480,26 +453,3 @@ def _turned(code: int, position: int, turn: int) -> int:
     power = 3**position
     digit = code // power % 3
     return code + ((digit + turn) % 3 - digit) * power
-
-
-def _as_bytes(entries: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Contiguous bytes; every value that is not 0, 1 or 2 becomes 3 or more, thus invalid."""
-    if entries.dtype.itemsize > 1:
-        known = (entries == 0) | (entries == 1) | (entries == 2)
-        entries = np.where(known, entries, 3).astype(np.uint8)
-    return np.ascontiguousarray(entries).view(np.uint8)
-
-
-@functools.lru_cache(maxsize=8)
-def _load(vertices: int, max_edges: int) -> direct.Index:
-    """The index, from the cache where building takes longer than reading."""
-    if vertices < 7:
-        return direct.build(vertices, max_edges)
-    path = home() / f"index-v{vertices}e{max_edges}.npz"
-    try:
-        return direct.Index.load(path)
-    except (FileNotFoundError, CorruptFile):
-        index = direct.build(vertices, max_edges)
-    with contextlib.suppress(NotWritable):  # costs half a second each time, no more
-        index.save(path)
-    return index

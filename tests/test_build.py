@@ -107,7 +107,7 @@ def test_other_settings_are_refused(built: tuple[Path, Table]) -> None:
 def test_a_second_builder_is_refused(built: tuple[Path, Table]) -> None:
     with (built[0].with_suffix(".parts") / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(WrongTable, match="another builder is busy"):
+        with pytest.raises(WrongTable, match="another builder is at work"):
             build(a_plan(), built[0])
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nasbench_kit import Cell, CellSpace, CorruptFile, InvalidCell, InvalidSetting, space as spaces
-from nasbench_kit.index import Index, build
+from nasbench_kit import Cell, CellSpace, CorruptFile, InvalidCell, InvalidSetting
+from nasbench_kit.index import Index, build, cached
 
 #: algorithms.md 1.8: upper triangular matrices with all V vertices in use and at most 9 edges, and
 #: perfect_index.md: how many of them are not isomorphic, for V = 2 ... 7.
@@ -169,7 +169,7 @@ def test_the_index_is_kept_in_the_cache_and_rebuilt_when_that_is_damaged(
     index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NASBENCH_KIT_HOME", str(tmp_path))
-    load = spaces._load.__wrapped__  # without what this process remembers
+    load = cached.__wrapped__  # without what this process remembers
     path = tmp_path / "index-v7e9.npz"
     assert arrays(load(7, 9)) == arrays(index)
     whole = path.read_bytes()
@@ -186,4 +186,4 @@ def test_without_a_writable_cache_the_index_is_built(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("NASBENCH_KIT_HOME", str(tmp_path / "file" / "home"))
-    assert arrays(spaces._load.__wrapped__(7, 9)) == arrays(index)
+    assert arrays(cached.__wrapped__(7, 9)) == arrays(index)
