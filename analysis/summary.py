@@ -117,7 +117,7 @@ def verdict(comparison: Comparison, summaries: Sequence[Summary], level: float =
         runs = _numbers(row.runs for row in summaries)
         sentences.append(
             f"{who} can{'' if who.startswith('None') else 'not'} be told apart from "
-            f"{best.algorithm} with {runs} runs each."
+            f"{best.algorithm} with {runs} {'run' if runs == '1' else 'runs'} each."
         )
     return " ".join(sentences)
 

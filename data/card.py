@@ -47,7 +47,8 @@ def measured_card(table: Table, command: str) -> str:
         f"Made by `{command}` (it goes on where it was stopped, and trains nothing twice).",
         "",
         (f"Seconds: each cell alone, one thread, on {clock['processor']} with torch {clock['torch']}; the "
-        "minimum of five timed epochs, times the epochs; halfway is half; the same for all repeats."),
+        "minimum of five timed epochs, times the epochs; halfway is half; the same for all repeats. "
+        f"All trainings together: {_hours(table):.3g} hours of one core."),
         "",
         f"Failed trainings (NaN or infinite loss): {failed} of {trainings:,}.",
         "",
@@ -82,6 +83,11 @@ def markdown_grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[
         "| " + " | ".join(cells) + " |"
         for cells in (header, ["---"] * len(header), *rows)
     ]  # fmt: skip
+
+
+def _hours(table: Table) -> float:
+    spent = sum(table.values("seconds", epochs).sum() for epochs in table.epochs)
+    return float(spent) / 3600
 
 
 def _quality(table: Table, epochs: int) -> list[str]:

@@ -45,6 +45,7 @@ def test_the_figures_of_a_table_made_by_hand() -> None:
     expected = [0.2, 0.5, 0.8, 0.2, noise, 1.0, 1.0, -1.0, -1.0]
     assert figures == pytest.approx(expected, abs=5.1e-4)
     assert "1 of 14" in card and "`make it`" in card and "abacus" in card
+    assert f"{14 * 2.5 / 3600:.3g} hours" in card
 
 
 def test_the_best_cells_come_first() -> None:
