@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nasbench_kit.analysis.encodings import Encodings
-from nasbench_kit.errors import InvalidSetting
+from nasbench_kit.errors import InvalidSetting, NotRecorded
+from nasbench_kit.noise import Noise
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -52,7 +53,8 @@ class RandomSearchCurve:
 
     Raises:
         InvalidSetting: another policy.
-        NotRecorded: the table lacks the fidelity, or some of the readings.
+        NotRecorded: the table lacks the fidelity, or some of the readings; or it is a surrogate's,
+            whose repeats are drawn as they are asked for.
     """
 
     def __init__(
@@ -61,6 +63,11 @@ class RandomSearchCurve:
         if policy not in ("always", "mean"):
             raise InvalidSetting(
                 f"policy is {policy!r}; the curve against queries is exact for 'always' and 'mean'"
+            )
+        if Noise.of(table.provenance) is not None:
+            raise NotRecorded(
+                f"{table.name} is a surrogate: a query reads its prediction with noise, so what random "
+                "search reads is no finite list; use a table of measured cells"
             )
         readings = table.values("validation_accuracy", epochs)  # [rows, repeats]
         if policy == "mean":

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nasbench_kit.analysis import anytime, comparison_plots, plots
+from nasbench_kit.analysis import anytime, comparison_plots, plots, style
+from nasbench_kit.analysis.random_search_curve import RandomSearchCurve
 from nasbench_kit.analysis.report_drawing import Drawn, Studio
 from nasbench_kit.analysis.report_words import amount
 from nasbench_kit.analysis.statistics import (
@@ -17,6 +18,7 @@ from nasbench_kit.analysis.statistics import (
     reached_by,
     share_within,
 )
+from nasbench_kit.errors import InvalidSetting, NotRecorded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,17 +67,43 @@ def _regret(studio: Studio, it: Comparison, axis: Axis, *, wide: bool = False) -
     curves = {
         name: anytime.quartiles(runs, it.regrets, axis, _POINTS) for name, runs in it.traces.items()
     }
+    exact = _exact_medians(it) if axis == "queries" else {}
+
+    def draw(ax: Axes) -> None:
+        plots.anytime(ax, curves, axis, metric=it.metric, styles=studio.styles)
+        for queries, medians in exact.values():
+            ax.plot(queries, 100 * medians, ".", color=style.BLACK, markersize=2.5)
+
+    dots = f" Dots: the exact median of {' and '.join(exact)}, without a run." * bool(exact)
     return studio.draw(
         file_name(it.name, "regret", axis),
         f"Any-time regret against {axis}: {it.label}",
         f"Median over runs (line) and quartiles (band) of the recommended cell's regret in mean "
         f"{it.metric}; the last recommendation is carried forward. A line begins where half of the "
-        "runs have recommended a cell.",
-        lambda ax: plots.anytime(ax, curves, axis, metric=it.metric, styles=studio.styles),
+        f"runs have recommended a cell.{dots}",
+        draw,
         names=list(it.traces),
         wide=wide,
         height=3.4 if wide else 2.6,
     )
+
+
+def _exact_medians(it: Comparison) -> dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """Random searches' median regrets after so many queries, as far as each of their runs went."""
+    found = {}
+    for name, runs in it.traces.items():
+        search = it.manifest["algorithms"][name]
+        if search["class"] != "nasbench_kit.algorithms.random_search.RandomSearch":
+            continue
+        try:
+            epochs = search["settings"]["epochs"]
+            law = RandomSearchCurve(it.table, policy=it.manifest["policy"], epochs=epochs)
+        except (InvalidSetting, NotRecorded):  # another policy, or a surrogate
+            continue
+        shortest = min(run.queries for run in runs)
+        queries = np.unique(np.geomspace(1, max(shortest, 1), _POINTS // 4).astype(int))
+        found[name] = queries, law.quantiles(it.regrets, queries.tolist(), [0.5])[:, 0]
+    return found
 
 
 def _intervals(studio: Studio, it: Comparison, summaries: Sequence[Summary]) -> Drawn:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from conformance import yielded
 
-from nasbench_kit import Budget, CellSpace, Column, InvalidSetting, Oracle, Table
+from nasbench_kit import Budget, CellSpace, Column, InvalidSetting, NotRecorded, Oracle, Table
 from nasbench_kit.algorithms import RandomSearch
 from nasbench_kit.analysis.random_search_curve import RandomSearchCurve, encoding_counts
 from nasbench_kit.compare import regrets
+from nasbench_kit.data.tables import open_table
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +141,8 @@ def test_what_has_no_curve_is_refused(small_table: Table) -> None:
         curve.incumbent(0)
     with pytest.raises(InvalidSetting, match=r"scores have shape \(3,\)"):
         curve.expected([1, 2, 3], [1])
+
+
+def test_a_surrogates_repeats_are_no_finite_list() -> None:
+    with pytest.raises(NotRecorded, match="nasbench101-surrogate is a surrogate"):
+        RandomSearchCurve(open_table("nasbench101-surrogate"))

@@ -123,6 +123,11 @@ def test_every_series_is_marked_in_every_figure_of_curves(run: Path) -> None:
         assert set(re.findall(r'data-series="(\d+)"', figure)) == {"0", "1"}
 
 
+def test_random_search_stands_beside_its_exact_curve(run: Path) -> None:
+    page = words((run / "report.html").read_text(encoding="utf-8"))
+    assert "Dots: the exact median of random-search, without a run." in page
+
+
 # Words -----------------------------------------------------------------------------------------
 
 
