@@ -1,9 +1,7 @@
 """Building a table: every cell of a space trained from scratch, resumable at any moment.
 
-Work is cut into parts, a few cells at one fidelity; a finished part is a small compressed file in
-the folder ``TARGET.parts``, named by its first row. Rows are ordered by number of vertices first and
-parts do not cross that border, so the parts of a smaller space serve a larger one, a fidelity can be
-added later, and a checkout on another machine goes on where this one stopped.
+Work is cut into parts, a few cells at one fidelity; a finished part is a small file in the folder
+``TARGET.parts`` (`nasbench_kit.data.build_parts`), and what is there is not made again.
 
 Accuracies may be computed anywhere, by any number of workers: each training has its own seed, drawn
 from (seed, row, epochs, repeat). Seconds come from a separate pass of one process on one machine, so
@@ -13,20 +11,19 @@ the epochs; halfway is half; the same for all repeats.
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import json
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nasbench_kit.data.clock import one_thread, processor, seconds_an_epoch
-from nasbench_kit.errors import NotRecorded, WrongTable
-from nasbench_kit.files import claimed, replacing, write_text
+from nasbench_kit.data import build_parts as parts
+from nasbench_kit.data.clock import processor, seconds_an_epoch
+from nasbench_kit.errors import InvalidSetting, WrongTable
+from nasbench_kit.files import write_text
+from nasbench_kit.measured import available_memory, torch_threads
 from nasbench_kit.space import CellSpace
 from nasbench_kit.table import Column, Table
 from nasbench_kit.workers import Executor, Progress, check_workers, spread
@@ -35,17 +32,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nasbench_kit.images import ImageSet
-    from nasbench_kit.trainer import Measurement, Recipe
+    from nasbench_kit.recipe import Recipe
+    from nasbench_kit.training import Measurement
 
-#: Cells of one part: about a minute of work at 36 epochs on the digits.
-PART = 16
-#: Cells timed for an estimate of the whole.
-_ESTIMATED_FROM = 5
+#: Bytes of a table in memory for each training: its numbers, and as much again to write them.
+_BYTES = 100
 
 
 @dataclass(frozen=True)
 class Build:
-    """What to train: every cell of ``space``, at each of ``epochs``, ``repeats`` times."""
+    """What to train: every cell of ``space``, at each of ``epochs``, ``repeats`` times.
+
+    Raises:
+        UnknownName: a space without a name, which no table can be of.
+        InvalidSetting: epochs that do not ascend from 1, no repeats, a negative seed, or fewer
+            images than a batch has.
+    """
 
     name: str
     space: CellSpace
@@ -55,8 +57,39 @@ class Build:
     repeats: int = 3
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if CellSpace.named(self.space.name) != self.space:
+            raise InvalidSetting(f"the space {self.space.name} is not the one of that name")
+        ascending = self.epochs and list(self.epochs) == sorted(set(self.epochs))
+        if not ascending or self.epochs[0] < 1:
+            raise InvalidSetting(f"epochs are {self.epochs}; give one or more, ascending from 1")
+        if self.repeats < 1:
+            raise InvalidSetting(f"repeats is {self.repeats}; at least 1 is needed")
+        if self.seed < 0:
+            raise InvalidSetting(f"seed is {self.seed}; it must be 0 or more")
+        if len(self.images.train) < self.recipe.batch_size:
+            raise InvalidSetting(
+                f"{self.images.name} has {len(self.images.train)} training images, less than a batch "
+                f"of {self.recipe.batch_size}; choose a recipe with smaller batches"
+            )
+
+    def check_memory(self) -> None:
+        """Refuse what would not fit into memory.
+
+        Raises:
+            InvalidSetting: the table is larger than what is free.
+        """
+        needed = len(self.space) * len(self.epochs) * self.repeats * _BYTES
+        free = available_memory()
+        if needed > free:
+            raise InvalidSetting(
+                f"a table of {len(self.space):,} cells, {len(self.epochs)} fidelities and "
+                f"{self.repeats} repeats takes {needed / 1e6:,.0f} MB of memory, and "
+                f"{free / 1e6:,.0f} MB are free; choose a smaller space, or fewer fidelities or repeats"
+            )
+
     def conditions(self) -> dict[str, Any]:
-        """All that a part's numbers depend on, but for rows and epochs."""
+        """All that a part's numbers depend on, but for cells and epochs."""
         return {
             "images": self.images.name,
             "images_digest": self.images.digest,
@@ -76,147 +109,129 @@ def build(
 ) -> Table:
     """Train what is missing of a table, time its cells, and write it to ``target``.
 
+    Args:
+        plan: what to train.
+        target: the table's file; finished parts lie beside it.
+        workers: local processes that train; one process takes the times.
+        executor: where trainings are made.
+        progress: told of parts that are finished, and of all that were missing.
+
     Raises:
-        WrongTable: the parts at hand were made under other conditions, or another builder is busy
-            with the same target.
+        WrongTable: the parts at hand were made under other conditions or are of other cells, their
+            seconds were taken on another machine, or another builder is at work on the same target.
+        NotRecorded: a part is damaged.
         NotWritable: the folder cannot be written.
-        InvalidSetting: no workers, or no Ray cluster.
+        InvalidSetting: no workers, no Ray cluster, or more than fits into memory.
         WorkerDied: a part killed every worker that tried it; all others are finished.
     """
     check_workers(workers, executor)
+    plan.check_memory()
     folder = target.with_suffix(".parts")
-    with _claimed(folder, plan):
-        jobs = [
-            (plan, folder, rows, epochs)
-            for rows in _parts(plan.space)
-            for epochs in plan.epochs
-            if not _part_path(folder, rows, epochs).exists()
-        ]
-        spread(_train_part, jobs, workers, progress, executor)
-        _time(plan, folder)
+    with parts.claimed(folder, plan.conditions()):
+        untrained, untimed = missing(plan, folder)
+        timed_here = len(untimed) == len(parts.row_ranges(plan.space))
+        if untimed and not timed_here:
+            _check_clock(folder)
+        whole = len(untrained) + len(untimed)
+
+        def told(done: int) -> None:
+            if progress is not None:
+                progress(done, whole)
+
+        jobs = [(plan, folder, rows, epochs) for rows, epochs in untrained]
+        spread(_train_part, jobs, workers, lambda done, _: told(done), executor)
+        if timed_here:
+            write_text(folder / "clock.json", json.dumps(_clock(), indent=1) + "\n")
+        _time(plan, folder, untimed, lambda done: told(len(jobs) + done))
         table = assemble(plan, target)
         table.save(target)
     return table
 
 
-def estimated_hours(plan: Build) -> float:
-    """Hours of one core that the whole plan takes, from a few cells timed now.
+def missing(plan: Build, folder: Path) -> tuple[list[tuple[range, int]], list[range]]:
+    """Parts to be trained, and those to be timed; the others are read once, to be sure of them."""
+    untrained, untimed = [], []
+    for rows in parts.row_ranges(plan.space):
+        for epochs in plan.epochs:
+            path = parts.training_path(folder, rows, epochs)
+            if path.exists():
+                parts.load(path, plan.space, rows)
+            else:
+                untrained.append((rows, epochs))
+        if (path := parts.seconds_path(folder, rows)).exists():
+            parts.load(path, plan.space, rows)
+        else:
+            untimed.append(rows)
+    return untrained, untimed
 
-    Evaluation at the start, half and end of each training is reckoned in as two epochs.
-    """
-    rows = np.linspace(0, len(plan.space) - 1, _ESTIMATED_FROM + 2)[1:-1].astype(int).tolist()
-    with one_thread():
-        epoch = np.mean([seconds_an_epoch(plan.space[r], plan.images, plan.recipe) for r in rows])
-    epochs = sum(length + 2 for length in plan.epochs)
-    return float(epoch * epochs * plan.repeats * len(plan.space) / 3600)
+
+# The table --------------------------------------------------------------------------------------
 
 
 def assemble(plan: Build, target: Path) -> Table:
     """The table from finished parts.
 
     Raises:
-        NotRecorded: a part is missing.
+        NotRecorded: a part is missing or damaged.
+        WrongTable: a part is of other cells.
     """
-    folder = target.with_suffix(".parts")
-    count = len(plan.space)
-    shape = (count, len(plan.epochs), plan.repeats)
-    correct = np.empty((*shape, 2, 3), np.uint16)
-    failed = np.zeros(shape, np.uint8)
-    parameters = np.empty(count, np.uint32)
-    seconds = np.empty(count, np.float64)
-    for rows in _parts(plan.space):
-        where = slice(rows.start, rows.stop)
-        seconds[where] = _load(_seconds_path(folder, rows))["seconds"]
-        for place, epochs in enumerate(plan.epochs):
-            part = _load(_part_path(folder, rows, epochs))
-            correct[where, place] = part["correct"]
-            failed[where, place] = part["failed"]
-            parameters[where] = part["parameters"]
-    columns = {}
+    folder, space = target.with_suffix(".parts"), plan.space
+    ranges = parts.row_ranges(space)
+    seconds = np.concatenate(
+        [parts.load(parts.seconds_path(folder, rows), space, rows)["seconds"] for rows in ranges]
+    )
+    trained = [
+        _joined(
+            [parts.load(parts.training_path(folder, rows, epochs), space, rows) for rows in ranges]
+        )
+        for epochs in plan.epochs
+    ]
+    correct = np.stack([each["correct"] for each in trained], axis=1)  # [rows, epochs, repeats, ..]
+    failed = sum(int(each["failed"].sum()) for each in trained)
     spent = seconds[:, None, None] * np.array(plan.epochs)[:, None] * np.ones(plan.repeats)
+    columns = {}
     for point, checkpoint in enumerate(("halfway", "final")):
         for split, metric in enumerate(("train_accuracy", "validation_accuracy", "test_accuracy")):
             images = plan.images.evaluated[split]
-            columns[checkpoint, metric] = Column(correct[..., point, split], images)
+            columns[checkpoint, metric] = _accuracies(correct[..., point, split], images)
         columns[checkpoint, "seconds"] = Column((spent * (point + 1) / 2).astype(np.float32))
     provenance = {
         "name": plan.name,
         "source": "measured",
         **plan.conditions(),
-        "failed_trainings": int(failed.sum()),
-        "clock": json.loads((folder / "clock.json").read_text(encoding="utf-8")),
+        "failed_trainings": failed,
+        "clock": parts.read_json(folder / "clock.json"),
     }
-    extra = {"trainable_parameters": parameters}
-    return Table(plan.space, plan.epochs, columns, extra=extra, provenance=provenance)
+    extra = {"trainable_parameters": trained[0]["parameters"]}
+    return Table(space, plan.epochs, columns, extra=extra, provenance=provenance)
 
 
-@contextlib.contextmanager
-def _claimed(folder: Path, plan: Build) -> Iterator[None]:
-    """Hold the folder for one builder, under the conditions that its parts were made with."""
-    manifest = folder / "conditions.json"
-    conditions = json.loads(json.dumps(plan.conditions()))
-    with claimed(folder, "builder"):
-        if manifest.exists():
-            known = json.loads(manifest.read_text(encoding="utf-8"))
-            changed = [name for name in conditions if known.get(name) != conditions[name]]
-            if changed:
-                name = changed[0]
-                raise WrongTable(
-                    f"the parts in {folder} were made with another {name}: {known.get(name)}, now "
-                    f"{conditions[name]}; choose another target, or delete the folder"
-                )
-        else:
-            write_text(manifest, json.dumps(conditions, indent=1) + "\n")
-        yield
+def _joined(some: Sequence[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    return {name: np.concatenate([part[name] for part in some]) for name in some[0]}
 
 
-def _parts(space: CellSpace) -> list[range]:
-    """Row ranges of at most PART cells, each of one number of vertices."""
-    sizes = np.array([cell.size for cell in space])
-    borders = [0, *(np.flatnonzero(np.diff(sizes)) + 1).tolist(), len(space)]
-    return [
-        range(first, min(first + PART, stop))
-        for start, stop in itertools.pairwise(borders)
-        for first in range(start, stop, PART)
-    ]
+def _accuracies(correct: NDArray[np.unsignedinteger], images: int) -> Column:
+    """Counts where a table can hold them, else shares."""
+    if images < 1 << 16:
+        return Column(correct.astype(np.uint16), images)
+    return Column((correct / images).astype(np.float32))
 
 
-def _part_path(folder: Path, rows: range, epochs: int) -> Path:
-    return folder / f"row{rows.start:06d}-epochs{epochs:03d}.npz"
-
-
-def _seconds_path(folder: Path, rows: range) -> Path:
-    return folder / f"row{rows.start:06d}-seconds.npz"
-
-
-def _save(path: Path, **arrays: NDArray[Any]) -> None:
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
-
-
-def _load(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise NotRecorded(f"{path} is missing; run the build again to make it") from None
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise NotRecorded(
-            f"{path} is damaged ({error}); delete it and run the build again"
-        ) from error
+# One part ---------------------------------------------------------------------------------------
 
 
 def _train_part(plan: Build, folder: Path, rows: range, epochs: int) -> None:
     """Train some cells at one fidelity and write their part."""
-    with one_thread():
-        _save(_part_path(folder, rows, epochs), **_trained(plan, rows, epochs))
+    with torch_threads(1):
+        arrays = _trained(plan, rows, epochs)
+    parts.save(parts.training_path(folder, rows, epochs), plan.space, rows, **arrays)
 
 
 def _trained(plan: Build, rows: range, epochs: int) -> dict[str, NDArray[Any]]:
     from nasbench_kit.trainer import train
 
     shape = (len(rows), plan.repeats)
-    correct = np.empty((*shape, 2, 3), np.uint16)  # [.., halfway or final, split]
+    correct = np.empty((*shape, 2, 3), np.uint32)  # [.., halfway or final, split]
     failed = np.empty(shape, np.uint8)
     parameters = np.empty(len(rows), np.uint32)
     for place, row in enumerate(rows):
@@ -240,24 +255,38 @@ def _counts(measured: Measurement) -> list[int]:
     return [score.correct for score in (measured.train, measured.validation, measured.test)]
 
 
-def _time(plan: Build, folder: Path) -> None:
-    """Take the time of each cell that has none: alone, one thread, all on one kind of machine."""
+# Seconds ----------------------------------------------------------------------------------------
+
+
+def _clock() -> dict[str, str]:
+    """What seconds depend on."""
     import torch
 
-    missing = [rows for rows in _parts(plan.space) if not _seconds_path(folder, rows).exists()]
-    if not missing:
-        return
-    clock = folder / "clock.json"
-    here = {"processor": processor(), "torch": torch.__version__}
-    if not clock.exists():
-        write_text(clock, json.dumps(here, indent=1) + "\n")
-    elif (there := json.loads(clock.read_text(encoding="utf-8"))) != here:
+    return {"processor": processor(), "torch": torch.__version__}
+
+
+def _check_clock(folder: Path) -> None:
+    """All seconds of a table are taken on one kind of machine.
+
+    Raises:
+        WrongTable: some were taken on another than this.
+    """
+    there, here = parts.read_json(folder / "clock.json"), _clock()
+    if there != here:
         raise WrongTable(
             f"the seconds in {folder} were taken on {there}, this machine is {here}; go on there, "
-            "or delete clock.json and all *-seconds.npz to take them all here"
+            "or delete all *-seconds.npz to take them all here"
         )
-    with one_thread():
-        for rows in missing:
+
+
+def _time(
+    plan: Build, folder: Path, missing: Sequence[range], progress: Callable[[int], None]
+) -> None:
+    """Take the time of each cell that has none: alone, on one thread."""
+    with torch_threads(1):
+        for done, rows in enumerate(missing, start=1):
             cells = (plan.space[row] for row in rows)
             seconds = [seconds_an_epoch(cell, plan.images, plan.recipe) for cell in cells]
-            _save(_seconds_path(folder, rows), seconds=np.array(seconds))
+            path = parts.seconds_path(folder, rows)
+            parts.save(path, plan.space, rows, seconds=np.array(seconds))
+            progress(done)

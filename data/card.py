@@ -55,8 +55,8 @@ def measured_card(table: Table, command: str) -> str:
         "## Spread over cells against noise between repeats",
         "",
         ("Test accuracy. *Noise* is the standard deviation between repeats of one cell (root mean "
-        "square over cells); *tau-b* and *Spearman* compare single repeats (mean over pairs) or, in the "
-        "last two columns, mean validation with mean test accuracy."),
+        "square over cells); *tau-b* and *Spearman* compare single repeats of validation accuracy (mean over "
+        "pairs) or, in the last two columns, mean validation with mean test accuracy."),
         "",
         *markdown_grid(
             ("epochs", "min", "median", "max", "std over cells", "noise", "tau-b between repeats",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import platform
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,21 +19,14 @@ if TYPE_CHECKING:
 TIMED_EPOCHS = 5
 
 
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch compute on one thread, for the time of a block."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 def seconds_an_epoch(cell: Cell, images: ImageSet, recipe: Recipe) -> float:
-    """Seconds of one epoch of training, evaluation not counted. Call it within ``one_thread``."""
+    """Seconds of one epoch of training, evaluation not counted, on the threads that torch has.
+
+    Args:
+        cell: what is trained.
+        images: at least one batch of them.
+        recipe: how.
+    """
     from nasbench_kit.trainer import train
 
     stamps: list[float] = []
@@ -48,13 +40,16 @@ def seconds_an_epoch(cell: Cell, images: ImageSet, recipe: Recipe) -> float:
         progress=lambda *_: stamps.append(time.perf_counter()),
     )
     steps = len(images.train) // recipe.batch_size
-    return float(np.diff(stamps[steps - 1 :: steps]).min())
+    whole = len(images.train) / (steps * recipe.batch_size)  # an epoch may end within a batch
+    return float(np.diff(stamps[steps - 1 :: steps]).min()) * whole
 
 
 def processor() -> str:
-    """The processor's name as the system gives it."""
+    """The processor's name, and what tells it from others of that name, as the system gives it."""
     with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
+        said = {name.strip(): value.strip() for name, _, value in (x.partition(":") for x in lines)}
+        if name := said.get("model name"):
+            numbers = [f"{key} {said[key]}" for key in ("cpu family", "model") if key in said]
+            return f"{name} ({', '.join(numbers)})" if numbers else name
     return platform.processor() or platform.machine()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nasbench_kit.cost import CostModel
-from nasbench_kit.data.image_sets import open_images
-from nasbench_kit.errors import WrongTable
+from nasbench_kit.data.image_sets import NAMES, open_images
+from nasbench_kit.errors import UnknownName, WrongTable
 from nasbench_kit.recipe import NASBENCH101, Recipe, Skeleton
 from nasbench_kit.task import Task
 
@@ -14,22 +15,34 @@ if TYPE_CHECKING:
     from nasbench_kit.table import Table
 
 
-def open_task(table: Table) -> Task:
+def open_task(table: Table, data: str | Path | None = None) -> Task:
     """What weight-sharing searches on a table train on.
 
     A table that says nothing of its images is one of NAS-Bench-101's: CIFAR-10, its own recipe.
 
+    Args:
+        table: what is searched.
+        data: name or path of its images, as ``open_images`` takes it; by default the name that the
+            table gives.
+
     Raises:
+        UnknownName: no images go by that name, so that their path is needed.
         WrongTable: the images at hand are not those that the table was made from.
         DownloadFailed, NotWritable: CIFAR-10 is not at hand and cannot be fetched.
         InvalidSetting: the table has too few cells to price anything by.
     """
     known = table.provenance
-    images = open_images(known.get("images", "cifar10"))
+    name = known.get("images", "cifar10")
+    if data is None and name not in NAMES:
+        raise UnknownName(
+            f"the table {table.name} was made from images of your own, {name!r}; shared weights train "
+            "on them, so give their path (--data)"
+        )
+    images = open_images(data or name)
     made_from = known.get("images_digest", images.digest)
     if images.digest != made_from:
         raise WrongTable(
-            f"the table {table.name} was made from {known['images']!r} with the digest "
+            f"the table {table.name} was made from {name!r} with the digest "
             f"{made_from[:12]}, and the images at hand have {images.digest[:12]}; "
             "shared weights need the same images"
         )

@@ -5,6 +5,7 @@
     policy = "always"
     reward_images = "validation" # of weight sharing; or "half-of-training"
     device = "cpu"               # of weight sharing
+    data = "photos.npz"          # of weight sharing, on a table made from images of your own
     out = "runs/populations"
 
     [budget]                     # of each run; any of the three
@@ -75,7 +76,8 @@ DEFAULT_QUERIES = 40
 MOST_SEEDS = 1_000_000
 
 ENTRY_POINTS = "nasbench_kit.algorithms"
-KEYS = ("table", "seeds", "policy", "reward_images", "device", "out", "budget", "algorithms")
+SETTINGS = ("table", "seeds", "policy", "reward_images", "device", "data", "out")
+KEYS = (*SETTINGS, "budget", "algorithms")
 LIMITS = ("seconds", "epochs", "queries")
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
@@ -131,6 +133,8 @@ def command(said: Mapping[str, Any]) -> str:
     words = ["nasbench-kit", "compare", "--table", str(said["table"])]
     words += ["--seeds", str(said["seeds"]), "--policy", said["policy"]]
     words += ["--reward-images", said["reward_images"], "--device", said["device"]]
+    if said["data"] is not None:
+        words += ["--data", said["data"]]
     for name, limit in said["budget"].items():
         words += [f"--{name}", repr(limit).removesuffix(".0")]
     words.append("--algorithms")
@@ -180,6 +184,9 @@ def plan(said: Mapping[str, Any]) -> Plan:
     device = said.get("device", "cpu")
     if not isinstance(device, str):
         raise InvalidSetting(f"device is {device!r}; give a name such as 'cpu' or 'cuda'")
+    data = said.get("data")
+    if not isinstance(data, str | None):
+        raise InvalidSetting(f"data is {data!r}; give a name or a path")
     entries = said.get("algorithms") or default["algorithms"]
     searches = {label: search(label, entry) for label, entry in entries.items()}
     budget = _budget(said.get("budget", {})) or default["budget"]
@@ -195,6 +202,7 @@ def plan(said: Mapping[str, Any]) -> Plan:
         "policy": policy,
         "reward_images": reward_images,
         "device": device,
+        "data": data,
         "budget": budget,
         "algorithms": given,
     }
@@ -205,16 +213,22 @@ def plan(said: Mapping[str, Any]) -> Plan:
         budget,
         policy,
         command(whole),
-        _task,
+        _TaskFrom(data),
         reward_images,
         device,
     )
 
 
-def _task(table: Table) -> Task:
-    from nasbench_kit.data.tasks import open_task  # only weight-sharing searches need images
+@dataclasses.dataclass(frozen=True)
+class _TaskFrom:
+    """Opens the task of a table; equal ones open the same, in whatever process."""
 
-    return open_task(table)
+    data: str | None
+
+    def __call__(self, table: Table) -> Task:
+        from nasbench_kit.data.tasks import open_task  # only weight-sharing searches need images
+
+        return open_task(table, self.data)
 
 
 def _budget(said: Mapping[str, Any]) -> dict[str, float]:

@@ -10,13 +10,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from nasbench_kit import CellSpace, InvalidSetting, NotRecorded, Table, WrongTable
+from nasbench_kit import CellSpace, InvalidSetting, NotRecorded, Table, UnknownName, WrongTable
+from nasbench_kit.data import build_parts
 from nasbench_kit.data.build import Build, assemble, build, training_seed
+from nasbench_kit.data.build_estimate import estimate
+from nasbench_kit.data.clock import seconds_an_epoch
 from nasbench_kit.data.digits import digits
+from nasbench_kit.images import Split
 from nasbench_kit.trainer import DIGITS, train
 
 
@@ -65,10 +70,28 @@ def test_a_second_build_trains_nothing_again(built: tuple[Path, Table]) -> None:
     assert again.checksum == built[1].checksum
 
 
+def test_nothing_is_left_to_do_of_a_finished_build(built: tuple[Path, Table]) -> None:
+    assert estimate(a_plan(), built[0]).hours(1) == 0
+    longer = estimate(a_plan(epochs=(1, 2, 10)), built[0])
+    assert longer.timing == 0
+    assert longer.hours(2) == longer.training / 2 > 0
+
+
 def test_the_parts_of_a_smaller_space_serve_a_larger_one(built: tuple[Path, Table]) -> None:
     small = assemble(a_plan(space=CellSpace(2)), built[0])
     whole = built[1].values("test_accuracy")
     assert small.values("test_accuracy").tolist() == whole[:1].tolist()
+
+
+def test_the_parts_of_other_cells_are_refused(tmp_path: Path) -> None:
+    """With fewer edges, other cells of four vertices stand in the same rows."""
+    folder = tmp_path / "edges.parts"
+    fewer = CellSpace(4, 4)
+    for rows in build_parts.row_ranges(fewer):
+        path = build_parts.training_path(folder, rows, 1)
+        build_parts.save(path, fewer, rows, failed=np.zeros(len(rows)))
+    with pytest.raises(WrongTable, match=r"epochs001\.npz is of other cells than rows .* of v4e6"):
+        build(a_plan(space=CellSpace(4)), folder.with_suffix(".h5"))
 
 
 def test_a_killed_build_goes_on(tmp_path: Path) -> None:
@@ -83,7 +106,9 @@ def test_a_killed_build_goes_on(tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not target.exists()
+    before = {part: part.stat().st_mtime_ns for part in parts.glob("*.npz")}
     subprocess.run(command, check=True, capture_output=True)
+    assert before and before == {part: part.stat().st_mtime_ns for part in before}
     plan = Build("killed", CellSpace(3), digits(), DIGITS, epochs=(1,), repeats=1)
     undisturbed = build(plan, tmp_path / "undisturbed.h5")
     for metric in ("train_accuracy", "validation_accuracy", "test_accuracy"):
@@ -92,8 +117,10 @@ def test_a_killed_build_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_changed_data_set_is_refused(built: tuple[Path, Table]) -> None:
-    other = dataclasses.replace(digits(), name="other digits")
-    with pytest.raises(WrongTable, match="another images"):
+    pixels = digits().train.images.copy()
+    pixels[0, 0, 0, 0] += 1
+    other = dataclasses.replace(digits(), train=Split(pixels, digits().train.labels))
+    with pytest.raises(WrongTable, match="another images_digest"):
         build(a_plan(images=other), built[0])
 
 
@@ -113,13 +140,13 @@ def test_a_second_builder_is_refused(built: tuple[Path, Table]) -> None:
 
 def test_seconds_of_two_machines_are_not_mixed(built: tuple[Path, Table], tmp_path: Path) -> None:
     target = tmp_path / "moved.h5"
-    plan = a_plan(space=CellSpace(2), epochs=(1,), repeats=1)
-    build(plan, target)
+    build(a_plan(epochs=(1,), repeats=1), target)
     parts = target.with_suffix(".parts")
     (parts / "row000000-seconds.npz").unlink()
     (parts / "clock.json").write_text('{"processor": "abacus", "torch": "0"}')
     with pytest.raises(WrongTable, match="abacus"):
-        build(plan, target)
+        build(a_plan(epochs=(1, 2), repeats=1), target)  # before anything is trained
+    assert not list(parts.glob("*epochs002*"))
 
 
 def test_a_missing_or_damaged_part_is_named(built: tuple[Path, Table], tmp_path: Path) -> None:
@@ -128,9 +155,27 @@ def test_a_missing_or_damaged_part_is_named(built: tuple[Path, Table], tmp_path:
     target = tmp_path / "damaged.h5"
     plan = a_plan(space=CellSpace(2), epochs=(1,), repeats=1)
     build(plan, target)
-    (target.with_suffix(".parts") / "row000000-epochs001.npz").write_bytes(b"nonsense")
-    with pytest.raises(NotRecorded, match="is damaged"):
-        assemble(plan, target)
+    part = target.with_suffix(".parts") / "row000000-epochs001.npz"
+    whole = part.read_bytes()
+    for damaged in (b"", b"nonsense", whole[:-30], *_flipped(whole)):
+        part.write_bytes(damaged)
+        with pytest.raises((NotRecorded, WrongTable), match=r"row000000-epochs001\.npz is"):
+            build(plan, target)
+    part.write_bytes(whole)
+    for name in ("conditions.json", "clock.json"):
+        file = target.with_suffix(".parts") / name
+        said = file.read_text()
+        file.write_text(said[:20])
+        with pytest.raises(NotRecorded, match=f"{name} cannot be read"):
+            build(plan, target)
+        file.write_text(said)
+    assert build(plan, target).complete
+
+
+def _flipped(whole: bytes) -> list[bytes]:
+    """With one byte of some array's compressed content changed."""
+    places = [whole.index(b"NUMPY") if b"NUMPY" in whole else 60, len(whole) // 3, len(whole) // 2]
+    return [whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :] for at in places]
 
 
 def test_no_workers_are_refused(tmp_path: Path) -> None:
@@ -148,3 +193,70 @@ def test_a_build_that_takes_too_long_is_refused_with_its_estimate(
     said = capsys.readouterr().err
     assert "core-hours" in said and "more than --max-hours 1e-05" in said
     assert not (tmp_path / "long.parts").exists()
+
+
+def test_a_space_larger_than_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nasbench_kit.data.build.available_memory", lambda: 1e3)
+    with pytest.raises(InvalidSetting, match=r"7 cells, 2 fidelities .* takes .* memory"):
+        build(a_plan(), tmp_path / "large.h5")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"space": CellSpace(3).restricted(np.array([0, 2]))}, "no space is called"),
+        ({"space": CellSpace(3).restricted(np.array([0, 2]), "v3e3")}, "not the one of that name"),
+        ({"repeats": 0}, "repeats is 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"epochs": ()}, r"epochs are \(\)"),
+        ({"epochs": (0, 1)}, "ascending from 1"),
+        ({"epochs": (2, 1)}, "ascending from 1"),
+        ({"recipe": dataclasses.replace(DIGITS, batch_size=300)}, "less than a batch of 300"),
+    ],
+)
+def test_plans_that_cannot_work_are_refused(changes: dict[str, object], says: str) -> None:
+    with pytest.raises((InvalidSetting, UnknownName), match=says):
+        a_plan(**changes)
+
+
+def test_the_least_of_five_epochs_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A made-up clock: the first epoch warms up, the one with the evaluation is long, one is short."""
+    steps = iter(
+        [9.0] * 5 + [1, 1, 1, 1, 1] + [1, 1, 0.5, 1, 1] + [1] * 2 + [50] + [1] * 2 + [1] * 15
+    )
+    now = 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += next(steps)
+        return now
+
+    monkeypatch.setattr("nasbench_kit.data.clock.time", SimpleNamespace(perf_counter=clock))
+    assert seconds_an_epoch(CellSpace(2)[0], digits(), DIGITS) == pytest.approx(4.5)
+
+
+def test_a_table_of_ones_own_images(tmp_path: Path) -> None:
+    """Built by the command, on images and a skeleton of one's own; weights sharing is told where."""
+    from nasbench_kit.cli import main
+    from nasbench_kit.data.tasks import open_task
+
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(256, size=(180, 8, 8, 1), dtype=np.uint8), np.arange(180) % 3
+    np.savez(tmp_path / "shapes.npz", x=x, y=y)
+    target = tmp_path / "shapes.h5"
+    command = ["build", str(target), "--space", "v3e3", "--data", str(tmp_path / "shapes.npz")]
+    command += ["--recipe", "digits", "--stem-channels", "4", "--epochs", "2", "--repeats", "2"]
+    assert main([*command, "--workers", "1"]) == 0
+    table = Table.open(target)
+    assert table.provenance["images"] == "shapes" and len(table) == 7
+    card = target.with_suffix(".md").read_text()
+    assert "--epochs 2 --data shapes.npz --recipe digits --stem-channels 4 --repeats 2" in card
+    with pytest.raises(UnknownName, match="give their path"):
+        open_task(table)
+    with pytest.raises(WrongTable, match="made from 'shapes'"):
+        open_task(table, "digits")
+    with pytest.raises(InvalidSetting, match="cells"):  # too few of them to price anything by
+        open_task(table, tmp_path / "shapes.npz")

@@ -72,6 +72,20 @@ def test_spaces_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     assert counted["by_vertices"] == {"2": 1, "3": 6, "4": 84, "5": 2441}
 
 
+def test_tables_are_listed_by_the_names_that_commands_take(
+    capsys: pytest.CaptureFixture[str],
+    small_table: Table,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NASBENCH_KIT_HOME", str(tmp_path))
+    small_table.save(tmp_path / "tables" / "renamed.h5")
+    names = [entry["name"] for entry in json.loads(printed(capsys, "tables", "--json"))]
+    assert "renamed" in names
+    for name in names:
+        printed(capsys, "query", "resnet", "--table", name)
+
+
 def test_a_space_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     lines = printed(capsys, "enumerate", "--space", "v3e3", "--list", "--hashes").splitlines()
     assert len(lines) == 7

@@ -105,10 +105,15 @@ def asked(*argv: object) -> argparse.Namespace:
 
 
 def test_recipe_and_epochs_follow_the_data() -> None:
-    assert command.asked_recipe(asked()) == (DIGITS, 36)
-    assert command.asked_recipe(asked("--data", "cifar10")) == (NASBENCH101, 108)
-    assert command.asked_recipe(asked("--data", "x", "--recipe", "digits", "--epochs", 0))[1] == 0
-    deeper, _ = command.asked_recipe(asked("--cells-per-stack", 4, "--stem-channels", 32))
+    for argv, expected in (
+        ((), (DIGITS, 36)),
+        (("--data", "cifar10"), (NASBENCH101, 108)),
+        (("--data", "x", "--recipe", "digits", "--epochs", 0), (DIGITS, 0)),
+    ):
+        args = asked(*argv)
+        recipe = command.asked_recipe(args)
+        assert (recipe, command.asked_epochs(args, recipe)) == expected
+    deeper = command.asked_recipe(asked("--cells-per-stack", 4, "--stem-channels", 32))
     assert deeper.skeleton == Skeleton(stem_channels=32, stacks=3, cells_per_stack=4)
 
 

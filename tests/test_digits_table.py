@@ -9,8 +9,9 @@ import torch
 from nasbench_kit import Table
 from nasbench_kit.data import tables
 from nasbench_kit.data.build import training_seed
-from nasbench_kit.data.clock import one_thread, processor
+from nasbench_kit.data.clock import processor
 from nasbench_kit.data.digits import digits
+from nasbench_kit.measured import torch_threads
 from nasbench_kit.recipe import DIGITS
 from nasbench_kit.trainer import train
 
@@ -35,7 +36,7 @@ def test_a_training_comes_out_as_it_stands_there(
     table: Table, share: float, epochs: int, repeat: int
 ) -> None:
     row = int(share * len(table))
-    with one_thread():
+    with torch_threads(1):
         seed = training_seed(table.provenance["seed"], row, epochs, repeat)
         training = train(table.space[row], digits(), DIGITS, epochs, seed)
     made_on = table.provenance["clock"]

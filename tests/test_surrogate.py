@@ -259,6 +259,17 @@ def test_the_command_refuses_in_one_line(
     assert not (tmp_path / target).exists()
 
 
+def test_the_measured_table_is_not_replaced_by_its_prediction(
+    truth: Array, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, rows = tmp_path / "some.h5", some_rows(200)
+    partial(truth[rows], rows).save(path)
+    before = path.read_bytes()
+    assert main(["fit-surrogate", str(path), str(tmp_path / "." / "some.h5")]) == 2
+    assert "is the measured table itself" in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
 # The shipped table -------------------------------------------------------------------------------
 
 NAME = "nasbench101-surrogate"

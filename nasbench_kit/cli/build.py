@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from nasbench_kit.cli.common import add_executor, add_json, add_workers, print_json, progress_bar
+from nasbench_kit.cli.train import add_recipe, asked_recipe
 from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.files import write_text
 from nasbench_kit.space import CellSpace
+from nasbench_kit.workers import check_workers
 
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -17,12 +20,14 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     parser = subparsers.add_parser(
         "build",
         help="train every cell of a space into a table",
-        description="Train every cell of a space from scratch on scikit-learn's digits. Finished "
-        "parts lie in TARGET with the ending .parts; killed at any moment, the same command goes on.",
+        description="Train every cell of a space from scratch, on the CPU, and take the time of each. "
+        "Says first how long what is missing will take. Finished parts lie in TARGET with the ending "
+        ".parts; killed at any moment, the same command goes on.",
         epilog="Example: nasbench-kit build small.h5 --space v4e9 --epochs 4 12",
     )
     parser.add_argument("target", type=Path, help="the table to make, TARGET.h5")
     parser.add_argument("--space", default="v5e9", help="cells to train (default: %(default)s)")
+    add_recipe(parser)
     parser.add_argument(
         "--epochs", type=int, nargs="+", default=[4, 12, 36], help="fidelities (default: 4 12 36)"
     )
@@ -40,45 +45,62 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def run_build(args: argparse.Namespace) -> int:
-    """Build, then say what was made."""
-    from nasbench_kit.data.build import Build, build, estimated_hours
+    """Say what it will take, build, then say what was made.
+
+    Raises:
+        InvalidSetting: a target that is no table, or more hours than allowed; see ``build``, too.
+    """
+    from nasbench_kit.data.build import Build, build
+    from nasbench_kit.data.build_estimate import estimate
     from nasbench_kit.data.card import measured_card
-    from nasbench_kit.data.digits import digits
-    from nasbench_kit.trainer import DIGITS
+    from nasbench_kit.data.image_sets import open_images
 
     if args.target.suffix != ".h5":
         raise InvalidSetting(f"the target is {args.target}; its name must end with .h5")
+    check_workers(args.workers, args.executor)
     plan = Build(
         name=args.target.stem,
         space=CellSpace.named(args.space),
-        images=digits(),
-        recipe=DIGITS,
-        epochs=tuple(sorted(args.epochs)),
+        images=open_images(args.data),
+        recipe=asked_recipe(args),
+        epochs=tuple(sorted(set(args.epochs))),
         repeats=args.repeats,
         seed=args.seed,
     )
-    hours = estimated_hours(plan)
+    left = estimate(plan, args.target)
+    hours = left.hours(args.workers)
     print(
-        f"{len(plan.space):,} cells: about {hours:.2g} core-hours in all, "
-        f"{hours / max(1, args.workers):.2g} hours on {args.workers} workers",
+        f"{len(plan.space):,} cells: about {left.training:.2g} core-hours of training to go and "
+        f"{left.timing:.2g} hours of taking times, {hours:.2g} hours on {args.workers} workers",
         file=sys.stderr,
     )
-    if args.max_hours is not None and hours > args.max_hours * args.workers:
+    if args.max_hours is not None and hours > args.max_hours:
         raise InvalidSetting(
-            f"the build is estimated to take {hours / args.workers:.2g} hours on {args.workers} "
-            f"workers, more than --max-hours {args.max_hours:g}; choose a smaller space or fewer epochs"
+            f"the build is estimated to take {hours:.2g} hours on {args.workers} workers, more than "
+            f"--max-hours {args.max_hours:g}; choose a smaller space or fewer epochs"
         )
-    with progress_bar(f"training {len(plan.space):,} cells") as progress:
+    with progress_bar(f"{len(plan.space):,} cells, parts") as progress:
         table = build(
             plan, args.target, workers=args.workers, executor=args.executor, progress=progress
         )
-    if table.repeats > 1:
-        epochs = " ".join(map(str, table.epochs))
-        command = f"nasbench-kit build {args.target.name} --space {args.space} --epochs {epochs}"
-        command += f" --repeats {args.repeats} --seed {args.seed}"
-        write_text(args.target.with_suffix(".md"), measured_card(table, command))
+    if table.repeats > 1 and len(table) > 1:
+        write_text(
+            args.target.with_suffix(".md"), measured_card(table, _command(args, plan.epochs))
+        )
     if args.json:
         print_json({"target": str(args.target), "cells": len(table), "checksum": table.checksum})
     else:
         print(f"{args.target}: {table!r}")
     return 0
+
+
+def _command(args: argparse.Namespace, epochs: Sequence[int]) -> str:
+    """What builds the same table again."""
+    told = {"space": args.space, "epochs": " ".join(map(str, epochs))}
+    if args.data != "digits":
+        told["data"] = Path(args.data).name
+    chosen = ("recipe", "stacks", "cells_per_stack", "stem_channels")
+    told |= {name: value for name in chosen if (value := getattr(args, name)) is not None}
+    told |= {"repeats": args.repeats, "seed": args.seed}
+    options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in told.items())
+    return f"nasbench-kit build {args.target.name} {options}"

@@ -9,6 +9,7 @@ import numpy as np
 from nasbench_kit.cli.common import add_json, add_table, print_json, print_table, progress_bar
 from nasbench_kit.data import tables
 from nasbench_kit.errors import InvalidSetting, WrongTable
+from nasbench_kit.measured import torch_threads
 
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -32,7 +33,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 def run_calibrate(args: argparse.Namespace) -> int:
     """Train, compare, print."""
     from nasbench_kit.cost import CostModel
-    from nasbench_kit.data.clock import one_thread, processor, seconds_an_epoch
+    from nasbench_kit.data.clock import processor, seconds_an_epoch
     from nasbench_kit.data.digits import digits
     from nasbench_kit.recipe import DIGITS
 
@@ -49,7 +50,7 @@ def run_calibrate(args: argparse.Namespace) -> int:
     places = np.linspace(0, len(table) - 1, args.cells + 2)[1:-1].round().astype(int)
     rows = np.argsort(theirs, kind="stable")[places].tolist()
     here = []
-    with progress_bar("training reference cells") as progress, one_thread():
+    with progress_bar("training reference cells") as progress, torch_threads(1):
         for done, row in enumerate(rows, start=1):
             here.append(seconds_an_epoch(table.covered[row], digits(), DIGITS))
             progress(done, len(rows))

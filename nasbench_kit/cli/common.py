@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, get_args
@@ -96,7 +97,8 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    bar = Progress(*columns, console=Console(stderr=True))
+    # The time left follows from the speed since the start: jobs may take minutes, and differ.
+    bar = Progress(*columns, console=Console(stderr=True), speed_estimate_period=math.inf)
     task = bar.add_task(label, total=None)
 
     def update(done: int, total: int) -> None:

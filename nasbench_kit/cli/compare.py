@@ -101,6 +101,9 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         help="what their architectures are rewarded by (default: validation)",
     )
     sharing.add_argument("--device", help="where they compute: cpu, cuda, ... (default: cpu)")
+    sharing.add_argument(
+        "--data", metavar="NAME|PATH", help="the table's images, where they are your own"
+    )
     parser.add_argument(
         "--out",
         metavar="DIR",
@@ -109,7 +112,8 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument(
         "--full",
         action="store_true",
-        help="every method, more seeds and a serious budget (hours; see --dry-run)",
+        help="every method (weight sharing on tables of digits only), more seeds and a serious budget "
+        "(hours; see --dry-run)",
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="say what would run and what it would cost"
@@ -148,7 +152,7 @@ def run_compare(args: argparse.Namespace) -> int:
 def _said(args: argparse.Namespace) -> dict[str, Any]:
     """What file and flags say together."""
     said = {} if args.experiment is None else experiment.read(args.experiment)
-    for name in ("table", "seeds", "policy", "reward_images", "device", "out"):
+    for name in experiment.SETTINGS:
         if (value := getattr(args, name)) is not None:
             said[name] = value
     limits = {name: getattr(args, name) for name in experiment.LIMITS}

@@ -68,7 +68,7 @@ def run_tables(args: argparse.Namespace) -> int:
     described, broken = [], []
     for name in names:
         try:
-            described.append(_described(tables.open_table(name), args.verify))
+            described.append(_described(name, tables.open_table(name), args.verify))
         except CorruptFile as error:
             if args.name:
                 raise
@@ -103,11 +103,11 @@ def _listed(described: dict[str, Any]) -> str:
     return "\n".join(f"{key}: {_plain(value)}" for key, value in described.items())
 
 
-def _described(table: Table, verify: bool) -> dict[str, Any]:
+def _described(name: str, table: Table, verify: bool) -> dict[str, Any]:
     if verify:
         table.verify()
     return {
-        "name": table.name,
+        "name": name,
         "source": table.provenance.get("source", "measured"),
         "space": table.space.name,
         "cells": len(table),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nasbench_kit.cli.common import add_json, print_json, print_table, progress_bar
-from nasbench_kit.cli.train import add_training, asked_recipe
+from nasbench_kit.cli.train import add_training, asked_epochs, asked_recipe
 from nasbench_kit.data import tables
 from nasbench_kit.errors import InvalidSetting, TrainingFailed, UnknownName
 from nasbench_kit.files import write_text
@@ -81,7 +81,8 @@ def run_retrain(args: argparse.Namespace) -> int:
     for name in ("seeds", "threads"):
         if getattr(args, name) < 1:
             raise InvalidSetting(f"{name} is {getattr(args, name)}; at least 1 is needed")
-    recipe, epochs = asked_recipe(args)
+    recipe = asked_recipe(args)
+    epochs = asked_epochs(args, recipe)
     per_algorithm = None if args.all else args.per_algorithm
     chosen = recommended(args.comparison, _table(args.comparison, args.table), per_algorithm)
     cells = list(dict.fromkeys(cell for group in chosen.values() for cell in group))

@@ -42,13 +42,17 @@ def run_fit_surrogate(args: argparse.Namespace) -> int:
     """Fit, write table, card and figure, and say how good it is."""
     from nasbench_kit.data.surrogate import fit
     from nasbench_kit.data.surrogate_card import surrogate_card
+    from nasbench_kit.data.tables import find
 
     target: Path = args.target
     if target.suffix != ".h5":
         raise InvalidSetting(f"the target is {target}; its name must end with .h5")
     if args.seed < 0:
         raise InvalidSetting(f"the seed is {args.seed}; it must be 0 or more")
-    measured = _open(args.measured)
+    source = find(args.measured)
+    if target.exists() and target.samefile(source):
+        raise InvalidSetting(f"{target} is the measured table itself; choose another target")
+    measured = _open(source)
     began = time.process_time()
     with progress_bar(f"learning from {len(measured):,} cells") as progress:
         rng = np.random.default_rng(args.seed)
@@ -65,13 +69,11 @@ def run_fit_surrogate(args: argparse.Namespace) -> int:
     return 0
 
 
-def _open(name: str) -> Table:
-    """A measured table by name or path, or a sample by path."""
+def _open(path: Path) -> Table:
+    """A measured table, or a sample."""
     from nasbench_kit.data.foreign import recognise
     from nasbench_kit.data.sample import from_sample
-    from nasbench_kit.data.tables import find
 
-    path = find(name)
     return from_sample(path) if recognise(path) == "sample" else Table.open(path)
 
 

@@ -43,7 +43,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.set_defaults(run=run_train)
 
 
-def add_training(parser: argparse.ArgumentParser) -> None:
+def add_recipe(parser: argparse.ArgumentParser) -> None:
     """The options that say on what and how networks are trained."""
     parser.add_argument(
         "--data",
@@ -56,6 +56,15 @@ def add_training(parser: argparse.ArgumentParser) -> None:
         choices=RECIPES,
         help="how to train (default: digits on digits, nasbench101 on all else)",
     )
+    skeleton = parser.add_argument_group("skeleton", "default: as the recipe has it")
+    skeleton.add_argument("--stacks", type=int, metavar="N", help="stacks of cells")
+    skeleton.add_argument("--cells-per-stack", type=int, metavar="N", help="deeper or shallower")
+    skeleton.add_argument("--stem-channels", type=int, metavar="N", help="wider or narrower")
+
+
+def add_training(parser: argparse.ArgumentParser) -> None:
+    """The options of ``add_recipe``, and those that a single training has besides."""
+    add_recipe(parser)
     parser.add_argument(
         "--epochs",
         type=int,
@@ -70,28 +79,26 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cuda-graph", action="store_true", help="let a GPU replay recorded steps: faster"
     )
-    skeleton = parser.add_argument_group("skeleton", "default: as the recipe has it")
-    skeleton.add_argument("--stacks", type=int, metavar="N", help="stacks of cells")
-    skeleton.add_argument("--cells-per-stack", type=int, metavar="N", help="deeper or shallower")
-    skeleton.add_argument("--stem-channels", type=int, metavar="N", help="wider or narrower")
 
 
-def asked_recipe(args: argparse.Namespace) -> tuple[Recipe, int]:
-    """Recipe and epochs that the options of ``add_training`` ask for.
+def asked_recipe(args: argparse.Namespace) -> Recipe:
+    """The recipe that the options of ``add_recipe`` ask for.
 
     Raises:
         InvalidSetting: a number of the skeleton is below 1.
     """
-    name = args.recipe or ("digits" if args.data == "digits" else "nasbench101")
-    recipe = RECIPES[name]
+    recipe = RECIPES[args.recipe or ("digits" if args.data == "digits" else "nasbench101")]
     changes = {
         field.name: value
         for field in dataclasses.fields(Skeleton)
         if (value := getattr(args, field.name)) is not None
     }
-    skeleton = dataclasses.replace(recipe.skeleton, **changes)
-    epochs = FULL[name] if args.epochs is None else args.epochs
-    return dataclasses.replace(recipe, skeleton=skeleton), epochs
+    return dataclasses.replace(recipe, skeleton=dataclasses.replace(recipe.skeleton, **changes))
+
+
+def asked_epochs(args: argparse.Namespace, recipe: Recipe) -> int:
+    """The epochs that the options of ``add_training`` ask for: a training in full, if they do not."""
+    return FULL[recipe.name] if args.epochs is None else int(args.epochs)
 
 
 def run_train(args: argparse.Namespace) -> int:
@@ -100,7 +107,8 @@ def run_train(args: argparse.Namespace) -> int:
     from nasbench_kit.trainer import train
 
     cell = parse_cell(args.cell)
-    recipe, epochs = asked_recipe(args)
+    recipe = asked_recipe(args)
+    epochs = asked_epochs(args, recipe)
     images = open_images(args.data)
     with progress_bar(f"training {args.cell}") as progress:
         training = train(
