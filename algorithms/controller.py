@@ -1,10 +1,10 @@
 """An LSTM that writes cells: for each vertex its parents, then its operation.
 
 Vertex after vertex, the state of the LSTM attends to the *anchors* of the earlier vertices, which
-gives every possible edge a logit q; a set of parents has probability proportional to exp(sum of q).
-Where any set may be drawn, the empty one included, that is one coin a vertex, P = sigmoid(q); in a
-NAS-Bench-1Shot1 space all sets of the prescribed size compete. Encodings that are no cells can be
-drawn and have their probability: all of them together sum to one.
+gives every possible edge a logit q. Where any set of parents may be drawn, the empty one included,
+that is one coin an edge, with logits -q and q as in the released code: P = sigmoid(2 q). In a
+NAS-Bench-1Shot1 space all sets of the prescribed size compete, by exp(sum of q). Encodings that are
+no cells can be drawn and have their probability: all of them together sum to one.
 
 Source: Zoph & Le, Neural architecture search with reinforcement learning, ICLR 2017, section 3.3;
 Pham et al., ENAS, ICML 2018, sections 2.3 and 2.4, and the released code of its macro sampler.
@@ -72,6 +72,7 @@ class Controller(nn.Module):
         self.tanh_constant = tanh_constant
         self.operation_tanh_reduction = operation_tanh_reduction
         required = prescribed_parents(space)
+        self._prescribed = required is not None
         self.vertices = len(required) + 1 if required else space.max_vertices
         #: Of vertices 1, 2, ...: the sets of parents to choose from, 0 or 1 [sets, vertex].
         self._sets = [
@@ -156,7 +157,8 @@ class Controller(nn.Module):
             attended = torch.tanh(known @ self.of_anchor + (state[0] @ self.of_state)[:, None])
             q = self._shaped(attended @ self.attention)  # [batch, v]
             sets = self._sets[v - 1]
-            parents = sets[decide(q @ sets.T)]  # [batch, v]
+            signs = sets if self._prescribed else 2 * sets - 1
+            parents = sets[decide(q @ signs.T)]  # [batch, v]
             if v == self.vertices - 1:
                 break
             x = (parents[:, :, None] * known).sum(1) / (1 + parents.sum(1, keepdim=True))
@@ -176,6 +178,8 @@ class Controller(nn.Module):
 
 class Reinforce(nn.Module):
     """The policy gradient of a controller, with a moving average of rewards as baseline.
+
+    The average starts at the mean of the first rewards, not at zero.
 
     Args:
         controller: what learns.

@@ -11,12 +11,13 @@ Source: Zoph & Le, ICLR 2017 (arXiv 1611.01578), section 3.2; kubeflow/katib, su
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from nasbench_kit.algorithms.controller import Controller, Reinforce
-from nasbench_kit.errors import InvalidSetting, Stalled
+from nasbench_kit.algorithms.ranges import check_ranges
+from nasbench_kit.errors import Stalled
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -48,11 +49,20 @@ class ControllerReinforce:
     #: Training length of every query; None is the table's longest.
     epochs: int | None = None
 
+    ranges: ClassVar[Mapping[str, str]] = {
+        "hidden_size": "[1, inf)",
+        "learning_rate": "(0, inf)",
+        "cells_per_step": "[1, inf)",
+        "entropy_weight": "[0, inf)",
+        "baseline_decay": "[0, 1]",
+        "temperature": "(0, inf)",
+        "tanh_constant": "(0, inf)",
+        "operation_tanh_reduction": "(0, inf)",
+        "initial_range": "(0, inf)",
+    }
+
     def __post_init__(self) -> None:
-        if self.cells_per_step < 1:
-            raise InvalidSetting(f"cells_per_step is {self.cells_per_step}; give 1 or more")
-        if not self.learning_rate > 0:
-            raise InvalidSetting(f"learning_rate is {self.learning_rate}; it must be positive")
+        check_ranges(self, self.ranges)
 
     @classmethod
     def katib(cls) -> Self:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -12,7 +12,6 @@ from torch import Tensor
 from nasbench_kit.algorithms.relaxation import Relaxation
 from nasbench_kit.algorithms.shared_weights import SharedWeights
 from nasbench_kit.algorithms.weight_sharing import WeightSharing
-from nasbench_kit.errors import InvalidSetting
 
 if TYPE_CHECKING:
     from nasbench_kit import Cell
@@ -34,13 +33,12 @@ class Differentiable(WeightSharing):
     architecture_beta1: float = 0.5
     architecture_weight_decay: float = 1e-3
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.architecture_learning_rate > 0:
-            raise InvalidSetting(
-                f"architecture_learning_rate is {self.architecture_learning_rate}; "
-                "it must be positive"
-            )
+    ranges: ClassVar[Mapping[str, str]] = {
+        **WeightSharing.ranges,
+        "architecture_learning_rate": "(0, inf)",
+        "architecture_beta1": "[0, 1)",
+        "architecture_weight_decay": "[0, inf)",
+    }
 
     @classmethod
     def small(cls) -> Self:

@@ -11,7 +11,7 @@ Source: Pham, Guan, Zoph, Le, Dean, Efficient neural architecture search via par
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -34,6 +34,9 @@ _BLOCK = 50
 @dataclass(frozen=True)
 class ENAS(WeightSharing):
     """Parameter sharing with an LSTM controller; the defaults are the paper's for CIFAR-10.
+
+    But ``hidden_size`` (the paper has 100) and ``baseline_decay`` are the released script's, ``clip``
+    and ``derived`` have no source, and there is no prior on the number of edges.
 
     Raises:
         InvalidSetting: a setting out of its range.
@@ -58,6 +61,19 @@ class ENAS(WeightSharing):
     #: Cells written to choose the recommended one from.
     derived: int = 10
 
+    ranges: ClassVar[Mapping[str, str]] = {
+        **WeightSharing.ranges,
+        "hidden_size": "[1, inf)",
+        "controller_learning_rate": "(0, inf)",
+        "controller_steps": "[0, inf)",  # without any, it stays as it was drawn: a control
+        "cells_per_step": "[1, inf)",
+        "entropy_weight": "[0, inf)",
+        "baseline_decay": "[0, 1]",
+        "temperature": "(0, inf)",
+        "tanh_constant": "(0, inf)",
+        "operation_tanh_reduction": "(0, inf)",
+        "derived": "[1, inf)",
+    }
     ranking_share: ClassVar[float] = 0.4
 
     @classmethod

@@ -10,8 +10,9 @@ Source: Dong & Yang, Searching for a robust neural architecture in four GPU hour
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from nasbench_kit.algorithms.differentiable import Differentiable, GradientSearch
 
@@ -35,6 +36,12 @@ class GDAS(Differentiable):
     #: Of the Gumbel-softmax, linearly from the first epoch to the last.
     temperature: float = 10.0
     temperature_min: float = 0.1
+
+    ranges: ClassVar[Mapping[str, str]] = {
+        **Differentiable.ranges,
+        "temperature": "(0, inf)",
+        "temperature_min": "(0, inf)",
+    }
 
     def begin(self, shared: SharedWeights) -> OneShot:
         """The search before its first epoch."""

@@ -11,11 +11,11 @@ and its released code.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from nasbench_kit.algorithms.differentiable import Differentiable, GradientSearch
-from nasbench_kit.errors import InvalidSetting
 
 if TYPE_CHECKING:
     from nasbench_kit import Cell
@@ -39,12 +39,11 @@ class PCDARTS(Differentiable):
     #: Share of the training in which the logits rest (15 of 50 epochs).
     warm_up: float = 0.3
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.channel_divisor < 1:
-            raise InvalidSetting(f"channel_divisor is {self.channel_divisor}; give 1 or more")
-        if not 0 <= self.warm_up < 1:
-            raise InvalidSetting(f"warm_up is {self.warm_up}; it must be in [0, 1)")
+    ranges: ClassVar[Mapping[str, str]] = {
+        **Differentiable.ranges,
+        "channel_divisor": "[1, inf)",
+        "warm_up": "[0, 1)",
+    }
 
     @classmethod
     def small(cls) -> Self:

@@ -9,7 +9,7 @@ section 3 and its supplement; the settings are those of Zela et al., NAS-Bench-1
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -35,6 +35,14 @@ class RandomWeightSharing(WeightSharing):
     batches: int = 10
     finalists: int = 5
 
+    ranges: ClassVar[Mapping[str, str]] = {
+        **WeightSharing.ranges,
+        "samples": "[1, inf)",
+        "batches": "[1, inf)",
+        "finalists": "[1, inf)",
+    }
+    ranking_share: ClassVar[float] = 0.4
+
     @classmethod
     def small(cls) -> RandomWeightSharing:
         """For the digits table: as many epochs as the budget allows, and short rankings.
@@ -52,8 +60,6 @@ class RandomWeightSharing(WeightSharing):
             batches=1,
             finalists=1,
         )
-
-    ranking_share: ClassVar[float] = 0.4
 
     def begin(self, shared: SharedWeights) -> OneShot:
         """The search before its first epoch."""

@@ -5,7 +5,6 @@ No search may look at this: the scores of all cells are not paid for.
 
 from __future__ import annotations
 
-import contextlib
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -30,16 +29,16 @@ if TYPE_CHECKING:
 class Scores:
     """Accuracies with shared weights at one moment of a search."""
 
-    #: Spent so far, in the table's own.
+    #: Of the table's clock, spent so far.
     seconds: float
-    epochs: float
     #: Row of the recommended cell; -1 before the first epoch.
     recommended: int
     #: Accuracy in [0, 1] on all reward images of the cells in question [cells], by their canonical
     #: labelling.
     accuracy: NDArray[np.float64]
-    #: The same of the cells as mixtures of fixed width; None unless that is what was trained.
-    mixture_accuracy: NDArray[np.float64] | None
+    #: The same of the cells as mixtures of fixed width; at the last moment only, and None unless
+    #: that is what was trained.
+    mixture_accuracy: NDArray[np.float64] | None = None
     #: Standard deviation of the accuracy between labellings of one cell; at the last moment only.
     labelling_spread: float | None = None
 
@@ -63,31 +62,37 @@ def shared_scores(
         rng: as the search's.
         rows: the cells that are scored.
         moments: so many times, evenly over the budget; and once before the first epoch.
+
+    Raises:
+        BudgetExhausted: the budget does not pay for the first step.
     """
     search = replace(search, share=1.0)
     shared = SharedWeights(oracle, rng, search)
     under_way = search.begin(shared)
     cells = [oracle.space[row] for row in rows.tolist()]
-    relaxation = under_way.relaxation if isinstance(under_way, GradientSearch) else None
 
     def scores(recommended: int) -> Scores:
-        budget = oracle.budget
         accuracy = np.array([shared.whole_reward(cell) for cell in cells])
-        mixtures = None
-        if relaxation is not None:
-            discrete = [Mixture.of(cell, relaxation.vertices) for cell in cells]
-            mixtures = np.array([shared.whole_reward(mixture) for mixture in discrete])
-        return Scores(budget.spent_seconds, budget.spent_epochs, recommended, accuracy, mixtures)
+        return Scores(oracle.budget.spent_seconds, recommended, accuracy)
 
     yield scores(-1)
     row, due = -1, 1
-    with contextlib.suppress(BudgetExhausted):
+    try:
         for cell in shared.trained(under_way):
             row = oracle.space.index(cell)
             if due <= moments * shared.spent_share < moments:
                 due = int(moments * shared.spent_share) + 1
                 yield scores(row)
-    yield replace(scores(row), labelling_spread=_spread_over_labellings(shared))
+    except BudgetExhausted:
+        if not oracle.budget.ledger:
+            raise  # nothing was trained
+    mixtures = None
+    if isinstance(under_way, GradientSearch):
+        vertices = under_way.relaxation.vertices
+        discrete = (Mixture.of(cell, vertices) for cell in cells)
+        mixtures = np.array([shared.whole_reward(mixture) for mixture in discrete])
+    spread = _spread_over_labellings(shared)
+    yield replace(scores(row), mixture_accuracy=mixtures, labelling_spread=spread)
 
 
 def _spread_over_labellings(shared: SharedWeights) -> float:

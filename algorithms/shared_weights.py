@@ -55,7 +55,9 @@ class OneShot(Protocol):
 
 def _part(budget: Budget, share: float) -> Budget:
     """A share of what is left of a budget's seconds and epochs."""
-    left = {name: share * (limit - spent) for name, limit, spent in budget.meters()}
+    left = {  # without a share nothing, also of a budget without end
+        name: share * (limit - spent) if share else 0.0 for name, limit, spent in budget.meters()
+    }
     return Budget(seconds=left.get("seconds"), epochs=left.get("epochs"))
 
 
@@ -214,10 +216,10 @@ class SharedWeights:
         """Accuracy on all reward images, in [0, 1]; unpaid: a search pays first."""
         images, labels = self._images.images[1], self._images.labels[1]
         correct = 0.0
-        for some in torch.arange(len(labels), device=labels.device).chunk(
-            math.ceil(len(labels) / _REWARD_BATCH)
-        ):
-            batch = self._images.normalised(images[some]), labels[some]
+        parts = math.ceil(len(labels) / _REWARD_BATCH)
+        for part in range(parts):  # strided: of images sorted by class, all have all classes
+            some = labels[part::parts]
+            batch = self._images.normalised(images[part::parts]), some
             correct += self.accuracy(cell, batch) * len(some)
         return correct / len(labels)
 

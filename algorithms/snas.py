@@ -11,8 +11,9 @@ released settings.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from nasbench_kit.algorithms.differentiable import Differentiable, GradientSearch
 
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SNAS(Differentiable):
-    """Stochastic search with concrete variables; the defaults are the paper's.
+    """Stochastic search with concrete variables; the defaults are its code's (with Adam).
+
+    Without drop-path (0.3 there) and the logits' largest gradient norm (10), and logits start as
+    DARTS' do, of standard deviation 0.001 (0.01).
 
     Raises:
         InvalidSetting: a setting out of its range.
@@ -33,6 +37,12 @@ class SNAS(Differentiable):
     #: Of the concrete distribution (lambda), linearly from the first epoch to the last.
     temperature: float = 1.0
     temperature_min: float = 0.03
+
+    ranges: ClassVar[Mapping[str, str]] = {
+        **Differentiable.ranges,
+        "temperature": "(0, inf)",
+        "temperature_min": "(0, inf)",
+    }
 
     def begin(self, shared: SharedWeights) -> OneShot:
         """The search before its first epoch."""

@@ -38,10 +38,20 @@ class Ranking:
     hits: float
     #: True accuracy that is lost by taking the cell that scores best, in [0, 1].
     regret: float
+    #: And by the cell that the search recommends; NaN where there is none.
+    recommended: float
 
 
-def ranking(seconds: float, scores: NDArray[np.float64], truth: NDArray[np.float64]) -> Ranking:
-    """Compare scores [cells] with true mean accuracies [cells]; ties share what they stand for."""
+def ranking(
+    seconds: float,
+    scores: NDArray[np.float64],
+    truth: NDArray[np.float64],
+    recommended: float = np.nan,
+) -> Ranking:
+    """Compare scores [cells] with true mean accuracies [cells]; ties share what they stand for.
+
+    ``seconds`` and ``recommended`` stay as they are: see `Ranking`.
+    """
     best = best_share(truth)
     chosen = best_share(scores)
     return Ranking(
@@ -50,6 +60,7 @@ def ranking(seconds: float, scores: NDArray[np.float64], truth: NDArray[np.float
         agreement(scores[best], truth[best]),
         float((best & chosen).sum() / chosen.sum()),
         float(truth.max() - truth[scores == scores.max()].mean()),
+        recommended,
     )
 
 

@@ -119,6 +119,16 @@ def test_logits_are_bounded_by_the_tanh_constant() -> None:
     assert float(by_operation.max() / by_operation.min()) > 1.5
 
 
+def test_an_edge_is_a_coin_of_two_logits() -> None:
+    """-q and q, as in the released code. At huge weights q is the tanh constant or minus that."""
+    policy = controller("v3e3", initial_range=50.0)
+    policy.tanh_constant = 0.5
+    p = policy.read(everything(policy)).log_probability.detach()
+    of_first_edge = p.reshape(2, 3, 4).exp().sum((1, 2))
+    both = torch.tensor([-1.0, 1.0]).sigmoid()
+    torch.testing.assert_close(of_first_edge.sort().values, both, rtol=1e-3, atol=0)
+
+
 # The policy gradient ----------------------------------------------------------------------------
 
 
@@ -219,7 +229,16 @@ def test_a_controller_that_writes_no_cells_stalls(monkeypatch: pytest.MonkeyPatc
 
 
 def test_settings_out_of_range_are_refused() -> None:
-    with pytest.raises(InvalidSetting, match="cells_per_step is 0"):
-        ControllerReinforce(cells_per_step=0)
-    with pytest.raises(InvalidSetting, match="learning_rate is 0"):
-        ControllerReinforce(learning_rate=0)
+    for name, value in {
+        "hidden_size": 0,
+        "learning_rate": 0.0,
+        "cells_per_step": 0,
+        "entropy_weight": -0.1,
+        "baseline_decay": 1.1,
+        "temperature": 0.0,
+        "tanh_constant": 0.0,
+        "operation_tanh_reduction": 0.0,
+        "initial_range": float("nan"),
+    }.items():
+        with pytest.raises(InvalidSetting, match=rf"^{name} is {value}; it must be in [\[(]"):
+            ControllerReinforce(**{name: value})  # type: ignore[arg-type]

@@ -1,15 +1,23 @@
 """How well shared weights rank cells, and the command that measures it."""
 
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conformance import oracle_for
 from scipy import stats
 
+from nasbench_kit import BudgetExhausted, CellSpace, Table
+from nasbench_kit.algorithms.darts import DARTS
+from nasbench_kit.algorithms.shared_scores import shared_scores
 from nasbench_kit.analysis.one_shot_ranking import against_truth, correlation_curves, ranking
 from nasbench_kit.cli import main
+from nasbench_kit.cli.rank_correlation import _summarised
+from nasbench_kit.data.subset import subset
+from nasbench_kit.recipe import DIGITS
 
 TRUTH = np.linspace(0.8, 0.99, 20)
 
@@ -56,7 +64,7 @@ def test_plots_draw_on_the_axes_they_are_given() -> None:
 
 
 def rank(out: Path, *more: str) -> int:
-    words = ["--cells", "12", "--moments", "1", "--workers", "1", "--out", str(out), *more]
+    words = ["--cells", "30", "--moments", "1", "--workers", "1", "--out", str(out), *more]
     return main(["rank-correlation", "--seconds", "0.3", *words])
 
 
@@ -67,18 +75,23 @@ def test_the_command_scores_before_and_after_and_goes_on(
     assert rank(tmp_path, *methods, "--json") == 0
     first = capsys.readouterr().out
     found = json.loads(first)
-    assert found["cells"] == 12
+    assert found["cells"] == 30
     sampled, relaxed = found["methods"]
     assert -1 <= sampled["tau"] <= 1
     assert sampled["mixture"] is None
     assert -1 <= relaxed["mixture"] <= 1
+    assert 0 <= sampled["recommended"] < 100
     columns = (tmp_path / "correlation.csv").read_text().splitlines()
     assert len(columns) == 1 + 2 * 2  # two methods, at the start and at the end
     assert columns[1].split(",")[2] == "0"
+    assert columns[1].split(",")[-1] == ""  # nothing is recommended yet
     assert 0 < float(columns[2].split(",")[2]) <= 0.3
+    assert sampled["recommended"] == pytest.approx(100 * float(columns[2].split(",")[-1]))
     assert (tmp_path / "rank-correlation.png").stat().st_size > 10_000
 
     run = tmp_path / "runs" / "darts-small-0.json"
+    moments = json.loads(run.read_text())["moments"]
+    assert [moment["mixture_accuracy"] is None for moment in moments] == [True, False]
     before = run.stat().st_mtime_ns
     (tmp_path / "runs" / "random-weight-sharing-small-0.json").unlink()
     assert rank(tmp_path, *methods, "--json") == 0
@@ -95,8 +108,8 @@ def test_what_cannot_be_ranked_is_refused(
     assert "seeds is 0" in capsys.readouterr().err
     assert rank(tmp_path, "--workers", "0") == 2
     assert "workers is 0" in capsys.readouterr().err
-    assert rank(tmp_path, "--cells", "9") == 2
-    assert "cells is 9; at least 10" in capsys.readouterr().err
+    assert rank(tmp_path, "--cells", "29") == 2
+    assert "cells is 29; at least 30" in capsys.readouterr().err
     assert rank(tmp_path, "--seconds", "nan") == 2
     assert "seconds is nan" in capsys.readouterr().err
     assert rank(Path("/proc/none")) == 2
@@ -109,3 +122,48 @@ def test_what_cannot_be_ranked_is_refused(
     (tmp_path / "runs" / "enas-small-0.json").write_text(json.dumps(made))
     assert rank(tmp_path, "--methods", "enas-small") == 2
     assert "made with another table or other settings" in capsys.readouterr().err
+
+
+def test_what_no_worker_could_search_is_refused_before_anything_is_made(
+    small_table: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    small = subset(small_table, CellSpace(4))
+    of_digits = {"name": "made-up", "images": "digits", "recipe": asdict(DIGITS)}
+    made_up = Table(small.space, small.epochs, small.columns, provenance=of_digits)
+
+    def refused(table: Table, *more: str) -> str:
+        table.save(tmp_path / "table.h5")
+        words = ["--table", str(tmp_path / "table.h5"), "--methods", "darts-small", *more]
+        assert rank(out, *words) == 2
+        assert not out.exists()
+        return capsys.readouterr().err
+
+    assert "pays for no step of DARTS" in refused(made_up, "--seconds", "1e-6")
+    half = subset(made_up, CellSpace(made_up.space.max_vertices + 1))
+    assert "has no continuous relaxation" in refused(half)
+    columns = {key: made_up.columns[key] for key in made_up.columns if key[1] != "seconds"}
+    timeless = Table(made_up.space, made_up.epochs, columns, provenance=made_up.provenance)
+    assert "records no seconds" in refused(timeless)
+    foreign = made_up.provenance | {"images_digest": "0" * 64}
+    other = Table(made_up.space, made_up.epochs, made_up.columns, provenance=foreign)
+    assert "the images at hand have" in refused(other)
+
+
+def test_scores_of_untrained_weights_are_not_the_last_ones(small_table: Table) -> None:
+    search = replace(DARTS.small(), batch_size=12)
+    oracle = oracle_for(search, small_table, 0, seconds=0.01)
+    moments = shared_scores(search, oracle, np.random.default_rng(0), np.arange(3), 1)
+    assert next(moments).seconds == 0
+    with pytest.raises(BudgetExhausted, match="from 0 to"):
+        next(moments)
+
+
+def test_what_is_not_known_is_null() -> None:
+    """Scores that are all equal have no correlation, and before an epoch no cell is recommended."""
+    last = {"accuracy": [0.5] * 20, "mixture_accuracy": None, "labelling_spread": 0.0}
+    found = _summarised("enas", [[ranking(1.0, np.zeros(20), TRUTH)]], [last])
+    unknown = [name for name, value in found.items() if value is None]
+    correlations = ["tau", "spearman", "tau_best", "spearman_best"]
+    assert unknown == [*correlations, "recommended", "mixture"]
+    assert json.loads(json.dumps(found, allow_nan=False)) == found

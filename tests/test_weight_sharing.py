@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from nasbench_kit import (
     Table,
     WrongTable,
 )
-from nasbench_kit.algorithms import ALGORITHMS
+from nasbench_kit.algorithms import ALGORITHMS, shared_weights as shared_weights_module
 from nasbench_kit.algorithms.darts import DARTS
 from nasbench_kit.algorithms.differentiable import Differentiable
 from nasbench_kit.algorithms.enas import ENAS
@@ -36,6 +37,7 @@ from nasbench_kit.algorithms.random_weight_sharing import RandomWeightSharing
 from nasbench_kit.algorithms.shared_weights import SharedWeights
 from nasbench_kit.algorithms.snas import SNAS
 from nasbench_kit.algorithms.weight_sharing import WeightSharing
+from nasbench_kit.images import Split
 from nasbench_kit.search import Search
 
 torch.set_num_threads(1)
@@ -133,6 +135,31 @@ def test_a_budget_below_the_first_step_is_an_error(name: str, small_table: Table
             assert not oracle.budget.ledger
 
 
+@pytest.mark.parametrize("name", ["random-weight-sharing", "enas", "gdas"])
+def test_the_first_step_may_be_a_dear_one(name: str, small_table: Table) -> None:
+    """A share that pays for some first steps only is refused; a run without one ranks nothing."""
+    search = replace(SEARCHES[name], batch_size=12, share=0.5)
+    prices = []
+    for seed in range(8):
+        oracle = oracle_for(search, small_table, 0, seconds=1e6)
+        with contextlib.suppress(BudgetExhausted):
+            next(iter(search(oracle, np.random.default_rng(seed))))
+        prices.append(oracle.budget.ledger[0].seconds)
+    dearest = max(prices)
+    for_training = search.share * (1 - search.ranking_share)
+    limit = (min(prices) + dearest) / 2 / for_training
+    for seed, price in enumerate(prices):
+        oracle = oracle_for(search, small_table, 0, seconds=limit)
+        with pytest.raises(InvalidSetting, match="pays for no step"):
+            search.check(oracle, np.random.default_rng(seed))
+        run = search(oracle, np.random.default_rng(seed))
+        if price > limit * for_training:
+            with pytest.raises(BudgetExhausted, match=rf"^{price:.12g} s would take"):
+                next(iter(run))
+            assert not oracle.budget.ledger
+    assert min(prices) < dearest
+
+
 @pytest.mark.parametrize("name", list(SEARCHES))
 def test_a_search_whose_share_is_everything_ends_with_the_budget(
     name: str, small_table: Table
@@ -160,20 +187,55 @@ def test_other_bad_input_has_names(small_table: Table) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "says"),
+    ("method", "setting", "value"),
     [
-        ({"share": 0.0}, "share is 0.0"),
-        ({"share": 1.1}, "share is 1.1"),
-        ({"epochs": 0}, "epochs is 0"),
-        ({"batch_size": 1}, "batch_size is 1"),
-        ({"learning_rate": 0.0}, "learning rates are 0.0"),
-        ({"learning_rate_min": 0.1}, "learning rates are 0.025 and, at last, 0.1"),
-        ({"architecture_learning_rate": 0.0}, "architecture_learning_rate is 0.0"),
+        ("darts", "share", 0.0),
+        ("darts", "share", 1.1),
+        ("darts", "epochs", 0),
+        ("enas", "first_cycle", 0),
+        ("darts", "batch_size", 1),
+        ("darts", "learning_rate", 0.0),
+        ("darts", "learning_rate", np.inf),
+        ("darts", "learning_rate_min", -0.1),
+        ("darts", "learning_rate_min", 0.2),
+        ("darts", "momentum", -0.1),
+        ("darts", "momentum", 1.0),
+        ("enas", "momentum", 0.0),
+        ("snas", "weight_decay", -1e-4),
+        ("darts", "clip", -5.0),
+        ("darts", "clip", np.nan),
+        ("random-weight-sharing", "samples", 0),
+        ("random-weight-sharing", "batches", 0),
+        ("random-weight-sharing", "finalists", 0),
+        ("enas", "hidden_size", 0),
+        ("enas", "controller_learning_rate", 0.0),
+        ("enas", "controller_steps", -1),
+        ("enas", "cells_per_step", 0),
+        ("enas", "entropy_weight", -1.0),
+        ("enas", "baseline_decay", 1.1),
+        ("enas", "temperature", 0.0),
+        ("enas", "tanh_constant", 0.0),
+        ("enas", "operation_tanh_reduction", 0.0),
+        ("enas", "derived", 0),
+        ("darts", "architecture_learning_rate", 0.0),
+        ("gdas", "architecture_beta1", 1.0),
+        ("snas", "architecture_weight_decay", -1.0),
+        ("gdas", "temperature", 0.0),
+        ("gdas", "temperature_min", 0.0),
+        ("snas", "temperature", -1.0),
+        ("pc-darts", "channel_divisor", 0),
+        ("pc-darts", "warm_up", 1.0),
     ],
 )
-def test_settings_out_of_range_are_refused(settings: dict[str, Any], says: str) -> None:
-    with pytest.raises(InvalidSetting, match=says):
-        DARTS(**settings)
+def test_settings_out_of_range_are_refused(method: str, setting: str, value: float) -> None:
+    changed: dict[str, Any] = {setting: value}
+    with pytest.raises(InvalidSetting, match=rf"^{setting} is {value:g}.*; .*must be"):
+        replace(SEARCHES[method], **changed)
+
+
+def test_ends_of_intervals_belong_to_them_or_not() -> None:
+    assert ENAS(tanh_constant=None, controller_steps=0, baseline_decay=1.0).tanh_constant is None
+    assert DARTS(clip=np.inf, learning_rate_min=0.0, momentum=0.0).clip == np.inf
 
 
 def shared_weights(search: WeightSharing, table: Table, **limits: float) -> SharedWeights:
@@ -219,6 +281,37 @@ def test_rewards_are_of_all_images(small_table: Table) -> None:
     assert shared.whole_reward(cell) == pytest.approx(
         float((logits.argmax(1) == labels).double().mean())
     )
+
+
+def test_rewards_in_parts_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of images sorted by class: batch norm sees every class in each part."""
+
+    def sorted_and_bright(split: Split) -> Split:
+        order = split.labels.argsort(kind="stable")
+        labels = split.labels[order]
+        return Split(split.images[order] + labels[:, None, None, None].astype(np.float32), labels)
+
+    task = texture_task(64)
+    task = replace(
+        task, weights=sorted_and_bright(task.weights), reward=sorted_and_bright(task.reward)
+    )
+    oracle = Oracle(bare_table(), Budget(epochs=1e6), np.random.default_rng(0), task=task)
+    search = RandomWeightSharing(batch_size=32, learning_rate=0.1)
+    shared = SharedWeights(oracle, np.random.default_rng(0), search)
+    cell = bare_table().space[3]
+    for _ in range(20):
+        shared.step(cell, shared.weight_batch())
+    whole = shared.whole_reward(cell)
+    assert whole > 0.9
+    monkeypatch.setattr(shared_weights_module, "_REWARD_BATCH", 16)
+    assert shared.whole_reward(cell) == pytest.approx(whole, abs=0.05)
+
+
+def test_a_budget_without_end_can_be_shared(small_table: Table) -> None:
+    for share in (0.5, 1.0):
+        search = replace(BRIEF["darts"], share=share)
+        shared = shared_weights(search, small_table, seconds=np.inf, epochs=9)
+        assert len(list(shared.trained(search.begin(shared)))) == 2
 
 
 # Resuming ---------------------------------------------------------------------------------------

@@ -1,0 +1,117 @@
+"""Shared weights of one method and seed, trained and scored at some moments: work for one process."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nasbench_kit import experiment
+from nasbench_kit.algorithms import ALGORITHMS
+from nasbench_kit.budget import Budget
+from nasbench_kit.errors import CorruptFile, InvalidSetting, WrongTable
+from nasbench_kit.files import write_text
+from nasbench_kit.measured import torch_threads
+from nasbench_kit.oracle import Oracle
+from nasbench_kit.table import Table
+
+if TYPE_CHECKING:
+    from nasbench_kit.algorithms.weight_sharing import WeightSharing
+
+
+def method(name: str) -> WeightSharing:
+    """The search of this name, all of whose budget is for training.
+
+    Raises:
+        UnknownName: no such search.
+        InvalidSetting: it shares no weights.
+    """
+    from nasbench_kit.algorithms.weight_sharing import WeightSharing
+
+    search = experiment.search(name, {})
+    if not isinstance(search, WeightSharing):
+        known = [name for name in ALGORITHMS if name.endswith("-small")]
+        raise InvalidSetting(f"{name} shares no weights; choose of {', '.join(known)}")
+    return replace(search, share=1.0)
+
+
+@dataclass(frozen=True)
+class ScoringJob:
+    """One method with one seed."""
+
+    out: Path
+    name: str
+    seed: int
+    table: Path
+    checksum: str
+    seconds: float
+    moments: int
+    rows: tuple[int, ...]
+    #: Name or path of the table's images, where they are the user's own.
+    data: str | None
+
+    @property
+    def path(self) -> Path:
+        """Its file."""
+        return self.out / "runs" / f"{self.name}-{self.seed}.json"
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """What its numbers depend on."""
+        return {
+            "table": self.checksum,
+            "seconds": self.seconds,
+            "moments": self.moments,
+            "rows": zlib.crc32(np.array(self.rows, "<i8").tobytes()),
+            "search": repr(method(self.name)),
+        }
+
+    def read(self) -> list[dict[str, Any]]:
+        """What was found at every moment.
+
+        Raises:
+            CorruptFile, WrongTable: the file is of something else.
+        """
+        try:
+            known: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
+            conditions, moments = known["conditions"], known["moments"]
+        except (ValueError, LookupError, TypeError) as error:
+            raise CorruptFile(f"{self.path} holds no scores ({error}); delete it") from error
+        if conditions != self.conditions:
+            raise WrongTable(
+                f"{self.path} was made with another table or other settings; choose another --out, "
+                "or delete it"
+            )
+        found: list[dict[str, Any]] = moments
+        return found
+
+
+def train_and_score(job: ScoringJob) -> None:
+    """Make a job's file."""
+    from nasbench_kit.algorithms.shared_scores import shared_scores
+    from nasbench_kit.data.tasks import open_task
+
+    table = Table.open(job.table)
+    entropy = np.random.SeedSequence([job.seed, zlib.crc32(job.name.encode())])
+    for_oracle, for_search = map(np.random.default_rng, entropy.spawn(2))
+    budget = Budget(seconds=job.seconds)
+    with torch_threads(1):
+        oracle = Oracle(table, budget, for_oracle, task=open_task(table, job.data))
+        search, rows = method(job.name), np.array(job.rows)
+        taken = [
+            {
+                "seconds": scores.seconds,
+                "recommended": scores.recommended,
+                "accuracy": scores.accuracy.tolist(),
+                "mixture_accuracy": None
+                if scores.mixture_accuracy is None
+                else scores.mixture_accuracy.tolist(),
+                "labelling_spread": scores.labelling_spread,
+            }
+            for scores in shared_scores(search, oracle, for_search, rows, job.moments)
+        ]
+    write_text(job.path, json.dumps({"conditions": job.conditions, "moments": taken}) + "\n")
