@@ -45,8 +45,8 @@ class Differentiable(WeightSharing):
         """For the digits table: as many epochs as the budget allows.
 
         Batch and weights' learning rate are those of its stand-alone trainings. The logits' rate
-        makes up for the steps: DARTS takes 50 epochs of 391 steps at 3e-4, or 5.9 in all; 25
-        seconds of the table pay for about 500 steps, hence 0.012.
+        makes up for the steps: DARTS takes 50 epochs of 391 steps at 3e-4, or 5.9 in all; 18
+        seconds of the table pay for 496 steps, hence 0.012.
         """
         return cls(
             epochs=None,

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 _PATIENCE = 1000
 #: Cells written at a time for the ranking.
 _BLOCK = 50
+#: Of the temperature, whenever a block has no new cell: a controller that has learnt to write one
+#: cell only would leave the rest of the budget unspent.
+_HEATING = 1.25
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,17 @@ class _Search:
         raise Stalled(f"the controller wrote {_PATIENCE * count:,} encodings without {count} cells")
 
     def candidates(self) -> Iterator[Cell]:
-        return self.shared.best_first(lambda: self.draw(_BLOCK))
+        """What the controller writes; at higher temperatures where it would write nothing new."""
+        known: set[Cell] = set()
+
+        def draw() -> list[Cell]:
+            cells = [cell.pruned() for cell in self.draw(_BLOCK)]
+            if known.issuperset(cells):
+                self.controller.temperature *= _HEATING
+            known.update(cells)
+            return cells
+
+        return self.shared.best_first(draw)
 
     def parts(self) -> dict[str, Any]:
         return {"learner": self.learner, "controller_optimizer": self.learner.optimizer}

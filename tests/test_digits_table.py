@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from nasbench_kit import Table
+from nasbench_kit import CellSpace, Table
 from nasbench_kit.data import tables
 from nasbench_kit.data.build import training_seed
 from nasbench_kit.data.clock import processor
@@ -23,12 +23,13 @@ def table() -> Table:
 
 def test_it_is_whole_and_of_the_digits(table: Table) -> None:
     table.verify()
-    assert table.complete
-    assert table.repeats == 3
+    assert table.space == CellSpace(5) and table.complete and len(table) == 2_532
+    assert table.epochs[:3] == (4, 12, 36) and table.repeats == 3
     assert table.provenance["images_digest"] == digits().digest
     assert table.provenance["source"] == "measured"
     folder = Path(tables.find("digits")).parent
-    assert sum(path.stat().st_size for path in folder.glob("digits*.h5")) < 2_000_000
+    files = [*folder.glob("digits.*"), *folder.glob("digits.parts/*")]
+    assert sum(path.stat().st_size for path in files) < 2_000_000
 
 
 @pytest.mark.parametrize(("share", "epochs", "repeat"), [(0.1, 12, 0), (0.5, 4, 2), (0.9, 4, 1)])

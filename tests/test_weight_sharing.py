@@ -30,7 +30,7 @@ from nasbench_kit import (
 from nasbench_kit.algorithms import ALGORITHMS, shared_weights as shared_weights_module
 from nasbench_kit.algorithms.darts import DARTS
 from nasbench_kit.algorithms.differentiable import Differentiable
-from nasbench_kit.algorithms.enas import ENAS
+from nasbench_kit.algorithms.enas import ENAS, _Search as Enas
 from nasbench_kit.algorithms.gdas import GDAS
 from nasbench_kit.algorithms.pc_darts import PCDARTS
 from nasbench_kit.algorithms.random_weight_sharing import RandomWeightSharing
@@ -255,6 +255,17 @@ def test_every_new_cell_is_a_candidate() -> None:
     assert sorted(map(table.space.index, cells)) == list(range(7))
     rewards = [shared.whole_reward(cell) for cell in cells[:paid]]
     assert rewards == sorted(rewards, reverse=True)
+
+
+def test_a_controller_that_knows_one_cell_only_is_heated(small_table: Table) -> None:
+    """At this temperature it writes the likeliest encoding and no other."""
+    search = replace(ENAS.small(), temperature=1e-3, tanh_constant=None, batch_size=12, share=0.5)
+    shared = shared_weights(search, small_table, seconds=60.0)
+    under_way = search.begin(shared)
+    assert isinstance(under_way, Enas)
+    assert len(set(under_way.draw(50))) == 1
+    candidates = list(itertools.islice(under_way.candidates(), 30))
+    assert len({small_table.row(cell) for cell in candidates}) == 30
 
 
 def test_warm_restarts(small_table: Table) -> None:
