@@ -146,7 +146,8 @@ def _local_search(study: Study, values: NDArray[np.float64]) -> None:
     plots.draw_basins(searches, basins)
     study.findings.append(
         f"{optima.cells.sum():,} of {len(values):,} cells are local optima "
-        f"({optima.strict.sum():,} of them better than all neighbours, {optima.plateaus:,} plateaus)."
+        f"({optima.strict.sum():,} of them better than all neighbours; single cells counted, "
+        f"{optima.plateaus:,} plateaus from which equal steps lead to nothing better)."
     )
     rows = np.flatnonzero(optima.cells)
     rows = rows[np.argsort(-values[rows], kind="stable")]
