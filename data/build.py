@@ -6,7 +6,8 @@ Work is cut into parts, a few cells at one fidelity; a finished part is a small 
 Accuracies may be computed anywhere, by any number of workers: each training has its own seed, drawn
 from (seed, row, epochs, repeat). Seconds come from a separate pass of one process on one machine, so
 that a table never mixes clocks: each cell alone, one thread, the minimum of five timed epochs, times
-the epochs; halfway is half; the same for all repeats.
+the epochs; halfway is half; the same for all repeats. It goes round all cells twice and keeps the
+lesser time, as even an idle machine has slow minutes.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from nasbench_kit.recipe import Recipe
     from nasbench_kit.training import Measurement
 
+#: Rounds over all cells in which seconds are taken.
+ROUNDS = 2
 #: Bytes of a table in memory for each training: its numbers, and as much again to write them.
 _BYTES = 100
 
@@ -129,7 +132,7 @@ def build(
     folder = target.with_suffix(".parts")
     with parts.claimed(folder, plan.conditions()):
         untrained, untimed = missing(plan, folder)
-        timed_here = len(untimed) == len(parts.row_ranges(plan.space))
+        timed_here = len(untimed) == ROUNDS * len(parts.row_ranges(plan.space))
         if untimed and not timed_here:
             _check_clock(folder)
         whole = len(untrained) + len(untimed)
@@ -148,21 +151,25 @@ def build(
     return table
 
 
-def missing(plan: Build, folder: Path) -> tuple[list[tuple[range, int]], list[range]]:
-    """Parts to be trained, and those to be timed; the others are read once, to be sure of them."""
-    untrained, untimed = [], []
-    for rows in parts.row_ranges(plan.space):
-        for epochs in plan.epochs:
-            path = parts.training_path(folder, rows, epochs)
-            if path.exists():
-                parts.load(path, plan.space, rows)
-            else:
-                untrained.append((rows, epochs))
-        if (path := parts.seconds_path(folder, rows)).exists():
-            parts.load(path, plan.space, rows)
-        else:
-            untimed.append(rows)
-    return untrained, untimed
+def missing(plan: Build, folder: Path) -> tuple[list[tuple[range, int]], list[tuple[range, int]]]:
+    """Parts (rows, epochs) to be trained, and (rows, round) to be timed, round by round.
+
+    Those that are there are read once, to be sure of them.
+    """
+    ranges = parts.row_ranges(plan.space)
+    training = [(rows, epochs) for rows in ranges for epochs in plan.epochs]
+    timing = [(rows, turn) for turn in range(ROUNDS) for rows in ranges]
+    return (
+        [it for it in training if not _there(plan, parts.training_path(folder, *it), it[0])],
+        [it for it in timing if not _there(plan, parts.seconds_path(folder, *it), it[0])],
+    )
+
+
+def _there(plan: Build, path: Path, rows: range) -> bool:
+    if not path.exists():
+        return False
+    parts.load(path, plan.space, rows)
+    return True
 
 
 # The table --------------------------------------------------------------------------------------
@@ -177,9 +184,13 @@ def assemble(plan: Build, target: Path) -> Table:
     """
     folder, space = target.with_suffix(".parts"), plan.space
     ranges = parts.row_ranges(space)
-    seconds = np.concatenate(
-        [parts.load(parts.seconds_path(folder, rows), space, rows)["seconds"] for rows in ranges]
-    )
+    rounds = [
+        _joined(
+            [parts.load(parts.seconds_path(folder, rows, turn), space, rows) for rows in ranges]
+        )
+        for turn in range(ROUNDS)
+    ]
+    seconds = np.min([each["seconds"] for each in rounds], axis=0)
     trained = [
         _joined(
             [parts.load(parts.training_path(folder, rows, epochs), space, rows) for rows in ranges]
@@ -275,18 +286,21 @@ def _check_clock(folder: Path) -> None:
     if there != here:
         raise WrongTable(
             f"the seconds in {folder} were taken on {there}, this machine is {here}; go on there, "
-            "or delete all *-seconds.npz to take them all here"
+            "or delete all *-seconds-*.npz to take them all here"
         )
 
 
 def _time(
-    plan: Build, folder: Path, missing: Sequence[range], progress: Callable[[int], None]
+    plan: Build,
+    folder: Path,
+    missing: Sequence[tuple[range, int]],
+    progress: Callable[[int], None],
 ) -> None:
     """Take the time of each cell that has none: alone, on one thread."""
     with torch_threads(1):
-        for done, rows in enumerate(missing, start=1):
+        for done, (rows, turn) in enumerate(missing, start=1):
             cells = (plan.space[row] for row in rows)
             seconds = [seconds_an_epoch(cell, plan.images, plan.recipe) for cell in cells]
-            path = parts.seconds_path(folder, rows)
+            path = parts.seconds_path(folder, rows, turn)
             parts.save(path, plan.space, rows, seconds=np.array(seconds))
             progress(done)

@@ -53,7 +53,7 @@ def estimate(plan: Build, target: Path) -> Estimate:
         epoch = np.mean([seconds_an_epoch(plan.space[row], few, plan.recipe) for row in rows])
     hour = epoch * len(plan.images.train) / len(few.train) / 3600
     trained = sum(len(rows) * (epochs + _EVALUATION) for rows, epochs in untrained)
-    timed = sum(map(len, untimed)) * (TIMED_EPOCHS + 2 + _EVALUATION)
+    timed = sum(len(rows) for rows, _ in untimed) * (TIMED_EPOCHS + 2 + _EVALUATION)
     return Estimate(float(hour * trained * plan.repeats), float(hour * timed))
 
 

@@ -45,9 +45,9 @@ def training_path(folder: Path, rows: range, epochs: int) -> Path:
     return folder / f"row{rows.start:06d}-epochs{epochs:03d}.npz"
 
 
-def seconds_path(folder: Path, rows: range) -> Path:
-    """Where the seconds an epoch of some rows lie."""
-    return folder / f"row{rows.start:06d}-seconds.npz"
+def seconds_path(folder: Path, rows: range, turn: int) -> Path:
+    """Where the seconds an epoch of some rows lie, as one of the rounds found them."""
+    return folder / f"row{rows.start:06d}-seconds-{turn}.npz"
 
 
 def save(path: Path, space: CellSpace, rows: range, **arrays: NDArray[Any]) -> None:

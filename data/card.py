@@ -47,7 +47,8 @@ def measured_card(table: Table, command: str) -> str:
         f"Made by `{command}` (it goes on where it was stopped, and trains nothing twice).",
         "",
         (f"Seconds: each cell alone, one thread, on {clock['processor']} with torch {clock['torch']}; the "
-        "minimum of five timed epochs, times the epochs; halfway is half; the same for all repeats. "
+        "minimum of five timed epochs in each of two rounds over all cells, times the epochs; halfway is "
+        "half; the same for all repeats. "
         f"All trainings together: {_hours(table):.3g} hours of one core."),
         "",
         f"Failed trainings (NaN or infinite loss): {failed} of {trainings:,}.",

@@ -62,6 +62,16 @@ def test_seconds_are_proportional_to_epochs_and_equal_for_all_repeats(
     assert (np.ptp(two, axis=1) == 0).all()
 
 
+def test_the_lesser_of_two_rounds_counts(built: tuple[Path, Table], tmp_path: Path) -> None:
+    target, rows = tmp_path / "rounds.h5", range(1)
+    plan = a_plan(space=CellSpace(2), epochs=(1,), repeats=1)
+    build(plan, target)
+    for turn, seconds in enumerate((0.5, 0.25)):
+        path = build_parts.seconds_path(target.with_suffix(".parts"), rows, turn)
+        build_parts.save(path, plan.space, rows, seconds=np.array([seconds]))
+    assert assemble(plan, target).values("seconds").tolist() == [[0.25]]
+
+
 def test_a_second_build_trains_nothing_again(built: tuple[Path, Table]) -> None:
     parts = built[0].with_suffix(".parts")
     before = {part: part.stat().st_mtime_ns for part in parts.glob("*.npz")}
@@ -142,7 +152,7 @@ def test_seconds_of_two_machines_are_not_mixed(built: tuple[Path, Table], tmp_pa
     target = tmp_path / "moved.h5"
     build(a_plan(epochs=(1,), repeats=1), target)
     parts = target.with_suffix(".parts")
-    (parts / "row000000-seconds.npz").unlink()
+    (parts / "row000000-seconds-1.npz").unlink()
     (parts / "clock.json").write_text('{"processor": "abacus", "torch": "0"}')
     with pytest.raises(WrongTable, match="abacus"):
         build(a_plan(epochs=(1, 2), repeats=1), target)  # before anything is trained
