@@ -157,7 +157,7 @@ class _Search:
         known: set[Cell] = set()
 
         def draw() -> list[Cell]:
-            cells = [cell.pruned() for cell in self.draw(_BLOCK)]
+            cells = self.draw(_BLOCK)
             if known.issuperset(cells):
                 self.controller.temperature *= _HEATING
             known.update(cells)
