@@ -8,14 +8,14 @@ import operator
 from collections.abc import Callable
 
 from nasbench_kit.algorithms.ask_tell import AskTell
-from nasbench_kit.algorithms.bohb import BOHB
-from nasbench_kit.algorithms.hyperband import Hyperband
+from nasbench_kit.algorithms.evolution.regularized_evolution import RegularizedEvolution
 from nasbench_kit.algorithms.local_search import LocalSearch
-from nasbench_kit.algorithms.optuna_search import OptunaSearch
+from nasbench_kit.algorithms.model_based.optuna_search import OptunaSearch
+from nasbench_kit.algorithms.multi_fidelity.bohb import BOHB
+from nasbench_kit.algorithms.multi_fidelity.hyperband import Hyperband
+from nasbench_kit.algorithms.policy_gradient.reinforce import Reinforce
 from nasbench_kit.algorithms.random_search import RandomSearch
-from nasbench_kit.algorithms.regularized_evolution import RegularizedEvolution
-from nasbench_kit.algorithms.reinforce import Reinforce
-from nasbench_kit.search import Search
+from nasbench_kit.oracle.search import Search
 
 __all__ = [
     "ALGORITHMS",
@@ -44,22 +44,22 @@ def _with_torch(module: str, maker: str) -> Callable[[], Search]:
 
 #: Those that share weights; "-small" ones have settings for the digits table.
 WEIGHT_SHARING: dict[str, Callable[[], Search]] = {
-    "random-weight-sharing": _with_torch("random_weight_sharing", "RandomWeightSharing"),
+    "random-weight-sharing": _with_torch("weight_sharing.random_search", "RandomWeightSharing"),
     "random-weight-sharing-small": _with_torch(
-        "random_weight_sharing", "RandomWeightSharing.small"
+        "weight_sharing.random_search", "RandomWeightSharing.small"
     ),
-    "enas": _with_torch("enas", "ENAS"),
-    "enas-small": _with_torch("enas", "ENAS.small"),
-    "darts": _with_torch("darts", "DARTS"),
-    "darts-small": _with_torch("darts", "DARTS.small"),
-    "darts-second-order": _with_torch("darts", "DARTS.second_order"),
-    "darts-second-order-small": _with_torch("darts", "DARTS.second_order_small"),
-    "gdas": _with_torch("gdas", "GDAS"),
-    "gdas-small": _with_torch("gdas", "GDAS.small"),
-    "snas": _with_torch("snas", "SNAS"),
-    "snas-small": _with_torch("snas", "SNAS.small"),
-    "pc-darts": _with_torch("pc_darts", "PCDARTS"),
-    "pc-darts-small": _with_torch("pc_darts", "PCDARTS.small"),
+    "enas": _with_torch("weight_sharing.enas", "ENAS"),
+    "enas-small": _with_torch("weight_sharing.enas", "ENAS.small"),
+    "darts": _with_torch("weight_sharing.darts", "DARTS"),
+    "darts-small": _with_torch("weight_sharing.darts", "DARTS.small"),
+    "darts-second-order": _with_torch("weight_sharing.darts", "DARTS.second_order"),
+    "darts-second-order-small": _with_torch("weight_sharing.darts", "DARTS.second_order_small"),
+    "gdas": _with_torch("weight_sharing.gdas", "GDAS"),
+    "gdas-small": _with_torch("weight_sharing.gdas", "GDAS.small"),
+    "snas": _with_torch("weight_sharing.snas", "SNAS"),
+    "snas-small": _with_torch("weight_sharing.snas", "SNAS.small"),
+    "pc-darts": _with_torch("weight_sharing.pc_darts", "PCDARTS"),
+    "pc-darts-small": _with_torch("weight_sharing.pc_darts", "PCDARTS.small"),
 }
 
 #: The built-in algorithms by the name that commands use: each makes a search with its defaults.
@@ -78,7 +78,11 @@ ALGORITHMS: dict[str, Callable[[], Search]] = {
     "optuna-gp": OptunaSearch.gp,
     "optuna-random": OptunaSearch.random,
     "optuna-nsga2": OptunaSearch.nsga2,
-    "controller-reinforce": _with_torch("controller_reinforce", "ControllerReinforce"),
-    "controller-reinforce-katib": _with_torch("controller_reinforce", "ControllerReinforce.katib"),
+    "controller-reinforce": _with_torch(
+        "policy_gradient.controller_reinforce", "ControllerReinforce"
+    ),
+    "controller-reinforce-katib": _with_torch(
+        "policy_gradient.controller_reinforce", "ControllerReinforce.katib"
+    ),
     **WEIGHT_SHARING,
 }

@@ -21,19 +21,19 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from nasbench_kit.answer import Answer
-from nasbench_kit.budget import Budget
 from nasbench_kit.errors import InvalidSetting, NasbenchKitError, NotRecorded
+from nasbench_kit.oracle.answer import Answer
+from nasbench_kit.oracle.budget import Budget
 
 if TYPE_CHECKING:
     from typing import Self
 
     from numpy.random import Generator
 
-    from nasbench_kit.cell import Cell
-    from nasbench_kit.oracle import Oracle
-    from nasbench_kit.search import Search
-    from nasbench_kit.space import CellSpace
+    from nasbench_kit.oracle.oracle import Oracle
+    from nasbench_kit.oracle.search import Search
+    from nasbench_kit.spaces.nasbench101.cell import Cell
+    from nasbench_kit.spaces.nasbench101.space import CellSpace
 
 
 class AskTell:

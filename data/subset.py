@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nasbench_kit.errors import InvalidSetting, NotInSpace
-from nasbench_kit.table import Table
+from nasbench_kit.table.table import Table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from nasbench_kit.space import CellSpace
-    from nasbench_kit.table import Column
+    from nasbench_kit.spaces.nasbench101.space import CellSpace
+    from nasbench_kit.table.table import Column
 
 
 def subset(table: Table, space: CellSpace) -> Table:

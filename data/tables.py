@@ -6,8 +6,8 @@ import contextlib
 from pathlib import Path
 
 from nasbench_kit.errors import UnknownName, did_you_mean
-from nasbench_kit.files import home
-from nasbench_kit.table import Table
+from nasbench_kit.system.files import home
+from nasbench_kit.table.table import Table
 
 #: The table that commands use when none is named.
 DEFAULT = "digits"

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nasbench_kit.cost import CostModel
-from nasbench_kit.data.image_sets import NAMES, open_images
+from nasbench_kit.data.images.image_sets import NAMES, open_images
 from nasbench_kit.errors import UnknownName, WrongTable
-from nasbench_kit.recipe import NASBENCH101, Recipe, Skeleton
-from nasbench_kit.task import Task
+from nasbench_kit.oracle.cost import CostModel
+from nasbench_kit.oracle.task import Task
+from nasbench_kit.spaces.skeleton import Skeleton
+from nasbench_kit.training.recipe import NASBENCH101, Recipe
 
 if TYPE_CHECKING:
-    from nasbench_kit.table import Table
+    from nasbench_kit.table.table import Table
 
 
 def open_task(table: Table, data: str | Path | None = None) -> Task:

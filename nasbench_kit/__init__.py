@@ -1,8 +1,5 @@
 """Compare architecture search algorithms on a tabular benchmark, query by counted query."""
 
-from nasbench_kit.answer import Answer
-from nasbench_kit.budget import Budget, Charge
-from nasbench_kit.cell import Cell, register_operation
 from nasbench_kit.errors import (
     BudgetExhausted,
     CorruptFile,
@@ -20,9 +17,12 @@ from nasbench_kit.errors import (
     WorkerDied,
     WrongTable,
 )
-from nasbench_kit.oracle import Oracle
-from nasbench_kit.space import CellSpace
-from nasbench_kit.table import Column, Table
+from nasbench_kit.oracle.answer import Answer
+from nasbench_kit.oracle.budget import Budget, Charge
+from nasbench_kit.oracle.oracle import Oracle
+from nasbench_kit.spaces.nasbench101.cell import Cell, register_operation
+from nasbench_kit.spaces.nasbench101.space import CellSpace
+from nasbench_kit.table.table import Column, Table
 
 __all__ = [
     "Answer",

@@ -42,14 +42,14 @@ from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hin
 import numpy as np
 
 from nasbench_kit.algorithms import ALGORITHMS, WEIGHT_SHARING
-from nasbench_kit.compare import Plan, RewardImages
-from nasbench_kit.cost import FEWEST_CELLS
+from nasbench_kit.compare.running import Plan, RewardImages
 from nasbench_kit.data import tables
 from nasbench_kit.errors import InvalidSetting, NasbenchKitError, UnknownName, did_you_mean
-from nasbench_kit.oracle import Policy
-from nasbench_kit.search import Search
-from nasbench_kit.table import Table
-from nasbench_kit.task import Task
+from nasbench_kit.oracle.cost import FEWEST_CELLS
+from nasbench_kit.oracle.oracle import Policy
+from nasbench_kit.oracle.search import Search
+from nasbench_kit.oracle.task import Task
+from nasbench_kit.table.table import Table
 
 #: What is compared when nothing else is said: on tables of digits, where shared weights train within
 #: seconds on any processor,

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from nasbench_kit import Budget, BudgetExhausted, Cell, Oracle, Table
-from nasbench_kit.search import Search
+from nasbench_kit.oracle.search import Search
 
 
 def oracle_for(search: Search, table: Table, seed: int, **budget: Any) -> Oracle:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from nasbench_kit import CellSpace, Column, Table
-from nasbench_kit.table import METRICS
+from nasbench_kit.table.table import METRICS
 
 hypothesis.settings.register_profile("house", deadline=None)  # other people use the machine too
 hypothesis.settings.load_profile("house")

@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-from nasbench_kit.files import write_text
+from nasbench_kit.system.files import write_text
 
 FOLDER = Path(__file__).parents[1] / "analysis" / "notebooks"
 

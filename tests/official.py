@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nasbench_kit.data.columns import IMAGES, READINGS, REPEATS
-from nasbench_kit.data.export import export
-from nasbench_kit.data.tfrecord import RecordChunk, read_chunks
-from nasbench_kit.space import CellSpace
-from nasbench_kit.table import Column, Table
+from nasbench_kit.data.benchmarks.nasbench101.columns import IMAGES, READINGS, REPEATS
+from nasbench_kit.data.benchmarks.nasbench101.export import export
+from nasbench_kit.data.benchmarks.nasbench101.tfrecord import RecordChunk, read_chunks
+from nasbench_kit.spaces.nasbench101.space import CellSpace
+from nasbench_kit.table.table import Column, Table
 
 _SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 EXCERPT = _SHARED / "nasbench101_excerpt.tfrecord.gz"

@@ -10,10 +10,10 @@ import numpy as np
 
 from nasbench_kit import CellSpace, Column, Table
 from nasbench_kit.algorithms import LocalSearch, RandomSearch
-from nasbench_kit.analysis.comparison import Comparison
-from nasbench_kit.compare import Plan, run
-from nasbench_kit.search import Search
-from nasbench_kit.trace import Incumbent, Spending, Trace
+from nasbench_kit.analysis.statistics.comparison import Comparison
+from nasbench_kit.compare.running import Plan, run
+from nasbench_kit.compare.trace import Incumbent, Spending, Trace
+from nasbench_kit.oracle.search import Search
 
 #: Text that must reach no page unescaped.
 EVIL = '<script>window.hacked=1</script>"\'><img src=x onerror=window.hacked=1>$a$ id="x"'

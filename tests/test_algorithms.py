@@ -12,7 +12,7 @@ from conformance import Conformance, yielded
 
 from nasbench_kit import Budget, Cell, CellSpace, InvalidSetting, NotInSpace, Oracle, Table
 from nasbench_kit.algorithms import ALGORITHMS, RandomSearch, RegularizedEvolution
-from nasbench_kit.search import Search
+from nasbench_kit.oracle.search import Search
 
 #: They need a task, and have test_weight_sharing.py.
 WEIGHT_SHARING = ("random-weight-sharing", "enas", "darts", "gdas", "snas", "pc-darts")

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from nasbench_kit import Cell, CellSpace, InvalidSetting
-from nasbench_kit.algorithms.encodings import Encoding, Letter
+from nasbench_kit.spaces.nasbench101.encodings import Encoding, Letter
 
 CONV1X1, CONV3X3, POOL = range(3)  # the order of nas_cifar10
 

@@ -11,10 +11,11 @@ import pytest
 from conformance import yielded
 
 from nasbench_kit import Answer, Budget, CellSpace, Column, InvalidSetting, Oracle, Stalled, Table
-from nasbench_kit.algorithms import BOHB, Hyperband, RandomSearch, bohb
-from nasbench_kit.algorithms.encodings import Encoding
-from nasbench_kit.algorithms.hyperband import brackets
-from nasbench_kit.search import Search
+from nasbench_kit.algorithms import BOHB, Hyperband, RandomSearch
+from nasbench_kit.algorithms.multi_fidelity import bohb
+from nasbench_kit.algorithms.multi_fidelity.hyperband import brackets
+from nasbench_kit.oracle.search import Search
+from nasbench_kit.spaces.nasbench101.encodings import Encoding
 
 
 def ledger(search: Search, table: Table, queries: int, seed: int = 0) -> list[Answer]:

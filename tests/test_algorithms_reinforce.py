@@ -10,8 +10,9 @@ from conformance import yielded
 from numpy.typing import NDArray
 
 from nasbench_kit import Budget, CellSpace, Column, InvalidSetting, Oracle, Stalled, Table
-from nasbench_kit.algorithms import Reinforce, reinforce
-from nasbench_kit.algorithms.encodings import Encoding
+from nasbench_kit.algorithms import Reinforce
+from nasbench_kit.algorithms.policy_gradient import reinforce
+from nasbench_kit.spaces.nasbench101.encodings import Encoding
 
 
 def log_probability(logits: NDArray[Any], sample: NDArray[Any]) -> float:

@@ -10,8 +10,13 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from nasbench_kit import CellSpace, Column, Table
-from nasbench_kit.analysis.fidelity import agreement, best_share, between_fidelities, noise
-from nasbench_kit.analysis.pareto import ecdf, front
+from nasbench_kit.analysis.landscape.fidelity import (
+    agreement,
+    best_share,
+    between_fidelities,
+    noise,
+)
+from nasbench_kit.analysis.landscape.pareto import ecdf, front
 from nasbench_kit.errors import NotRecorded
 
 

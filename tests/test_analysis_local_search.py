@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from nasbench_kit import CellSpace
-from nasbench_kit.analysis.local_search import local_optima, local_search
+from nasbench_kit.analysis.landscape.local_search import local_optima, local_search
 from nasbench_kit.errors import NotRecorded
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from nasbench_kit import Cell, CellSpace
-from nasbench_kit.analysis.distance import cell_distances, encoding_distances
-from nasbench_kit.analysis.encodings import Encodings
-from nasbench_kit.analysis.locality import correlogram, fitness_distance, top_cells
+from nasbench_kit.analysis.landscape.distance import cell_distances, encoding_distances
+from nasbench_kit.analysis.landscape.encodings import Encodings
+from nasbench_kit.analysis.landscape.locality import correlogram, fitness_distance, top_cells
 from nasbench_kit.errors import NotRecorded
 
 

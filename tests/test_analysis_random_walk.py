@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from nasbench_kit import CellSpace
-from nasbench_kit.analysis.encodings import Encodings
-from nasbench_kit.analysis.random_walk import (
+from nasbench_kit.analysis.landscape.encodings import Encodings
+from nasbench_kit.analysis.landscape.random_walk import (
     Autocorrelation,
     cell_autocorrelation,
     exact_autocorrelation,
@@ -19,8 +19,8 @@ from nasbench_kit.analysis.random_walk import (
     stationary_law,
     walk,
 )
-from nasbench_kit.cell import OPERATIONS, Cell
 from nasbench_kit.errors import InvalidSetting, NotInSpace, NotRecorded
+from nasbench_kit.spaces.nasbench101.cell import OPERATIONS, Cell
 
 
 def some_graphs() -> CellSpace:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from nasbench_kit import Cell, CellSpace
-from nasbench_kit.analysis.structure import mean_change, replacements, shapes
-from nasbench_kit.cell import OPERATIONS
+from nasbench_kit.analysis.landscape.structure import mean_change, replacements, shapes
+from nasbench_kit.spaces.nasbench101.cell import OPERATIONS
 
 
 def widest_cut(cell: Cell) -> int:

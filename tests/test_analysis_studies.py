@@ -19,10 +19,11 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from nasbench_kit import CellSpace, Column, Table
-from nasbench_kit.analysis import landscape_plots, landscape_studies, style, table_studies
-from nasbench_kit.analysis.locality import Correlogram
-from nasbench_kit.analysis.page import html_table
-from nasbench_kit.analysis.study import Options, Study
+from nasbench_kit.analysis.figures import style
+from nasbench_kit.analysis.landscape import landscape_plots, landscape_studies, table_studies
+from nasbench_kit.analysis.landscape.locality import Correlogram
+from nasbench_kit.analysis.landscape.page import html_table
+from nasbench_kit.analysis.landscape.study import Options, Study
 from nasbench_kit.cli import analyze
 from nasbench_kit.errors import NotRecorded
 
@@ -232,7 +233,7 @@ def test_plots_take_and_return_axes() -> None:
 
 def test_statistics_do_not_import_matplotlib() -> None:
     modules = "distance encodings fidelity local_search locality pareto random_walk structure study"
-    names = [f"nasbench_kit.analysis.{module}" for module in modules.split()]
+    names = [f"nasbench_kit.analysis.landscape.{module}" for module in modules.split()]
     names.append("nasbench_kit.cli.analyze")
     code = f"import sys, {', '.join(names)}; assert 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

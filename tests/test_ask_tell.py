@@ -28,7 +28,7 @@ from nasbench_kit.algorithms import (
     RandomSearch,
     RegularizedEvolution,
 )
-from nasbench_kit.search import Search
+from nasbench_kit.oracle.search import Search
 
 
 def threads() -> int:

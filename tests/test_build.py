@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 
 from nasbench_kit import CellSpace, InvalidSetting, NotRecorded, Table, UnknownName, WrongTable
-from nasbench_kit.data import build_parts
-from nasbench_kit.data.build import Build, assemble, build, training_seed
-from nasbench_kit.data.build_estimate import estimate
-from nasbench_kit.data.clock import seconds_an_epoch
-from nasbench_kit.data.digits import digits
-from nasbench_kit.images import Split
-from nasbench_kit.trainer import DIGITS, train
+from nasbench_kit.data.building import parts as build_parts
+from nasbench_kit.data.building.build import Build, assemble, build, training_seed
+from nasbench_kit.data.building.clock import seconds_an_epoch
+from nasbench_kit.data.building.estimate import estimate
+from nasbench_kit.data.images.digits import digits
+from nasbench_kit.training.images import Split
+from nasbench_kit.training.trainer import DIGITS, train
 
 
 def a_plan(**changes: object) -> Build:
@@ -208,7 +208,7 @@ def test_a_build_that_takes_too_long_is_refused_with_its_estimate(
 def test_a_space_larger_than_memory_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nasbench_kit.data.build.available_memory", lambda: 1e3)
+    monkeypatch.setattr("nasbench_kit.data.building.build.available_memory", lambda: 1e3)
     with pytest.raises(InvalidSetting, match=r"7 cells, 2 fidelities .* takes .* memory"):
         build(a_plan(), tmp_path / "large.h5")
     assert not list(tmp_path.iterdir())
@@ -244,7 +244,9 @@ def test_the_least_of_five_epochs_counts(monkeypatch: pytest.MonkeyPatch) -> Non
         now += next(steps)
         return now
 
-    monkeypatch.setattr("nasbench_kit.data.clock.time", SimpleNamespace(perf_counter=clock))
+    monkeypatch.setattr(
+        "nasbench_kit.data.building.clock.time", SimpleNamespace(perf_counter=clock)
+    )
     assert seconds_an_epoch(CellSpace(2)[0], digits(), DIGITS) == pytest.approx(4.5)
 
 

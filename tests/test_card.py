@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nasbench_kit import CellSpace, Column, NotRecorded, Table
-from nasbench_kit.data.card import measured_card
+from nasbench_kit.analysis.cards.table_card import measured_card
 
 
 def a_table(test: np.ndarray, validation: np.ndarray) -> Table:

@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from nasbench_pytorch.model import ModelSpec, graph_util
 
-from nasbench_kit import Cell, CellSpace, InvalidCell, UnknownName, cell as cell_module
-from nasbench_kit.cell import OPERATIONS, register_operation
+from nasbench_kit import Cell, CellSpace, InvalidCell, UnknownName
+from nasbench_kit.spaces.nasbench101 import cell as cell_module
+from nasbench_kit.spaces.nasbench101.cell import OPERATIONS, register_operation
 
 CONV3, CONV1, POOL = OPERATIONS
 LABELS = {"input": -1, "output": -2} | {name: label for label, name in enumerate(OPERATIONS)}

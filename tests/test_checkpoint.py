@@ -14,12 +14,12 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from nasbench_kit.cell import Cell
-from nasbench_kit.data.digits import digits
+from nasbench_kit.data.images.digits import digits
 from nasbench_kit.errors import CorruptFile, NotWritable, WrongTable
-from nasbench_kit.images import ImageSet, Split
-from nasbench_kit.network import Network, Skeleton
-from nasbench_kit.trainer import DIGITS, NASBENCH101, Training, train
+from nasbench_kit.spaces.nasbench101.cell import Cell
+from nasbench_kit.spaces.nasbench101.network import Network, Skeleton
+from nasbench_kit.training.images import ImageSet, Split
+from nasbench_kit.training.trainer import DIGITS, NASBENCH101, Training, train
 
 torch.set_num_threads(1)  # these networks are too small to share
 
@@ -116,7 +116,7 @@ def test_checkpoints_come_as_often_as_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[int] = []
-    saving = "nasbench_kit.checkpoint.State.save"
+    saving = "nasbench_kit.training.checkpoint.State.save"
     monkeypatch.setattr(saving, lambda self, *_: written.append(self.step))
     train_noise("digits", checkpoint=tmp_path / "file")
     assert written == [12]

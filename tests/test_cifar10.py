@@ -1,4 +1,4 @@
-"""nasbench_kit.data.cifar10: both layouts, official checksums, downloads, damage, hostile pickles."""
+"""nasbench_kit.data.images.cifar10: both layouts, official checksums, downloads, damage, hostile pickles."""
 
 import functools
 import hashlib
@@ -20,10 +20,11 @@ import pytest
 from hypothesis import given, strategies as st
 from numpy.typing import NDArray
 
-from nasbench_kit.data import cifar10, download
-from nasbench_kit.data.image_sets import open_images
+from nasbench_kit.data.benchmarks import download
+from nasbench_kit.data.images import cifar10
+from nasbench_kit.data.images.image_sets import open_images
 from nasbench_kit.errors import CorruptFile, DownloadFailed, NotWritable, UnknownName
-from nasbench_kit.images import SPLITS, ImageSet
+from nasbench_kit.training.images import SPLITS, ImageSet
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 STEMS = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")

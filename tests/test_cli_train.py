@@ -11,10 +11,9 @@ import pytest
 import torch
 
 from nasbench_kit import CellSpace
-from nasbench_kit.cell import Cell
 from nasbench_kit.cli import train as command
 from nasbench_kit.cli.cells import parse_cell
-from nasbench_kit.data.digits import digits
+from nasbench_kit.data.images.digits import digits
 from nasbench_kit.errors import (
     InvalidCell,
     InvalidSetting,
@@ -23,8 +22,10 @@ from nasbench_kit.errors import (
     UnknownName,
     WrongTable,
 )
-from nasbench_kit.recipe import DIGITS, NASBENCH101, Skeleton
-from nasbench_kit.trainer import train
+from nasbench_kit.spaces.nasbench101.cell import Cell
+from nasbench_kit.spaces.skeleton import Skeleton
+from nasbench_kit.training.recipe import DIGITS, NASBENCH101
+from nasbench_kit.training.trainer import train
 
 torch.set_num_threads(1)  # these networks are too small to share
 

@@ -30,12 +30,13 @@ from nasbench_kit import (
     Table,
     WorkerDied,
     WrongTable,
-    run_folder,
 )
 from nasbench_kit.algorithms import RandomSearch, RegularizedEvolution
-from nasbench_kit.analysis import anytime
+from nasbench_kit.analysis.statistics import anytime
 from nasbench_kit.cli import compare as command
-from nasbench_kit.compare import (
+from nasbench_kit.compare import run_folder
+from nasbench_kit.compare.run_folder import all_traces, clocks
+from nasbench_kit.compare.running import (
     Plan,
     missing,
     regrets,
@@ -45,16 +46,15 @@ from nasbench_kit.compare import (
     scored_by,
     write_results,
 )
+from nasbench_kit.compare.trace import Incumbent, Spending, Trace
 from nasbench_kit.data import tables
-from nasbench_kit.data.digits import digits
+from nasbench_kit.data.images.digits import digits
 from nasbench_kit.data.subset import subset
 from nasbench_kit.data.tasks import open_task
-from nasbench_kit.recipe import DIGITS
-from nasbench_kit.run_folder import all_traces, clocks
-from nasbench_kit.search import Search
-from nasbench_kit.space import CellSpace
-from nasbench_kit.task import Task
-from nasbench_kit.trace import Incumbent, Spending, Trace
+from nasbench_kit.oracle.search import Search
+from nasbench_kit.oracle.task import Task
+from nasbench_kit.spaces.nasbench101.space import CellSpace
+from nasbench_kit.training.recipe import DIGITS
 from nasbench_kit.version import __version__
 
 ALGORITHMS: dict[str, Search] = {
@@ -363,8 +363,8 @@ def test_weight_sharing_gets_the_task_and_stands_in_the_ledger(path: Path, tmp_p
 def test_shared_weights_on_the_digits_resume_and_say_their_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nasbench_kit.algorithms.random_weight_sharing import RandomWeightSharing
-    from nasbench_kit.algorithms.shared_weights import SharedWeights
+    from nasbench_kit.algorithms.weight_sharing.random_search import RandomWeightSharing
+    from nasbench_kit.algorithms.weight_sharing.training import SharedWeights
 
     def quick_to_save(table: Table) -> Task:
         return dataclasses.replace(open_task(table), checkpoint_every_seconds=0.0)
@@ -401,7 +401,7 @@ def test_shared_weights_on_the_digits_resume_and_say_their_images(
 
 
 def test_what_cannot_be_searched_is_refused_before_any_run(tmp_path: Path) -> None:
-    from nasbench_kit.algorithms.darts import DARTS
+    from nasbench_kit.algorithms.weight_sharing.darts import DARTS
 
     searches: dict[str, Search] = {"random-search": RandomSearch(), "darts": DARTS.small()}
     plan = Plan(tables.find("digits"), searches, [0], {"seconds": 60.0}, task=open_task)
@@ -438,7 +438,7 @@ def test_what_does_not_belong_into_a_folder_is_named_or_passed_over(
 
 
 def test_an_overspent_meter_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nasbench_kit.budget.Budget.check", lambda *_, **__: None)
+    monkeypatch.setattr("nasbench_kit.oracle.budget.Budget.check", lambda *_, **__: None)
     plan = Plan(path, {"finite": Finite()}, [0], {"queries": 0})
     with pytest.raises(NasbenchKitError, match="finite spent 1 of 0 queries"):
         run_one(plan, Table.open(path), "finite", 0)

@@ -27,8 +27,8 @@ from official_client import Client
 
 from nasbench_kit import Cell, CellSpace, Table
 from nasbench_kit.compat import nasbench as api
-from nasbench_kit.data.convert import convert
-from nasbench_kit.data.tfrecord import write_records
+from nasbench_kit.data.benchmarks.nasbench101.convert import convert
+from nasbench_kit.data.benchmarks.nasbench101.tfrecord import write_records
 from nasbench_kit.errors import CorruptFile, InvalidSetting, NotRecorded, UnknownName
 
 CONV3X3, CONV1X1, MAXPOOL = "conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3"
@@ -469,8 +469,8 @@ def test_an_official_client_runs_unchanged(small: api.NASBench, small_table: Tab
 
 
 def test_evaluate_trains_from_scratch(small: api.NASBench, tmp_path: Path) -> None:
-    from nasbench_kit.data.digits import digits
-    from nasbench_kit.trainer import DIGITS
+    from nasbench_kit.data.images.digits import digits
+    from nasbench_kit.training.trainer import DIGITS
 
     spec = api.ModelSpec(full(3), ["input", MAXPOOL, "output"])
     with pytest.raises(InvalidSetting, match="set the attribute images"):

@@ -12,10 +12,10 @@ from conformance import yielded
 from numpy.typing import NDArray
 
 from nasbench_kit import Budget, Cell, CellSpace, Column, InvalidSetting, Oracle, Stalled, Table
-from nasbench_kit.algorithms.controller import Controller, Reinforce
-from nasbench_kit.algorithms.controller_reinforce import ControllerReinforce
-from nasbench_kit.cell import OPERATIONS
-from nasbench_kit.one_shot import PARENTS
+from nasbench_kit.algorithms.policy_gradient.controller import Controller, Reinforce
+from nasbench_kit.algorithms.policy_gradient.controller_reinforce import ControllerReinforce
+from nasbench_kit.spaces.nasbench101.cell import OPERATIONS
+from nasbench_kit.spaces.nasbench101.one_shot import PARENTS
 
 torch.set_num_threads(1)
 
@@ -222,7 +222,7 @@ def test_the_controller_learns_what_is_planted() -> None:
 
 def test_a_controller_that_writes_no_cells_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Controller, "cells", lambda self, decisions: [None] * len(decisions))
-    monkeypatch.setattr("nasbench_kit.algorithms.controller_reinforce._PATIENCE", 5)
+    monkeypatch.setattr("nasbench_kit.algorithms.policy_gradient.controller_reinforce._PATIENCE", 5)
     oracle = Oracle(planted_table(), Budget(queries=9), np.random.default_rng(0))
     with pytest.raises(Stalled, match="5 encodings in a row"):
         list(ControllerReinforce()(oracle, np.random.default_rng(0)))

@@ -1,4 +1,4 @@
-"""nasbench_kit.data.convert, export and sample: nothing lost, nothing wrong let through."""
+"""nasbench_kit.data.benchmarks.nasbench101.convert, export and sample: nothing lost, nothing wrong let through."""
 
 from __future__ import annotations
 
@@ -33,14 +33,17 @@ from official import (
 )
 
 from nasbench_kit import Cell, CellSpace, Oracle, Table
-from nasbench_kit.budget import Budget
 from nasbench_kit.cli import official as commands
-from nasbench_kit.data import convert as conversion
-from nasbench_kit.data.columns import IMAGES, READINGS, exact_column
-from nasbench_kit.data.convert import convert
-from nasbench_kit.data.export import FILLED, export
-from nasbench_kit.data.sample import from_sample
-from nasbench_kit.data.tfrecord import RecordChunk, read_chunks, write_records
+from nasbench_kit.data.benchmarks.nasbench101 import convert as conversion
+from nasbench_kit.data.benchmarks.nasbench101.columns import IMAGES, READINGS, exact_column
+from nasbench_kit.data.benchmarks.nasbench101.convert import convert
+from nasbench_kit.data.benchmarks.nasbench101.export import FILLED, export
+from nasbench_kit.data.benchmarks.nasbench101.sample import from_sample
+from nasbench_kit.data.benchmarks.nasbench101.tfrecord import (
+    RecordChunk,
+    read_chunks,
+    write_records,
+)
 from nasbench_kit.errors import (
     CorruptFile,
     InvalidSetting,
@@ -48,6 +51,7 @@ from nasbench_kit.errors import (
     NotRecorded,
     NotWritable,
 )
+from nasbench_kit.oracle.budget import Budget
 
 # --- slow, obvious counterparts -----------------------------------------------------------------
 
@@ -629,6 +633,8 @@ def test_the_command_recognises_a_sample_by_its_content(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "sample.json.gz").rename(tmp_path / "file")
-    monkeypatch.setattr("nasbench_kit.data.sample.CellSpace", lambda: CellSpace(5))
+    monkeypatch.setattr(
+        "nasbench_kit.data.benchmarks.nasbench101.sample.CellSpace", lambda: CellSpace(5)
+    )
     assert run("convert", tmp_path / "file", tmp_path / "sample.h5", "--json") == 0
     assert json.loads(capsys.readouterr().out)["cells"] == len(small_sample["key"])

@@ -8,8 +8,9 @@ from hypothesis import given, settings, strategies as st
 from nasbench_pytorch.model.model import compute_vertex_channels
 
 from nasbench_kit import Cell, CellSpace, Column, InvalidSetting, NotRecorded, Table
-from nasbench_kit.cost import KINDS, CostModel, vertex_channels, work
-from nasbench_kit.recipe import Skeleton
+from nasbench_kit.oracle.cost import CostModel
+from nasbench_kit.spaces.nasbench101.work import KINDS, vertex_channels, work
+from nasbench_kit.spaces.skeleton import Skeleton
 
 SMALL = Skeleton(stem_channels=16, stacks=3, cells_per_stack=1)
 IMAGE = (8, 8, 1)

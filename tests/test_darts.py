@@ -12,9 +12,9 @@ from textures import bare_table, texture_task
 from torch import Tensor
 
 from nasbench_kit import Budget, InvalidSetting, Oracle
-from nasbench_kit.algorithms import darts
-from nasbench_kit.algorithms.darts import DARTS, Loss, unrolled_gradient
-from nasbench_kit.algorithms.shared_weights import SharedWeights
+from nasbench_kit.algorithms.weight_sharing import darts
+from nasbench_kit.algorithms.weight_sharing.darts import DARTS, Loss, unrolled_gradient
+from nasbench_kit.algorithms.weight_sharing.training import SharedWeights
 
 torch.set_num_threads(1)
 

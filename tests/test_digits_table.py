@@ -8,12 +8,12 @@ import torch
 
 from nasbench_kit import CellSpace, Table
 from nasbench_kit.data import tables
-from nasbench_kit.data.build import training_seed
-from nasbench_kit.data.clock import processor
-from nasbench_kit.data.digits import digits
-from nasbench_kit.measured import torch_threads
-from nasbench_kit.recipe import DIGITS
-from nasbench_kit.trainer import train
+from nasbench_kit.data.building.build import training_seed
+from nasbench_kit.data.building.clock import processor
+from nasbench_kit.data.images.digits import digits
+from nasbench_kit.system.measured import torch_threads
+from nasbench_kit.training.recipe import DIGITS
+from nasbench_kit.training.trainer import train
 
 
 @pytest.fixture(scope="module")

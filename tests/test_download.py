@@ -1,4 +1,4 @@
-"""nasbench_kit.data.download, against a server on this machine that misbehaves as told."""
+"""nasbench_kit.data.benchmarks.download, against a server on this machine that misbehaves as told."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from official import official_file
 
 from nasbench_kit import DownloadFailed, Table
 from nasbench_kit.cli import official as commands
-from nasbench_kit.data import download as module
-from nasbench_kit.data.download import FULL, ONLY_108, Official, download
+from nasbench_kit.data.benchmarks import download as module
+from nasbench_kit.data.benchmarks.download import FULL, ONLY_108, Official, download
 from nasbench_kit.errors import CorruptFile, InvalidSetting, NotWritable
 
 

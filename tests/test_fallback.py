@@ -27,10 +27,10 @@ from nasbench_kit import (
     Table,
     register_operation,
 )
-from nasbench_kit.data.digits import digits
-from nasbench_kit.fallback import Fallback
-from nasbench_kit.recipe import DIGITS
-from nasbench_kit.store import Job, Store
+from nasbench_kit.data.images.digits import digits
+from nasbench_kit.oracle.fallback import Fallback
+from nasbench_kit.oracle.store import Job, Store
+from nasbench_kit.training.recipe import DIGITS
 
 OUTSIDE = Cell.named("inception")  # seven vertices; the table has five at most
 
@@ -138,7 +138,7 @@ def test_once_gives_the_same_training_again_for_free(
 def test_an_operation_of_ones_own_is_trained(small_table: Table, fallback: Fallback) -> None:
     from torch import nn
 
-    from nasbench_kit.network import register_module
+    from nasbench_kit.spaces.nasbench101.network import register_module
 
     register_operation("avgpool3x3")
     register_module("avgpool3x3", lambda channels: nn.AvgPool2d(3, 1, 1))

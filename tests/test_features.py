@@ -1,4 +1,4 @@
-"""nasbench_kit.data.features: counted by hand, and the same for every labelling of a cell."""
+"""nasbench_kit.data.surrogate.features: counted by hand, and the same for every labelling of a cell."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from nasbench_kit import Cell, CellSpace
-from nasbench_kit.cell import OPERATIONS
-from nasbench_kit.data.features import (
+from nasbench_kit.data.surrogate.features import (
     INPUT,
     OUTPUT,
     UNUSED,
@@ -19,6 +18,7 @@ from nasbench_kit.data.features import (
     describe,
     features,
 )
+from nasbench_kit.spaces.nasbench101.cell import OPERATIONS
 
 
 def as_cells(cell: Cell) -> Cells:

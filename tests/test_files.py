@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nasbench_kit import NotWritable
-from nasbench_kit.files import home, replacing, write_text
+from nasbench_kit.system.files import home, replacing, write_text
 
 
 def test_home_is_the_environments_choice_then_the_users_cache(

@@ -1,4 +1,4 @@
-"""nasbench_kit.data.foreign: files are told by their bytes, and none is ever unpickled."""
+"""nasbench_kit.data.benchmarks.nasbench101.foreign: files are told by their bytes, and none is ever unpickled."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from official import official_file
 
 from nasbench_kit import CellSpace, Table
 from nasbench_kit.compat import nasbench as api
-from nasbench_kit.data.foreign import recognise
+from nasbench_kit.data.benchmarks.nasbench101.foreign import recognise
 from nasbench_kit.errors import CorruptFile
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nasbench_kit.data.digits import digits
+from nasbench_kit.data.images.digits import digits
 from nasbench_kit.errors import InvalidSetting
-from nasbench_kit.images import SPLITS, ImageSet, Split
+from nasbench_kit.training.images import SPLITS, ImageSet, Split
 
 
 def split(n: int = 4, shape: tuple[int, ...] = (2, 2, 3), kind: Any = np.uint8) -> Split:
@@ -114,7 +114,7 @@ def test_any_part_of_the_training_digits_mixes_the_classes() -> None:
 
 def test_images_and_recipes_need_no_torch() -> None:
     code = (
-        "import sys, nasbench_kit.images, nasbench_kit.recipe, nasbench_kit.data.digits; "
+        "import sys, nasbench_kit.training.images, nasbench_kit.training.recipe, nasbench_kit.data.images.digits; "
         "sys.exit('torch' in sys.modules or 'sklearn' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from nasbench_kit import Cell, CellSpace, CorruptFile, InvalidCell, InvalidSetting
-from nasbench_kit.index import Index, build, cached
+from nasbench_kit.spaces.nasbench101.index import Index, build, cached
 
 #: algorithms.md 1.8: upper triangular matrices with all V vertices in use and at most 9 edges, and
 #: perfect_index.md: how many of them are not isomorphic, for V = 2 ... 7.
@@ -177,7 +177,9 @@ def test_the_index_is_kept_in_the_cache_and_rebuilt_when_that_is_damaged(
     assert arrays(load(7, 9)) == arrays(index)
     assert path.read_bytes() == whole
 
-    monkeypatch.setattr("nasbench_kit.index.build", None)  # from here on it must be read
+    monkeypatch.setattr(
+        "nasbench_kit.spaces.nasbench101.index.build", None
+    )  # from here on it must be read
     assert arrays(load(7, 9)) == arrays(index)
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import pytest
 import torch
 
-from nasbench_kit.measured import measured, peak_memory, torch_threads
+from nasbench_kit.system.measured import measured, peak_memory, torch_threads
 
 
 def test_waiting_takes_time_and_no_processor() -> None:
@@ -45,7 +45,7 @@ def test_threads_are_set_and_given_back() -> None:
 
 def test_torch_imported_within_starts_with_so_many() -> None:
     program = (
-        "from nasbench_kit.measured import torch_threads\n"
+        "from nasbench_kit.system.measured import torch_threads\n"
         "with torch_threads(1):\n"
         "    import torch\n"
         "    assert torch.get_num_threads() == 1"

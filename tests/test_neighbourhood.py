@@ -10,7 +10,7 @@ import pytest
 from scipy.sparse import csr_array
 
 from nasbench_kit import Cell, CellSpace, InvalidCell
-from nasbench_kit.cell import OPERATIONS
+from nasbench_kit.spaces.nasbench101.cell import OPERATIONS
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,16 @@ from hypothesis import given, settings, strategies as st
 from nasbench_pytorch.model import Network as PeerNetwork
 from torch import Tensor, nn
 
-from nasbench_kit import network as network_module
-from nasbench_kit.cell import OPERATIONS, Cell, register_operation
 from nasbench_kit.errors import InvalidCell, InvalidSetting
-from nasbench_kit.network import CellModule, Network, Skeleton, draw_weights, register_module
+from nasbench_kit.spaces.nasbench101 import network as network_module
+from nasbench_kit.spaces.nasbench101.cell import OPERATIONS, Cell, register_operation
+from nasbench_kit.spaces.nasbench101.network import (
+    CellModule,
+    Network,
+    Skeleton,
+    draw_weights,
+    register_module,
+)
 
 torch.set_num_threads(1)  # these networks are too small to share
 

@@ -1,4 +1,4 @@
-"""nasbench_kit.noise: repeats of a surrogate, drawn by seed as the oracle asks for them."""
+"""nasbench_kit.table.noise: repeats of a surrogate, drawn by seed as the oracle asks for them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 
 from nasbench_kit import Budget, Cell, CellSpace, Column, Oracle, Table
 from nasbench_kit.errors import NotRecorded
-from nasbench_kit.noise import Noise
-from nasbench_kit.oracle import Policy
-from nasbench_kit.table import proportional
+from nasbench_kit.oracle.oracle import Policy
+from nasbench_kit.table.noise import Noise
+from nasbench_kit.table.table import proportional
 
 NOISE = Noise(
     accuracy=[[0.2, 0.4], [0.5, 0.9]],

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nasbench_kit import CellSpace, UnknownName
-from nasbench_kit.one_shot import PARENTS, topologies
+from nasbench_kit.spaces.nasbench101.one_shot import PARENTS, topologies
 
 #: peers.md 1b.2, by space: topologies, their labelled cells, unique cells.
 COMPLETE = {1: (66, 3_702, 2_685), 2: (190, 12_474, 7_773), 3: (876, 135_900, 55_854)}

@@ -11,13 +11,17 @@ from conformance import oracle_for
 from scipy import stats
 
 from nasbench_kit import BudgetExhausted, CellSpace, Table
-from nasbench_kit.algorithms.darts import DARTS
-from nasbench_kit.algorithms.shared_scores import shared_scores
-from nasbench_kit.analysis.one_shot_ranking import against_truth, correlation_curves, ranking
+from nasbench_kit.algorithms.weight_sharing.darts import DARTS
+from nasbench_kit.algorithms.weight_sharing.scores import shared_scores
+from nasbench_kit.analysis.statistics.one_shot_ranking import (
+    against_truth,
+    correlation_curves,
+    ranking,
+)
 from nasbench_kit.cli import main
 from nasbench_kit.cli.rank_correlation import _summarised
 from nasbench_kit.data.subset import subset
-from nasbench_kit.recipe import DIGITS
+from nasbench_kit.training.recipe import DIGITS
 
 TRUTH = np.linspace(0.8, 0.99, 20)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from nasbench_kit.optimizer import TFRMSProp
+from nasbench_kit.training.optimizer import TFRMSProp
 
 
 def one_step(w: float, g: float, **options: float) -> float:

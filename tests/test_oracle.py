@@ -32,7 +32,7 @@ from nasbench_kit import (
     Stalled,
     Table,
 )
-from nasbench_kit.oracle import Policy
+from nasbench_kit.oracle.oracle import Policy
 
 POLICIES: tuple[Policy, ...] = get_args(Policy)
 #: A table by hand over the 7 cells of CellSpace(3), at 4 and 13 epochs with 3 repeats. Of the cell

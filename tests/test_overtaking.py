@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import ArrayLike, NDArray
 from report_inputs import compared, hand_made, table
 
-from nasbench_kit.analysis.comparison import Comparison
-from nasbench_kit.analysis.overtaking import overtaken, overtakes, sooner
-from nasbench_kit.analysis.report_words import ahead_from, times_sooner
-from nasbench_kit.trace import Incumbent, Trace
+from nasbench_kit.analysis.report.words import ahead_from, times_sooner
+from nasbench_kit.analysis.statistics.comparison import Comparison
+from nasbench_kit.analysis.statistics.overtaking import overtaken, overtakes, sooner
+from nasbench_kit.compare.trace import Incumbent, Trace
 
 INF = float("inf")
 SPENDS = np.array([1.0, 2.0, 4.0, 8.0])

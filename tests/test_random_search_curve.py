@@ -10,8 +10,8 @@ from conformance import yielded
 
 from nasbench_kit import Budget, CellSpace, Column, InvalidSetting, NotRecorded, Oracle, Table
 from nasbench_kit.algorithms import RandomSearch
-from nasbench_kit.analysis.random_search_curve import RandomSearchCurve, encoding_counts
-from nasbench_kit.compare import regrets
+from nasbench_kit.analysis.landscape.random_search_curve import RandomSearchCurve, encoding_counts
+from nasbench_kit.compare.running import regrets
 from nasbench_kit.data.tables import open_table
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nasbench_kit.analysis.rank_tests import (
+from nasbench_kit.analysis.statistics.rank_tests import (
     friedman,
     groups_within,
     holm,

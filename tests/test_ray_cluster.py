@@ -14,13 +14,13 @@ from numpy.random import Generator
 
 from nasbench_kit import Cell, CellSpace, InvalidSetting, Oracle, Table
 from nasbench_kit.algorithms import RandomSearch, RegularizedEvolution
-from nasbench_kit.compare import Plan, run
-from nasbench_kit.data.build import Build, build
-from nasbench_kit.data.digits import digits
+from nasbench_kit.compare.running import Plan, run
+from nasbench_kit.data.building.build import Build, build
+from nasbench_kit.data.images.digits import digits
 from nasbench_kit.errors import NotRecorded, WorkerDied
-from nasbench_kit.recipe import DIGITS
-from nasbench_kit.search import Search
-from nasbench_kit.workers import ATTEMPTS, spread
+from nasbench_kit.oracle.search import Search
+from nasbench_kit.system.workers import ATTEMPTS, spread
+from nasbench_kit.training.recipe import DIGITS
 
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::ResourceWarning")

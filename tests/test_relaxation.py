@@ -13,11 +13,11 @@ from hypothesis import given, settings, strategies as st
 from torch.nn import functional
 
 from nasbench_kit import CellSpace, InvalidSetting
-from nasbench_kit.algorithms.relaxation import Relaxation
-from nasbench_kit.algorithms.supernet import Supernet
-from nasbench_kit.cell import OPERATIONS
-from nasbench_kit.one_shot import PARENTS
-from nasbench_kit.recipe import Skeleton
+from nasbench_kit.spaces.nasbench101.cell import OPERATIONS
+from nasbench_kit.spaces.nasbench101.one_shot import PARENTS
+from nasbench_kit.spaces.nasbench101.relaxation import Relaxation
+from nasbench_kit.spaces.nasbench101.supernet import Supernet
+from nasbench_kit.spaces.skeleton import Skeleton
 
 torch.set_num_threads(1)
 

@@ -16,13 +16,13 @@ import pytest
 from report_inputs import EVIL, compared, hand_made, table
 
 from nasbench_kit import CorruptFile, InvalidSetting, UnknownName, WrongTable
-from nasbench_kit.analysis import style
-from nasbench_kit.analysis.checklist import checklist
-from nasbench_kit.analysis.comparison import Comparison
-from nasbench_kit.analysis.report import analyse, write_report
-from nasbench_kit.analysis.summary import summarize, verdict
+from nasbench_kit.analysis.figures import style
+from nasbench_kit.analysis.report.checklist import checklist
+from nasbench_kit.analysis.report.report import analyse, write_report
+from nasbench_kit.analysis.statistics.comparison import Comparison
+from nasbench_kit.analysis.statistics.summary import summarize, verdict
 from nasbench_kit.cli import main
-from nasbench_kit.trace import Spending
+from nasbench_kit.compare.trace import Spending
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 from report_inputs import EVIL, hand_made, table
 
-from nasbench_kit.analysis import style
-from nasbench_kit.analysis.report import analyse, write_report
+from nasbench_kit.analysis.figures import style
+from nasbench_kit.analysis.report.report import analyse, write_report
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Request

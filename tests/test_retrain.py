@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import torch
 
-from nasbench_kit import Table, train_many as many
+from nasbench_kit import Table
 from nasbench_kit.algorithms import ALGORITHMS
-from nasbench_kit.cell import Cell
 from nasbench_kit.cli import retrain as command
-from nasbench_kit.compare import Plan, run as compare, write_results
-from nasbench_kit.data.digits import digits
+from nasbench_kit.compare.retrain import recommended
+from nasbench_kit.compare.running import Plan, run as compare, write_results
+from nasbench_kit.data.images.digits import digits
 from nasbench_kit.errors import (
     CorruptFile,
     InvalidSetting,
@@ -25,11 +25,12 @@ from nasbench_kit.errors import (
     UnknownName,
     WrongTable,
 )
-from nasbench_kit.network import Network, Skeleton
-from nasbench_kit.recipe import DIGITS
-from nasbench_kit.retrain import recommended
-from nasbench_kit.train_many import train_many
-from nasbench_kit.trainer import Training, train
+from nasbench_kit.spaces.nasbench101.cell import Cell
+from nasbench_kit.spaces.nasbench101.network import Network, Skeleton
+from nasbench_kit.training import many
+from nasbench_kit.training.many import train_many
+from nasbench_kit.training.recipe import DIGITS
+from nasbench_kit.training.trainer import Training, train
 
 torch.set_num_threads(1)  # these networks are too small to share
 

@@ -16,16 +16,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as arrays
 
-from nasbench_kit import (
-    Cell,
-    CellSpace,
-    InvalidCell,
-    InvalidSetting,
-    NotInSpace,
-    UnknownName,
-    hashes as hashing,
-)
-from nasbench_kit.cell import OPERATIONS
+from nasbench_kit import Cell, CellSpace, InvalidCell, InvalidSetting, NotInSpace, UnknownName
+from nasbench_kit.spaces.nasbench101 import hashes as hashing
+from nasbench_kit.spaces.nasbench101.cell import OPERATIONS
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 #: Unique cells by number of vertices, from two (perfect_index.md).
@@ -519,7 +512,8 @@ def test_a_foreign_operation_is_refused_unless_it_is_pruned_away(
     monkeypatch: pytest.MonkeyPatch, full_space: CellSpace
 ) -> None:
     monkeypatch.setattr(
-        "nasbench_kit.cell._LABELS", {"input": -1, "output": -2, OPERATIONS[0]: 0, "conv5x5": 3}
+        "nasbench_kit.spaces.nasbench101.cell._LABELS",
+        {"input": -1, "output": -2, OPERATIONS[0]: 0, "conv5x5": 3},
     )
     used = Cell.from_text("0100/0010/0001/0000:conv3x3,conv5x5")
     with pytest.raises(

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from nasbench_kit.analysis import anytime
-from nasbench_kit.analysis.statistics import (
+from nasbench_kit.analysis.statistics import anytime
+from nasbench_kit.analysis.statistics.aggregates import (
     Interval,
     bootstrap,
     difference,
@@ -22,7 +22,7 @@ from nasbench_kit.analysis.statistics import (
     share_within,
     win_share,
 )
-from nasbench_kit.trace import Incumbent, Trace
+from nasbench_kit.compare.trace import Incumbent, Trace
 
 INF = float("inf")
 

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nasbench_kit import Cell, CellSpace, InvalidSetting, register_operation
-from nasbench_kit.algorithms.supernet import (
+from nasbench_kit.spaces.nasbench101.cell import OPERATIONS
+from nasbench_kit.spaces.nasbench101.network import CellModule, Network
+from nasbench_kit.spaces.nasbench101.supernet import (
     CONV1X1,
     CONV3X3,
     MAXPOOL3X3,
@@ -22,10 +24,8 @@ from nasbench_kit.algorithms.supernet import (
     Supernet,
     mixture_widths,
 )
-from nasbench_kit.cell import OPERATIONS
-from nasbench_kit.cost import KINDS, work
-from nasbench_kit.network import CellModule, Network
-from nasbench_kit.recipe import Skeleton
+from nasbench_kit.spaces.nasbench101.work import KINDS, work
+from nasbench_kit.spaces.skeleton import Skeleton
 
 torch.set_num_threads(1)  # these networks are too small to share
 

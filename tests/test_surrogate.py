@@ -14,17 +14,18 @@ import numpy as np
 import pytest
 
 from nasbench_kit import CellSpace, Column, Table
+from nasbench_kit.analysis.cards.surrogate_card import agreement
 from nasbench_kit.cli import main
-from nasbench_kit.cost import work
-from nasbench_kit.data import surrogate as module, tables
-from nasbench_kit.data.features import features
-from nasbench_kit.data.sample import from_sample
-from nasbench_kit.data.surrogate import ACCURACY, Surrogate, fit
-from nasbench_kit.data.surrogate_card import agreement
-from nasbench_kit.data.surrogate_noise import estimate_noise, failures
+from nasbench_kit.data import tables
+from nasbench_kit.data.benchmarks.nasbench101.sample import from_sample
+from nasbench_kit.data.surrogate import fit as module
+from nasbench_kit.data.surrogate.features import features
+from nasbench_kit.data.surrogate.fit import ACCURACY, Surrogate, fit
+from nasbench_kit.data.surrogate.noise import estimate_noise, failures
 from nasbench_kit.errors import InvalidSetting, NotRecorded
-from nasbench_kit.noise import Noise
-from nasbench_kit.recipe import Skeleton
+from nasbench_kit.spaces.nasbench101.work import work
+from nasbench_kit.spaces.skeleton import Skeleton
+from nasbench_kit.table.noise import Noise
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 SHARED = Path(__file__).parents[2] / "shared/data/nasbench101_sample.json.gz"
@@ -115,7 +116,7 @@ def test_the_same_seed_gives_the_same_table_on_any_number_of_threads(
 import numpy as np
 from threadpoolctl import threadpool_info
 from nasbench_kit import Table
-from nasbench_kit.data import surrogate
+from nasbench_kit.data.surrogate import fit as surrogate
 surrogate._BOOSTING.update({module._BOOSTING!r})
 threads = []
 look = lambda done, steps: threads.extend(pool["num_threads"] for pool in threadpool_info())

@@ -29,7 +29,7 @@ from nasbench_kit import (
     NotWritable,
     Table,
 )
-from nasbench_kit.table import METRICS, SOURCES
+from nasbench_kit.table.table import METRICS, SOURCES
 
 # Random tables, and the obvious reading of a column ---------------------------------------------
 

@@ -11,11 +11,11 @@ from test_oracle import reachable
 from textures import bare_table, priced_task, texture_task, textures
 
 from nasbench_kit import Budget, BudgetExhausted, Cell, InvalidSetting, Oracle, Table, WrongTable
-from nasbench_kit.cost import work
 from nasbench_kit.data.tables import open_table
 from nasbench_kit.data.tasks import open_task
-from nasbench_kit.images import Split
-from nasbench_kit.task import Task
+from nasbench_kit.oracle.task import Task
+from nasbench_kit.spaces.nasbench101.work import work
+from nasbench_kit.training.images import Split
 
 #: Six vertices: not in the table of up to five.
 OUTSIDE = Cell.named("inception")

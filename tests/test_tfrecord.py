@@ -1,4 +1,4 @@
-"""nasbench_kit.data.tfrecord: the genuine record, round trips, a slow obvious reader, corruption."""
+"""nasbench_kit.data.benchmarks.nasbench101.tfrecord: the genuine record, round trips, a slow obvious reader, corruption."""
 
 import base64
 import gzip
@@ -17,8 +17,8 @@ from hypothesis import given, settings, strategies as st
 from numpy.typing import NDArray
 from official import genuine_record
 
-from nasbench_kit.data import tfrecord
-from nasbench_kit.data.tfrecord import (
+from nasbench_kit.data.benchmarks.nasbench101 import tfrecord
+from nasbench_kit.data.benchmarks.nasbench101.tfrecord import (
     MEASURES,
     OPERATIONS,
     RecordChunk,

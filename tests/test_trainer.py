@@ -13,16 +13,16 @@ from hypothesis import given, settings, strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nasbench_kit import evaluation, trainer
-from nasbench_kit.cell import Cell
-from nasbench_kit.cuda_graph import recorded
-from nasbench_kit.data.digits import digits
+from nasbench_kit.data.images.digits import digits
 from nasbench_kit.errors import InvalidSetting, TrainingFailed
-from nasbench_kit.images import SPLITS, ImageSet, Split
-from nasbench_kit.loaded import PADDING, Shuffled, load
-from nasbench_kit.network import Network, Skeleton
-from nasbench_kit.recipe import Precision
-from nasbench_kit.trainer import DIGITS, NASBENCH101, Recipe, Training, train
+from nasbench_kit.spaces.nasbench101.cell import Cell
+from nasbench_kit.spaces.nasbench101.network import Network, Skeleton
+from nasbench_kit.spaces.skeleton import Precision
+from nasbench_kit.training import evaluation, trainer
+from nasbench_kit.training.cuda_graph import recorded
+from nasbench_kit.training.images import SPLITS, ImageSet, Split
+from nasbench_kit.training.loaded import PADDING, Shuffled, load
+from nasbench_kit.training.trainer import DIGITS, NASBENCH101, Recipe, Training, train
 
 torch.set_num_threads(1)  # these networks are too small to share
 

@@ -1,4 +1,4 @@
-"""nasbench_kit.data.user_images, .image_folder and .image_sets: a worked example, splits, bad input."""
+"""nasbench_kit.data.images.user_images, .image_folder and .image_sets: a worked example, splits, bad input."""
 
 import dataclasses
 import io
@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nasbench_kit import Cell
-from nasbench_kit.data import image_folder as folders
-from nasbench_kit.data.digits import digits
-from nasbench_kit.data.image_folder import image_folder
-from nasbench_kit.data.image_sets import open_images
-from nasbench_kit.data.user_images import from_arrays, npz_file
+from nasbench_kit.data.images import image_folder as folders
+from nasbench_kit.data.images.digits import digits
+from nasbench_kit.data.images.image_folder import image_folder
+from nasbench_kit.data.images.image_sets import open_images
+from nasbench_kit.data.images.user_images import from_arrays, npz_file
 from nasbench_kit.errors import CorruptFile, InvalidSetting, UnknownName
-from nasbench_kit.images import SPLITS, ImageSet
-from nasbench_kit.recipe import DIGITS, Skeleton
-from nasbench_kit.trainer import train
+from nasbench_kit.spaces.skeleton import Skeleton
+from nasbench_kit.training.images import SPLITS, ImageSet
+from nasbench_kit.training.recipe import DIGITS
+from nasbench_kit.training.trainer import train
 
 torch.set_num_threads(1)  # these networks are too small to share
 CLASSES = ("horizontal", "vertical")
@@ -358,7 +359,7 @@ def test_names_and_paths_that_are_none(tmp_path: Path) -> None:
 
 def test_reading_images_needs_no_torch() -> None:
     code = (
-        "import sys, nasbench_kit.data.image_sets; "
+        "import sys, nasbench_kit.data.images.image_sets; "
         "sys.exit(bool({'torch', 'sklearn', 'PIL'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

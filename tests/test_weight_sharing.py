@@ -27,18 +27,19 @@ from nasbench_kit import (
     Table,
     WrongTable,
 )
-from nasbench_kit.algorithms import ALGORITHMS, shared_weights as shared_weights_module
-from nasbench_kit.algorithms.darts import DARTS
-from nasbench_kit.algorithms.differentiable import Differentiable
-from nasbench_kit.algorithms.enas import ENAS, _Search as Enas
-from nasbench_kit.algorithms.gdas import GDAS
-from nasbench_kit.algorithms.pc_darts import PCDARTS
-from nasbench_kit.algorithms.random_weight_sharing import RandomWeightSharing
-from nasbench_kit.algorithms.shared_weights import SharedWeights
-from nasbench_kit.algorithms.snas import SNAS
-from nasbench_kit.algorithms.weight_sharing import WeightSharing
-from nasbench_kit.images import Split
-from nasbench_kit.search import Search
+from nasbench_kit.algorithms import ALGORITHMS
+from nasbench_kit.algorithms.weight_sharing import training as shared_weights_module
+from nasbench_kit.algorithms.weight_sharing.darts import DARTS
+from nasbench_kit.algorithms.weight_sharing.enas import ENAS, _Search as Enas
+from nasbench_kit.algorithms.weight_sharing.gdas import GDAS
+from nasbench_kit.algorithms.weight_sharing.gradient import Differentiable
+from nasbench_kit.algorithms.weight_sharing.pc_darts import PCDARTS
+from nasbench_kit.algorithms.weight_sharing.random_search import RandomWeightSharing
+from nasbench_kit.algorithms.weight_sharing.search import WeightSharing
+from nasbench_kit.algorithms.weight_sharing.snas import SNAS
+from nasbench_kit.algorithms.weight_sharing.training import SharedWeights
+from nasbench_kit.oracle.search import Search
+from nasbench_kit.training.images import Split
 
 torch.set_num_threads(1)
 

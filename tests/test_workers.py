@@ -14,7 +14,7 @@ import pytest
 
 from nasbench_kit import InvalidSetting
 from nasbench_kit.errors import NotRecorded, WorkerDied
-from nasbench_kit.workers import ATTEMPTS, finished, spread
+from nasbench_kit.system.workers import ATTEMPTS, finished, spread
 
 
 def squared(offset: int, number: int) -> int:
@@ -99,7 +99,7 @@ PARENT = """
 import sys
 sys.path.insert(0, {tests!r})
 from test_workers import sleeping
-from nasbench_kit.workers import finished
+from nasbench_kit.system.workers import finished
 if __name__ == "__main__":
     list(finished(sleeping, [({folder!r}, n) for n in range(2)], [()] * 2))
 """

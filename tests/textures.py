@@ -13,10 +13,11 @@ from dataclasses import replace
 import numpy as np
 
 from nasbench_kit import CellSpace, Column, Table
-from nasbench_kit.cost import CostModel
-from nasbench_kit.images import ImageSet, Split
-from nasbench_kit.recipe import DIGITS, Recipe, Skeleton
-from nasbench_kit.task import Task
+from nasbench_kit.oracle.cost import CostModel
+from nasbench_kit.oracle.task import Task
+from nasbench_kit.spaces.skeleton import Skeleton
+from nasbench_kit.training.images import ImageSet, Split
+from nasbench_kit.training.recipe import DIGITS, Recipe
 
 PERIOD = 3
 

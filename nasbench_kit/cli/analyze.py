@@ -13,8 +13,8 @@ from nasbench_kit.data import tables
 from nasbench_kit.errors import InvalidSetting, NotRecorded
 
 if TYPE_CHECKING:
-    from nasbench_kit.analysis.study import Options, Study
-    from nasbench_kit.table import Table
+    from nasbench_kit.analysis.landscape.study import Options, Study
+    from nasbench_kit.table.table import Table
 
 STUDIES = {
     "locality": "accuracy against edit distance, top cells, local optima, local search",
@@ -56,7 +56,8 @@ def run_analyze(args: argparse.Namespace) -> int:
     """
     import numpy as np
 
-    from nasbench_kit.analysis import page, study, style
+    from nasbench_kit.analysis.figures import style
+    from nasbench_kit.analysis.landscape import page, study
 
     table = tables.open_table(args.table)
     names = list(STUDIES) if args.study == "all" else [args.study]
@@ -91,7 +92,7 @@ def function(name: str) -> Callable[[Table, Options], Study]:
     """The function of a study."""
     landscape = name in ("locality", "random-walk")
     module = importlib.import_module(
-        f"nasbench_kit.analysis.{'landscape' if landscape else 'table'}_studies"
+        f"nasbench_kit.analysis.landscape.{'landscape' if landscape else 'table'}_studies"
     )
     found: Callable[[Table, Options], Study] = getattr(module, name.replace("-", "_"))
     return found

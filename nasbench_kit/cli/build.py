@@ -10,9 +10,9 @@ from pathlib import Path
 from nasbench_kit.cli.common import add_executor, add_json, add_workers, print_json, progress_bar
 from nasbench_kit.cli.train import add_recipe, asked_recipe
 from nasbench_kit.errors import InvalidSetting
-from nasbench_kit.files import write_text
-from nasbench_kit.space import CellSpace
-from nasbench_kit.workers import check_workers
+from nasbench_kit.spaces.nasbench101.space import CellSpace
+from nasbench_kit.system.files import write_text
+from nasbench_kit.system.workers import check_workers
 
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -50,10 +50,10 @@ def run_build(args: argparse.Namespace) -> int:
     Raises:
         InvalidSetting: a target that is no table, or more hours than allowed; see ``build``, too.
     """
-    from nasbench_kit.data.build import Build, build
-    from nasbench_kit.data.build_estimate import estimate
-    from nasbench_kit.data.card import measured_card
-    from nasbench_kit.data.image_sets import open_images
+    from nasbench_kit.analysis.cards.table_card import measured_card
+    from nasbench_kit.data.building.build import Build, build
+    from nasbench_kit.data.building.estimate import estimate
+    from nasbench_kit.data.images.image_sets import open_images
 
     if args.target.suffix != ".h5":
         raise InvalidSetting(f"the target is {args.target}; its name must end with .h5")

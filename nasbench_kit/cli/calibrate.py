@@ -9,7 +9,7 @@ import numpy as np
 from nasbench_kit.cli.common import add_json, add_table, print_json, print_table, progress_bar
 from nasbench_kit.data import tables
 from nasbench_kit.errors import InvalidSetting, WrongTable
-from nasbench_kit.measured import torch_threads
+from nasbench_kit.system.measured import torch_threads
 
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -32,10 +32,10 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 def run_calibrate(args: argparse.Namespace) -> int:
     """Train, compare, print."""
-    from nasbench_kit.cost import CostModel
-    from nasbench_kit.data.clock import processor, seconds_an_epoch
-    from nasbench_kit.data.digits import digits
-    from nasbench_kit.recipe import DIGITS
+    from nasbench_kit.data.building.clock import processor, seconds_an_epoch
+    from nasbench_kit.data.images.digits import digits
+    from nasbench_kit.oracle.cost import CostModel
+    from nasbench_kit.training.recipe import DIGITS
 
     if args.cells < 1:
         raise InvalidSetting(f"cells is {args.cells}; at least 1 is needed")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from nasbench_kit.cell import NAMED_CELLS, Cell
 from nasbench_kit.errors import UnknownName
-from nasbench_kit.space import CellSpace
+from nasbench_kit.spaces.nasbench101.cell import NAMED_CELLS, Cell
+from nasbench_kit.spaces.nasbench101.space import CellSpace
 
 #: Help of an argument that ``parse_cell`` reads.
 CELL_HELP = (

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, get_args
 
-from nasbench_kit.workers import Executor
+from nasbench_kit.system.workers import Executor
 
 Subparsers = "argparse._SubParsersAction[argparse.ArgumentParser]"
 

@@ -20,7 +20,8 @@ from nasbench_kit.cli.common import (
     print_table,
     progress_bar,
 )
-from nasbench_kit.compare import (
+from nasbench_kit.compare.run_folder import clocks
+from nasbench_kit.compare.running import (
     Plan,
     RewardImages,
     all_traces,
@@ -32,16 +33,15 @@ from nasbench_kit.compare import (
 )
 from nasbench_kit.data import tables
 from nasbench_kit.errors import InvalidSetting
-from nasbench_kit.oracle import Policy
-from nasbench_kit.run_folder import clocks
-from nasbench_kit.table import Table
-from nasbench_kit.workers import check_workers
+from nasbench_kit.oracle.oracle import Policy
+from nasbench_kit.system.workers import check_workers
+from nasbench_kit.table.table import Table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from nasbench_kit.analysis.anytime import Axis
-    from nasbench_kit.trace import Trace
+    from nasbench_kit.analysis.statistics.anytime import Axis
+    from nasbench_kit.compare.trace import Trace
 
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -179,7 +179,8 @@ def _axis(table: Table, budget: Mapping[str, float]) -> Axis:
 
 
 def _write_figure(folder: Path, table: Table, traces: Sequence[Trace], axis: Axis) -> Path:
-    from nasbench_kit.analysis import anytime, plots
+    from nasbench_kit.analysis.figures import plots
+    from nasbench_kit.analysis.statistics import anytime
 
     of_row = regrets(table)
     curves = {
@@ -261,7 +262,7 @@ def _shown(value: object) -> str:
 
 
 def _print_summary(table: Table, plan: Plan, traces: Sequence[Trace], axis: Axis) -> None:
-    from nasbench_kit.analysis.anytime import reaching
+    from nasbench_kit.analysis.statistics.anytime import reaching
 
     of_row = regrets(table)
     by_name = _by_name(traces)

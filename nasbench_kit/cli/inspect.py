@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nasbench_kit.cell import Cell
 from nasbench_kit.cli.cells import CELL_HELP, parse_cell
 from nasbench_kit.cli.common import add_json, add_table, print_json, print_table
 from nasbench_kit.data import tables
 from nasbench_kit.errors import CorruptFile, InvalidCell, InvalidSetting
-from nasbench_kit.space import CellSpace
+from nasbench_kit.spaces.nasbench101.cell import Cell
+from nasbench_kit.spaces.nasbench101.space import CellSpace
 
 if TYPE_CHECKING:
-    from nasbench_kit.table import Table
+    from nasbench_kit.table.table import Table
 
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -13,7 +13,7 @@ from nasbench_kit.cli.common import add_json, print_json
 from nasbench_kit.errors import InvalidSetting
 
 if TYPE_CHECKING:
-    from nasbench_kit.data.convert import ConversionReport
+    from nasbench_kit.data.benchmarks.nasbench101.convert import ConversionReport
 
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -80,8 +80,8 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 def run_download(args: argparse.Namespace) -> int:
     """Fetch, check and convert."""
-    from nasbench_kit.data.download import ADDRESS, FULL, ONLY_108, download
-    from nasbench_kit.files import home
+    from nasbench_kit.data.benchmarks.download import ADDRESS, FULL, ONLY_108, download
+    from nasbench_kit.system.files import home
 
     official = ONLY_108 if args.only108 else FULL
     target = home() / "tables" / f"{official.table}.h5"
@@ -104,9 +104,9 @@ def run_download(args: argparse.Namespace) -> int:
 
 def run_convert(args: argparse.Namespace) -> int:
     """Convert what is told from the file's content."""
-    from nasbench_kit.data.convert import convert
-    from nasbench_kit.data.foreign import recognise
-    from nasbench_kit.data.sample import from_sample
+    from nasbench_kit.data.benchmarks.nasbench101.convert import convert
+    from nasbench_kit.data.benchmarks.nasbench101.foreign import recognise
+    from nasbench_kit.data.benchmarks.nasbench101.sample import from_sample
 
     _demand(args.target, ".h5")
     kind = recognise(args.source)
@@ -135,7 +135,7 @@ def run_convert(args: argparse.Namespace) -> int:
 def run_export(args: argparse.Namespace) -> int:
     """Write a table, and list what had to be filled."""
     from nasbench_kit.cli.common import progress_bar
-    from nasbench_kit.data.export import export
+    from nasbench_kit.data.benchmarks.nasbench101.export import export
     from nasbench_kit.data.tables import open_table
 
     _demand(args.target, ".tfrecord")

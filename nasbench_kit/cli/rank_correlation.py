@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nasbench_kit.budget import Budget
 from nasbench_kit.cli.common import (
     add_json,
     add_table,
@@ -22,15 +21,16 @@ from nasbench_kit.cli.common import (
 from nasbench_kit.cli.scoring_job import ScoringJob, method, train_and_score
 from nasbench_kit.data import tables
 from nasbench_kit.errors import InvalidSetting, NotWritable
-from nasbench_kit.oracle import Oracle
-from nasbench_kit.table import Table
-from nasbench_kit.tidy import write_columns
-from nasbench_kit.workers import check_workers, finished
+from nasbench_kit.oracle.budget import Budget
+from nasbench_kit.oracle.oracle import Oracle
+from nasbench_kit.system.tidy import write_columns
+from nasbench_kit.system.workers import check_workers, finished
+from nasbench_kit.table.table import Table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from nasbench_kit.analysis.one_shot_ranking import Ranking
+    from nasbench_kit.analysis.statistics.one_shot_ranking import Ranking
 
 #: What is looked at when no method is named.
 DEFAULT_METHODS = ("random-weight-sharing-small", "enas-small", "darts-small")
@@ -91,7 +91,8 @@ def run_rank_correlation(args: argparse.Namespace) -> int:
             table, its images or the seconds do not suffice for.
         NotRecorded: the table has one repeat only, so that no ceiling is known.
     """
-    from nasbench_kit.analysis import fidelity, one_shot_ranking, study
+    from nasbench_kit.analysis.landscape import fidelity, study
+    from nasbench_kit.analysis.statistics import one_shot_ranking
     from nasbench_kit.data.tasks import open_task
 
     check_workers(args.workers)
@@ -202,7 +203,7 @@ def _known(value: float) -> float | None:
 def _summarised(
     name: str, runs: Sequence[Sequence[Ranking]], last: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
-    from nasbench_kit.analysis import fidelity
+    from nasbench_kit.analysis.landscape import fidelity
 
     ends = [run[-1] for run in runs]
     mixtures = [

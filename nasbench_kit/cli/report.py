@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nasbench_kit.cli.common import add_json, print_json
+from nasbench_kit.compare.retrain import table_of
 from nasbench_kit.data import tables
 from nasbench_kit.errors import UnknownName
-from nasbench_kit.retrain import table_of
 
 if TYPE_CHECKING:
-    from nasbench_kit.analysis.report import Across, Task
-    from nasbench_kit.table import Table
+    from nasbench_kit.analysis.report.report import Across, Task
+    from nasbench_kit.table.table import Table
 
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -60,8 +60,8 @@ def run_report(args: argparse.Namespace) -> int:
     Raises:
         NasbenchKitError: a folder holds no comparison, or its table is not at hand.
     """
-    from nasbench_kit.analysis.comparison import Comparison
-    from nasbench_kit.analysis.report import analyse, write_report
+    from nasbench_kit.analysis.report.report import analyse, write_report
+    from nasbench_kit.analysis.statistics.comparison import Comparison
 
     named = [tables.open_table(name) for name in args.table]
     comparisons = [Comparison.load(run, _table(run, named)) for run in args.runs]

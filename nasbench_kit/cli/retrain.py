@@ -11,12 +11,12 @@ from typing import Any
 
 from nasbench_kit.cli.common import add_json, print_json, print_table, progress_bar
 from nasbench_kit.cli.train import add_training, asked_epochs, asked_recipe
+from nasbench_kit.compare.retrain import recommended, retrain, summaries, table_of
 from nasbench_kit.data import tables
 from nasbench_kit.errors import InvalidSetting, TrainingFailed, UnknownName
-from nasbench_kit.files import write_text
-from nasbench_kit.retrain import recommended, retrain, summaries, table_of
-from nasbench_kit.table import Table
-from nasbench_kit.tidy import write_columns
+from nasbench_kit.system.files import write_text
+from nasbench_kit.system.tidy import write_columns
+from nasbench_kit.table.table import Table
 
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -76,7 +76,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 def run_retrain(args: argparse.Namespace) -> int:
     """Train what is missing, then print and write the table of results."""
-    from nasbench_kit.data.image_sets import open_images
+    from nasbench_kit.data.images.image_sets import open_images
 
     for name in ("seeds", "threads"):
         if getattr(args, name) < 1:

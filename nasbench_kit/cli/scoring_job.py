@@ -12,15 +12,15 @@ import numpy as np
 
 from nasbench_kit import experiment
 from nasbench_kit.algorithms import ALGORITHMS
-from nasbench_kit.budget import Budget
 from nasbench_kit.errors import CorruptFile, InvalidSetting, WrongTable
-from nasbench_kit.files import write_text
-from nasbench_kit.measured import torch_threads
-from nasbench_kit.oracle import Oracle
-from nasbench_kit.table import Table
+from nasbench_kit.oracle.budget import Budget
+from nasbench_kit.oracle.oracle import Oracle
+from nasbench_kit.system.files import write_text
+from nasbench_kit.system.measured import torch_threads
+from nasbench_kit.table.table import Table
 
 if TYPE_CHECKING:
-    from nasbench_kit.algorithms.weight_sharing import WeightSharing
+    from nasbench_kit.algorithms.weight_sharing.search import WeightSharing
 
 
 def method(name: str) -> WeightSharing:
@@ -30,7 +30,7 @@ def method(name: str) -> WeightSharing:
         UnknownName: no such search.
         InvalidSetting: it shares no weights.
     """
-    from nasbench_kit.algorithms.weight_sharing import WeightSharing
+    from nasbench_kit.algorithms.weight_sharing.search import WeightSharing
 
     search = experiment.search(name, {})
     if not isinstance(search, WeightSharing):
@@ -92,7 +92,7 @@ class ScoringJob:
 
 def train_and_score(job: ScoringJob) -> None:
     """Make a job's file."""
-    from nasbench_kit.algorithms.shared_scores import shared_scores
+    from nasbench_kit.algorithms.weight_sharing.scores import shared_scores
     from nasbench_kit.data.tasks import open_task
 
     table = Table.open(job.table)

@@ -9,8 +9,8 @@ from nasbench_kit.cli.common import add_json, print_json
 from nasbench_kit.data import tables
 from nasbench_kit.data.subset import subset
 from nasbench_kit.errors import InvalidSetting
-from nasbench_kit.space import CellSpace
-from nasbench_kit.table import Table
+from nasbench_kit.spaces.nasbench101.space import CellSpace
+from nasbench_kit.table.table import Table
 
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -11,11 +11,11 @@ import numpy as np
 
 from nasbench_kit.cli.common import add_json, print_json, print_table, progress_bar
 from nasbench_kit.errors import InvalidSetting
-from nasbench_kit.files import replacing, write_text
-from nasbench_kit.table import Table
+from nasbench_kit.system.files import replacing, write_text
+from nasbench_kit.table.table import Table
 
 if TYPE_CHECKING:
-    from nasbench_kit.data.surrogate import Surrogate
+    from nasbench_kit.data.surrogate.fit import Surrogate
 
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -40,8 +40,8 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 def run_fit_surrogate(args: argparse.Namespace) -> int:
     """Fit, write table, card and figure, and say how good it is."""
-    from nasbench_kit.data.surrogate import fit
-    from nasbench_kit.data.surrogate_card import surrogate_card
+    from nasbench_kit.analysis.cards.surrogate_card import surrogate_card
+    from nasbench_kit.data.surrogate.fit import fit
     from nasbench_kit.data.tables import find
 
     target: Path = args.target
@@ -71,22 +71,22 @@ def run_fit_surrogate(args: argparse.Namespace) -> int:
 
 def _open(path: Path) -> Table:
     """A measured table, or a sample."""
-    from nasbench_kit.data.foreign import recognise
-    from nasbench_kit.data.sample import from_sample
+    from nasbench_kit.data.benchmarks.nasbench101.foreign import recognise
+    from nasbench_kit.data.benchmarks.nasbench101.sample import from_sample
 
     return from_sample(path) if recognise(path) == "sample" else Table.open(path)
 
 
 def _save_figure(surrogate: Surrogate, path: Path) -> None:
-    from nasbench_kit.analysis.style import figure_style
-    from nasbench_kit.data.surrogate_card import draw_calibration
+    from nasbench_kit.analysis.cards.surrogate_card import draw_calibration
+    from nasbench_kit.analysis.figures.style import figure_style
 
     with figure_style(), replacing(path) as temporary:
         draw_calibration(surrogate).savefig(temporary, format="png", dpi=100)
 
 
 def _report(surrogate: Surrogate, target: Path, as_json: bool) -> None:
-    from nasbench_kit.data.surrogate_card import agreement
+    from nasbench_kit.analysis.cards.surrogate_card import agreement
 
     table = surrogate.table
     found = {

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, get_args
 
 from nasbench_kit.cli.cells import CELL_HELP, parse_cell
 from nasbench_kit.cli.common import add_json, print_json, print_table, progress_bar
-from nasbench_kit.images import SPLITS
-from nasbench_kit.recipe import DIGITS, NASBENCH101, Precision, Recipe, Skeleton
+from nasbench_kit.spaces.skeleton import Precision, Skeleton
+from nasbench_kit.training.images import SPLITS
+from nasbench_kit.training.recipe import DIGITS, NASBENCH101, Recipe
 
 if TYPE_CHECKING:
-    from nasbench_kit.training import Training
+    from nasbench_kit.training.record import Training
 
 RECIPES = {recipe.name: recipe for recipe in (DIGITS, NASBENCH101)}
 #: Epochs of a training in full, by recipe.
@@ -103,8 +104,8 @@ def asked_epochs(args: argparse.Namespace, recipe: Recipe) -> int:
 
 def run_train(args: argparse.Namespace) -> int:
     """Train, then print what came out."""
-    from nasbench_kit.data.image_sets import open_images
-    from nasbench_kit.trainer import train
+    from nasbench_kit.data.images.image_sets import open_images
+    from nasbench_kit.training.trainer import train
 
     cell = parse_cell(args.cell)
     recipe = asked_recipe(args)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from nasbench_kit.cell import Cell
-from nasbench_kit.files import write_text
-from nasbench_kit.images import ImageSet
-from nasbench_kit.recipe import Recipe
-from nasbench_kit.trainer import Measurement, train
+from nasbench_kit.spaces.nasbench101.cell import Cell
+from nasbench_kit.system.files import write_text
+from nasbench_kit.training.images import ImageSet
+from nasbench_kit.training.recipe import Recipe
+from nasbench_kit.training.trainer import Measurement, train
 
 
 def train_and_evaluate(

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nasbench_kit.cell import OPERATIONS, Cell
 from nasbench_kit.errors import InvalidCell, InvalidSetting
+from nasbench_kit.spaces.nasbench101.cell import OPERATIONS, Cell
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -29,7 +29,7 @@ The same seed draws the same repeats as the official class. What is mended:
   be any sequence of names;
 - what is returned is a copy throughout; the statistics are views that read the table when asked.
 
-For comparisons of algorithms use `nasbench_kit.oracle` instead: it refuses what the budget cannot
+For comparisons of algorithms use `nasbench_kit.oracle.oracle` instead: it refuses what the budget cannot
 pay, and a search cannot see test accuracies.
 """
 
@@ -46,20 +46,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from nasbench_kit.cell import OPERATIONS, Cell
 from nasbench_kit.compat.model_spec import ModelSpec, cell_of
-from nasbench_kit.data import foreign, tables
-from nasbench_kit.data.convert import convert
-from nasbench_kit.data.export import labelling, official_hashes, parameters
+from nasbench_kit.data import tables
+from nasbench_kit.data.benchmarks.nasbench101 import foreign
+from nasbench_kit.data.benchmarks.nasbench101.convert import convert
+from nasbench_kit.data.benchmarks.nasbench101.export import labelling, official_hashes, parameters
 from nasbench_kit.errors import InvalidSetting, NasbenchKitError, NotInSpace
-from nasbench_kit.files import home
-from nasbench_kit.recipe import NASBENCH101, Recipe
-from nasbench_kit.table import Checkpoint, Table
+from nasbench_kit.spaces.nasbench101.cell import OPERATIONS, Cell
+from nasbench_kit.system.files import home
+from nasbench_kit.table.table import Checkpoint, Table
+from nasbench_kit.training.recipe import NASBENCH101, Recipe
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from nasbench_kit.images import ImageSet
+    from nasbench_kit.training.images import ImageSet
 
 __all__ = ["ModelSpec", "NASBench", "OutOfDomainError"]
 
@@ -263,7 +264,7 @@ class NASBench:
         Raises:
             InvalidSetting: ``images`` is not set.
             OutOfDomainError: the cell is disconnected.
-            TrainingFailed: as `nasbench_kit.trainer.train`.
+            TrainingFailed: as `nasbench_kit.training.trainer.train`.
         """
         from nasbench_kit.compat.evaluate import train_and_evaluate
 

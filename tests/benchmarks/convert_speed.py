@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 
 from nasbench_kit.compat import nasbench as api
-from nasbench_kit.data.columns import IMAGES, READINGS, REPEATS
-from nasbench_kit.data.convert import convert
-from nasbench_kit.data.export import export
-from nasbench_kit.space import CellSpace
-from nasbench_kit.table import Column, Table
+from nasbench_kit.data.benchmarks.nasbench101.columns import IMAGES, READINGS, REPEATS
+from nasbench_kit.data.benchmarks.nasbench101.convert import convert
+from nasbench_kit.data.benchmarks.nasbench101.export import export
+from nasbench_kit.spaces.nasbench101.space import CellSpace
+from nasbench_kit.table.table import Column, Table
 
 
 def made_up(epochs: tuple[int, ...]) -> Table:

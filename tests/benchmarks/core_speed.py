@@ -23,9 +23,10 @@ import numpy as np
 from nasbench_pytorch.model import ModelSpec
 from nasbench_pytorch.model.graph_util import hash_module
 
-from nasbench_kit import Budget, Cell, CellSpace, Column, Oracle, Table, index as direct
-from nasbench_kit.cell import OPERATIONS, _official_hash
-from nasbench_kit.table import METRICS
+from nasbench_kit import Budget, Cell, CellSpace, Column, Oracle, Table
+from nasbench_kit.spaces.nasbench101 import index as direct
+from nasbench_kit.spaces.nasbench101.cell import OPERATIONS, _official_hash
+from nasbench_kit.table.table import METRICS
 
 LABELS = {"input": -1, "output": -2} | {name: label for label, name in enumerate(OPERATIONS)}
 CELLS = 2_000

@@ -5,7 +5,7 @@
 For each number of epochs: rank correlation of validation accuracies over the cells, and how far ours
 lie off. The sample has one training of each cell, so noise alone keeps the correlation below 1. With
 both precisions it also says how far these differ. On images that are not the official files (see
-`nasbench_kit.data.cifar10`) nothing of this is a reproduction. Killed, the same command goes on.
+`nasbench_kit.data.images.cifar10`) nothing of this is a reproduction. Killed, the same command goes on.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ import numpy as np
 import torch
 from scipy import stats
 
-from nasbench_kit.cell import Cell
 from nasbench_kit.cli.common import progress_bar
-from nasbench_kit.data.image_sets import open_images
-from nasbench_kit.data.sample import from_sample
-from nasbench_kit.images import ImageSet
-from nasbench_kit.recipe import NASBENCH101, Precision, Recipe
-from nasbench_kit.retrain import retrain, summaries
-from nasbench_kit.table import Table
+from nasbench_kit.compare.retrain import retrain, summaries
+from nasbench_kit.data.benchmarks.nasbench101.sample import from_sample
+from nasbench_kit.data.images.image_sets import open_images
+from nasbench_kit.spaces.nasbench101.cell import Cell
+from nasbench_kit.spaces.skeleton import Precision
+from nasbench_kit.table.table import Table
+from nasbench_kit.training.images import ImageSet
+from nasbench_kit.training.recipe import NASBENCH101, Recipe
 
 SAMPLE = Path("../shared/data/nasbench101_sample.json.gz")
 

@@ -31,12 +31,12 @@ from nasbench_pytorch.trainer import train as peer_train
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from nasbench_kit.cell import Cell
-from nasbench_kit.data.digits import digits
-from nasbench_kit.data.image_sets import open_images
-from nasbench_kit.images import ImageSet
-from nasbench_kit.recipe import DIGITS, NASBENCH101, Recipe
-from nasbench_kit.trainer import train
+from nasbench_kit.data.images.digits import digits
+from nasbench_kit.data.images.image_sets import open_images
+from nasbench_kit.spaces.nasbench101.cell import Cell
+from nasbench_kit.training.images import ImageSet
+from nasbench_kit.training.recipe import DIGITS, NASBENCH101, Recipe
+from nasbench_kit.training.trainer import train
 
 CELLS = ("resnet", "inception", "best")
 
@@ -119,7 +119,7 @@ def our_seconds(
         cpu.append(time.process_time())
         return time.perf_counter()
 
-    with mock.patch("nasbench_kit.trainer.clock", clock):
+    with mock.patch("nasbench_kit.training.trainer.clock", clock):
         wall = train(cell, images, recipe, epochs, 0, device=device, **options).seconds
     return wall / epochs, sum(np.diff(cpu)[::2]) / epochs
 

@@ -1,0 +1,1 @@
+"""Searches that fit a model of what they have seen."""

@@ -1,0 +1,1 @@
+"""Searches that spend most of the budget on what cheap trainings favour."""

@@ -1,0 +1,1 @@
+"""Searches that train a distribution over architectures by its rewards."""

@@ -1,0 +1,117 @@
+"""ENAS' controller without shared weights: REINFORCE on the table's own accuracies.
+
+Every written cell is trained (queried), which makes it neural architecture search as Zoph & Le began
+it, with the controller that Katib's "enas" has; that too trains its children from scratch. One thing
+is mended: there each of 50 controller steps a round writes a new encoding and rewards it by the mean
+of all earlier ones; here an encoding gets its own reward, once.
+
+Source: Zoph & Le, ICLR 2017 (arXiv 1611.01578), section 3.2; kubeflow/katib, suggestion service
+"enas", whose settings are ``katib``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from nasbench_kit.algorithms.policy_gradient.controller import Controller, Reinforce
+from nasbench_kit.algorithms.settings import check_ranges
+from nasbench_kit.errors import Stalled
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+    from nasbench_kit import Cell, Oracle
+
+#: Encodings in a row that are no cells, after which the controller counts as collapsed.
+_PATIENCE = 10_000
+
+
+@dataclass(frozen=True)
+class ControllerReinforce:
+    """An LSTM controller rewarded by queries; the defaults are NAS-Bench-1Shot1's for its ENAS.
+
+    Raises:
+        InvalidSetting: a setting out of its range.
+    """
+
+    hidden_size: int = 64
+    learning_rate: float = 3.5e-3
+    #: Encodings written and queried before each step.
+    cells_per_step: int = 1
+    entropy_weight: float = 0.1
+    baseline_decay: float = 0.99
+    temperature: float = 5.0
+    tanh_constant: float | None = 2.5
+    operation_tanh_reduction: float = 5.0
+    initial_range: float = 0.1
+    #: Training length of every query; None is the table's longest.
+    epochs: int | None = None
+
+    ranges: ClassVar[Mapping[str, str]] = {
+        "hidden_size": "[1, inf)",
+        "learning_rate": "(0, inf)",
+        "cells_per_step": "[1, inf)",
+        "entropy_weight": "[0, inf)",
+        "baseline_decay": "[0, 1]",
+        "temperature": "(0, inf)",
+        "tanh_constant": "(0, inf)",
+        "operation_tanh_reduction": "(0, inf)",
+        "initial_range": "(0, inf)",
+    }
+
+    def __post_init__(self) -> None:
+        check_ranges(self, self.ranges)
+
+    @classmethod
+    def katib(cls) -> Self:
+        """Katib's defaults."""
+        return cls(
+            learning_rate=5e-5,
+            entropy_weight=1e-5,
+            baseline_decay=0.999,
+            tanh_constant=2.25,
+            operation_tanh_reduction=1.0,
+            initial_range=0.01,
+        )
+
+    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Cell]:
+        """Write cells, query them, learn; recommend the best one queried.
+
+        Raises:
+            Stalled: thousands of encodings in a row were no cells.
+        """
+        controller = Controller(
+            oracle.space,
+            rng,
+            hidden_size=self.hidden_size,
+            initial_range=self.initial_range,
+            temperature=self.temperature,
+            tanh_constant=self.tanh_constant,
+            operation_tanh_reduction=self.operation_tanh_reduction,
+        )
+        learner = Reinforce(
+            controller,
+            learning_rate=self.learning_rate,
+            entropy_weight=self.entropy_weight,
+            baseline_decay=self.baseline_decay,
+        )
+        best = None
+        idle = 0
+        while True:
+            written = controller.write(self.cells_per_step)
+            rewards = []
+            for cell in controller.cells(written.decisions):
+                idle = idle + 1 if cell is None else 0
+                if cell is None:
+                    rewards.append(0.0)
+                    continue
+                answer = oracle.query(cell, self.epochs)
+                rewards.append(answer.validation_accuracy)
+                if best is None or answer.validation_accuracy > best.validation_accuracy:
+                    best = answer
+                yield best.cell
+            if idle >= _PATIENCE:
+                raise Stalled(f"the controller wrote {idle:,} encodings in a row that are no cells")
+            learner.update(written, rewards)

@@ -1,0 +1,1 @@
+"""Searches that train one supernet and read architectures off it."""

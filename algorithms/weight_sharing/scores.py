@@ -1,0 +1,114 @@
+"""What shared weights say of every cell while they are trained, for comparison with the truth.
+
+No search may look at this: the scores of all cells are not paid for.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nasbench_kit.algorithms.weight_sharing.gradient import GradientSearch
+from nasbench_kit.algorithms.weight_sharing.search import WeightSharing
+from nasbench_kit.algorithms.weight_sharing.training import SharedWeights
+from nasbench_kit.errors import BudgetExhausted
+from nasbench_kit.spaces.nasbench101.supernet import Mixture
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+    from numpy.typing import NDArray
+
+    from nasbench_kit import Cell, Oracle
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Accuracies with shared weights at one moment of a search."""
+
+    #: Of the table's clock, spent so far.
+    seconds: float
+    #: Row of the recommended cell; -1 before the first epoch.
+    recommended: int
+    #: Accuracy in [0, 1] on all reward images of the cells in question [cells], by their canonical
+    #: labelling.
+    accuracy: NDArray[np.float64]
+    #: The same of the cells as mixtures of fixed width; at the last moment only, and None unless
+    #: that is what was trained.
+    mixture_accuracy: NDArray[np.float64] | None = None
+    #: Standard deviation of the accuracy between labellings of one cell; at the last moment only.
+    labelling_spread: float | None = None
+
+
+#: Of the spread over labellings: encodings drawn, cells looked at, labellings of each, at most.
+_DRAWS, _CELLS, _LABELLINGS = 2000, 30, 5
+
+
+def shared_scores(
+    search: WeightSharing,
+    oracle: Oracle,
+    rng: Generator,
+    rows: NDArray[np.integer],
+    moments: int,
+) -> Iterator[Scores]:
+    """Train as the search does, without its queries, and score cells from time to time.
+
+    Args:
+        search: what trains the weights.
+        oracle: its budget is spent on training alone.
+        rng: as the search's.
+        rows: the cells that are scored.
+        moments: so many times, evenly over the budget; and once before the first epoch.
+
+    Raises:
+        BudgetExhausted: the budget does not pay for the first step.
+    """
+    search = replace(search, share=1.0)
+    shared = SharedWeights(oracle, rng, search)
+    under_way = search.begin(shared)
+    cells = [oracle.space[row] for row in rows.tolist()]
+
+    def scores(recommended: int) -> Scores:
+        accuracy = np.array([shared.whole_reward(cell) for cell in cells])
+        return Scores(oracle.budget.spent_seconds, recommended, accuracy)
+
+    yield scores(-1)
+    row, due = -1, 1
+    try:
+        for cell in shared.trained(under_way):
+            row = oracle.space.index(cell)
+            if due <= moments * shared.spent_share < moments:
+                due = int(moments * shared.spent_share) + 1
+                yield scores(row)
+    except BudgetExhausted:
+        if not oracle.budget.ledger:
+            raise  # nothing was trained
+    mixtures = None
+    if isinstance(under_way, GradientSearch):
+        vertices = under_way.relaxation.vertices
+        discrete = (Mixture.of(cell, vertices) for cell in cells)
+        mixtures = np.array([shared.whole_reward(mixture) for mixture in discrete])
+    spread = _spread_over_labellings(shared)
+    yield replace(scores(row), mixture_accuracy=mixtures, labelling_spread=spread)
+
+
+def _spread_over_labellings(shared: SharedWeights) -> float:
+    """Standard deviation of the accuracy over labellings of a cell, pooled over some cells.
+
+    Weights belong to vertex numbers, so a cell has a score for each labelling of it.
+    """
+    rng = np.random.default_rng(0)
+    labellings: dict[int, dict[tuple[int, int], Cell]] = defaultdict(dict)
+    for _ in range(_DRAWS):
+        cell = shared.space.sample(rng)
+        labellings[shared.space.index(cell)][cell.bits, cell.code] = cell
+    several = [
+        list(cells.values())[:_LABELLINGS] for cells in labellings.values() if len(cells) > 1
+    ]
+    variances = [
+        np.var([shared.whole_reward(cell) for cell in cells], ddof=1) for cells in several[:_CELLS]
+    ]
+    return float(np.sqrt(np.mean(variances))) if variances else 0.0

@@ -1,0 +1,69 @@
+"""SNAS: weights and architecture descend the same training loss, through soft draws of the cell.
+
+One level where DARTS has two: the loss is the expectation over cells drawn from a concrete
+distribution, and both gradients come from one backward pass. The temperature goes down until the
+draws are nearly one-hot, so that the cell at the end is the one that was trained. (Without the
+paper's resource constraint: the table's seconds are the budget here.)
+
+Source: Xie, Zheng, Liu, Lin, SNAS, ICLR 2019 (arXiv 1812.09926), sections 2.1 to 2.3, and SNAS-Series'
+released settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from nasbench_kit.algorithms.weight_sharing.gradient import Differentiable, GradientSearch
+
+if TYPE_CHECKING:
+    from nasbench_kit import Cell
+    from nasbench_kit.algorithms.weight_sharing.training import OneShot, SharedWeights
+
+
+@dataclass(frozen=True)
+class SNAS(Differentiable):
+    """Stochastic search with concrete variables; the defaults are its code's (with Adam).
+
+    Without drop-path (0.3 there) and the logits' largest gradient norm (10), and logits start as
+    DARTS' do, of standard deviation 0.001 (0.01).
+
+    Raises:
+        InvalidSetting: a setting out of its range.
+    """
+
+    epochs: int | None = 150
+    #: Of the concrete distribution (lambda), linearly from the first epoch to the last.
+    temperature: float = 1.0
+    temperature_min: float = 0.03
+
+    ranges: ClassVar[Mapping[str, str]] = {
+        **Differentiable.ranges,
+        "temperature": "(0, inf)",
+        "temperature_min": "(0, inf)",
+    }
+
+    def begin(self, shared: SharedWeights) -> OneShot:
+        """The search before its first epoch."""
+        return _Search(self, shared)
+
+
+class _Search(GradientSearch):
+    settings: SNAS
+
+    def epoch(self) -> Cell:
+        shared = self.shared
+        work = self.relaxation.mixture().work(shared.skeleton, shared.image_shape)
+        for _ in range(shared.steps_an_epoch):
+            shared.pay(work, self.settings.batch_size)
+            first, last = self.settings.temperature, self.settings.temperature_min
+            temperature = first + (last - first) * shared.progress
+            draw = self.relaxation.sample(shared.rng, temperature, hard=False)  # Z, equation 3
+            shared.optimizer.zero_grad()
+            self.optimizer.zero_grad()
+            loss = shared.loss(draw, shared.weight_batch())
+            loss.backward()  # type: ignore[no-untyped-call]  # equation 5: weights and logits at once
+            shared.clipped_step()
+            self.optimizer.step()
+        return self.relaxation.discretised()

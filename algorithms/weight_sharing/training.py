@@ -1,0 +1,311 @@
+"""Shared weights under training: batches, optimizer, price, and the state that a search resumes from."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nasbench_kit.errors import BudgetExhausted, InvalidSetting
+from nasbench_kit.oracle.budget import Budget
+from nasbench_kit.spaces.nasbench101.cell import Cell
+from nasbench_kit.spaces.nasbench101.supernet import Mixture, Supernet
+from nasbench_kit.training.checkpoint import read, write
+from nasbench_kit.training.device import usable
+from nasbench_kit.training.loaded import Shuffled, load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.random import Generator
+    from numpy.typing import NDArray
+
+    from nasbench_kit import Oracle
+    from nasbench_kit.algorithms.weight_sharing.search import WeightSharing
+
+#: Images of one forward pass without gradients.
+_REWARD_BATCH = 1024
+#: Draws in a row without a new cell after which there is none left to find.
+_PATIENCE = 1000
+
+
+class OneShot(Protocol):
+    """A search under way."""
+
+    def epoch(self) -> Cell:
+        """Train for one epoch of the weights, and recommend a cell."""
+        ...
+
+    def candidates(self) -> Iterator[Cell]:
+        """Cells to be queried, the most promising first."""
+        ...
+
+    def parts(self) -> dict[str, Any]:
+        """Modules and optimizers whose ``state_dict`` makes the search, beside the weights."""
+        ...
+
+
+def _part(budget: Budget, share: float) -> Budget:
+    """A share of what is left of a budget's seconds and epochs."""
+    left = {  # without a share nothing, also of a budget without end
+        name: share * (limit - spent) if share else 0.0 for name, limit, spent in budget.meters()
+    }
+    return Budget(seconds=left.get("seconds"), epochs=left.get("epochs"))
+
+
+class SharedWeights:
+    """Shared weights under training: batches, optimizer, and what the steps cost."""
+
+    def __init__(self, oracle: Oracle, rng: Generator, settings: WeightSharing) -> None:
+        task = oracle.task
+        size = settings.batch_size
+        if size > min(len(task.weights), len(task.reward)):
+            raise InvalidSetting(
+                f"batch_size is {size}, but there are {len(task.weights)} images to train weights "
+                f"on and {len(task.reward)} for rewards; choose a smaller batch"
+            )
+        self.device = device = usable(task.device)
+        self.space = oracle.space
+        self.rng = rng
+        self.settings = settings
+        self._oracle = oracle
+        self._task = task
+        self._seed = rng.bit_generator.state
+        self._started_with = oracle.budget.meters()
+        self._images = load(task.images, device, augment=task.recipe.augment)
+        height, width, channels = task.weights.images.shape[1:]
+        self.image_shape = int(height), int(width), int(channels)
+        self.skeleton = task.recipe.skeleton
+        generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
+        vertices = self.space.max_vertices
+        self.supernet = Supernet(vertices, self.skeleton, channels, task.classes, generator)
+        self.supernet.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = torch.optim.SGD(
+            self.supernet.parameters(),
+            lr=settings.learning_rate,
+            momentum=settings.momentum,
+            nesterov=settings.nesterov,
+            weight_decay=settings.weight_decay,
+        )
+        self._weight_picks = Shuffled(rng, len(task.weights), size)
+        self._reward_picks = Shuffled(rng, len(task.reward), size)
+        self.steps_an_epoch = len(task.weights) // size
+        self._epoch = 0
+        #: What every epoch paid for, and the cell it came to: enough to repeat it without computing.
+        self._journal: list[tuple[list[tuple[Any, int, bool]], str]] = []
+        self._paid: list[tuple[Any, int, bool]] = []
+        ranking = settings.share * settings.ranking_share if settings.share < 1 else 0.0
+        self._allowance = _part(oracle.budget, settings.share - ranking)
+        self._ranking = _part(oracle.budget, ranking)
+
+    # The loop ------------------------------------------------------------------------------------
+
+    def trained(self, search: OneShot) -> Iterator[Cell]:
+        """The cell recommended after each epoch.
+
+        Raises:
+            BudgetExhausted: the share of the budget is spent.
+        """
+        parts = {"supernet": self.supernet, "optimizer": self.optimizer, **search.parts()}
+        saved = self._task.checkpoint
+        if saved is not None and saved.exists():
+            yield from self._resumed(saved, parts)
+        written = time.monotonic()
+        while self.settings.epochs is None or self._epoch < self.settings.epochs:
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.learning_rate
+            cell = search.epoch()
+            self._epoch += 1
+            if saved is not None:
+                self._journal.append((self._paid, cell.to_text()))
+                self._paid = []
+                if time.monotonic() - written >= self._task.checkpoint_every_seconds:
+                    self._save(saved, parts)
+                    written = time.monotonic()
+            yield cell
+
+    @property
+    def progress(self) -> float:
+        """Share of the training that is over, in [0, 1]."""
+        if self.settings.epochs is not None:
+            return self._epoch / self.settings.epochs
+        return self.spent_share
+
+    @property
+    def spent_share(self) -> float:
+        """Of what training may spend, in [0, 1]."""
+        spent = [spent / limit for _, limit, spent in self._allowance.meters() if limit]
+        return max(spent, default=1.0)
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the weights in this epoch (Loshchilov & Hutter, SGDR, 2017, equation 5)."""
+        least = self.settings.learning_rate_min
+        place = min(1.0, self.progress)
+        if self.settings.first_cycle is not None:
+            epoch, cycle = self._epoch, self.settings.first_cycle
+            while epoch >= cycle:
+                epoch, cycle = epoch - cycle, 2 * cycle
+            place = epoch / cycle
+        cosine = 0.5 * (1 + math.cos(math.pi * place))
+        return least + (self.settings.learning_rate - least) * cosine
+
+    # Steps ---------------------------------------------------------------------------------------
+
+    def pay(self, what: Cell | NDArray[np.float64], images: int, backward: bool = True) -> None:
+        """Charge a step before it is made, within the share of the budget.
+
+        Raises:
+            BudgetExhausted: the share, or the budget, cannot pay.
+        """
+        seconds, epochs = self._oracle.price(what, images, backward)
+        self._allowance.check(seconds, epochs)
+        self._oracle.charge(what, images, backward)
+        self._allowance.charge("supernet", seconds=seconds, epochs=epochs)
+        if self._task.checkpoint is not None:
+            text = what.to_text() if isinstance(what, Cell) else what.tolist()
+            self._paid.append((text, images, backward))
+
+    def weight_batch(self) -> tuple[Tensor, Tensor]:
+        """The next images [b, c, h, w] that weights are trained on, and their labels [b]."""
+        return self._images.batch(next(self._weight_picks), self.rng)
+
+    def reward_batch(self) -> tuple[Tensor, Tensor]:
+        """The next images [b, c, h, w] that architectures are rewarded by, and their labels [b]."""
+        picked = torch.from_numpy(next(self._reward_picks)).to(self._images.mean.device)
+        return self._images.normalised(self._images.images[1][picked]), self._images.labels[1][
+            picked
+        ]
+
+    def loss(self, run: Cell | Mixture, batch: tuple[Tensor, Tensor]) -> Tensor:
+        """Cross-entropy of a batch, []."""
+        images, labels = batch
+        return functional.cross_entropy(self.supernet(images, run), labels)
+
+    def step(self, run: Cell | Mixture, batch: tuple[Tensor, Tensor]) -> None:
+        """One step of the weights. Those that had no part in it are not decayed either."""
+        self.optimizer.zero_grad()
+        self.loss(run, batch).backward()  # type: ignore[no-untyped-call]
+        self.clipped_step()
+
+    def clipped_step(self) -> None:
+        """Update the weights by their gradients, cut to the largest norm."""
+        torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), self.settings.clip)
+        self.optimizer.step()
+
+    @torch.no_grad()
+    def accuracy(self, run: Cell | Mixture, batch: tuple[Tensor, Tensor]) -> float:
+        """Accuracy in [0, 1] of a batch."""
+        images, labels = batch
+        return float((self.supernet(images, run).argmax(1) == labels).float().mean())
+
+    def reward(self, cell: Cell, batch: tuple[Tensor, Tensor]) -> float:
+        """Pay for the accuracy of a cell on a batch, and measure it."""
+        self.pay(cell, len(batch[1]), backward=False)
+        return self.accuracy(cell, batch)
+
+    def whole_reward(self, cell: Cell | Mixture) -> float:
+        """Accuracy on all reward images, in [0, 1]; unpaid: a search pays first."""
+        images, labels = self._images.images[1], self._images.labels[1]
+        correct = 0.0
+        parts = math.ceil(len(labels) / _REWARD_BATCH)
+        for part in range(parts):  # strided: of images sorted by class, all have all classes
+            some = labels[part::parts]
+            batch = self._images.normalised(images[part::parts]), some
+            correct += self.accuracy(cell, batch) * len(some)
+        return correct / len(labels)
+
+    def best_of(self, cells: Sequence[Cell], batches: int, finalists: int) -> Cell:
+        """The best of some cells: all on the same few batches, the finalists on every image."""
+        drawn = [self.reward_batch() for _ in range(batches)]
+        scores = [sum(self.reward(cell, batch) for batch in drawn) for cell in cells]
+        order = np.argsort(scores, kind="stable")[::-1][:finalists].tolist()
+        if finalists == 1:
+            return cells[order[0]]
+        for place in order:
+            self.pay(cells[place], len(self._task.reward), backward=False)
+        return max((cells[place] for place in order), key=self.whole_reward)
+
+    def best_first(self, draw: Callable[[], Sequence[Cell]]) -> Iterator[Cell]:
+        """Drawn cells, no two alike: as many as can be paid by their reward, then others.
+
+        Ends when a thousand draws in a row bring no new cell.
+        """
+        self._allowance = self._ranking
+        cells = self.distinct(draw)
+        rewards: list[tuple[float, Cell]] = []
+        unpaid: list[Cell] = []
+        with contextlib.suppress(BudgetExhausted):
+            for cell in cells:
+                unpaid = [cell]
+                self.pay(cell, len(self._task.reward), backward=False)
+                rewards.append((self.whole_reward(cell), cell))
+                unpaid = []
+        yield from (cell for _, cell in sorted(rewards, key=lambda pair: -pair[0]))
+        yield from itertools.chain(unpaid, cells)
+
+    def distinct(self, draw: Callable[[], Sequence[Cell]]) -> Iterator[Cell]:
+        """Drawn cells, no two alike, until a thousand draws in a row bring no new one."""
+        known: set[int] = set()
+        idle = 0
+        while idle < _PATIENCE:
+            for cell in draw():
+                row = self.space.index(cell)
+                idle += 1
+                if row not in known:
+                    known.add(row)
+                    idle = 0
+                    yield cell
+
+    # The saved state -----------------------------------------------------------------------------
+
+    def _conditions(self) -> dict[str, Any]:
+        """What a saved search must share with this one to be gone on from."""
+        return {
+            "settings": repr(self.settings),
+            "space": self.space.digest,
+            "recipe": repr(self._task.recipe),
+            "images": self._task.images.digest,
+            "price": list(self._oracle.price(self.space[0], self._task.epoch_images)),
+            "budget": [list(meter) for meter in self._started_with],
+            "seed": self._seed,
+        }
+
+    def _save(self, path: Path, parts: dict[str, Any]) -> None:
+        picks = (self._weight_picks, self._reward_picks)
+        numbers = {"journal": self._journal, "rng": self.rng.bit_generator.state}
+        tensors = {
+            "ahead": [torch.from_numpy(these.ahead) for these in picks],
+            "parts": {name: part.state_dict() for name, part in parts.items()},
+        }
+        write(path, self._conditions(), numbers, tensors)
+
+    def _resumed(self, path: Path, parts: dict[str, Any]) -> Iterator[Cell]:
+        """Become the saved state, then pay and recommend as its epochs did.
+
+        Raises:
+            CorruptFile, WrongTable: the file is no state of this search.
+        """
+        numbers, saved = read(path, self._conditions(), "search")
+        for name, part in parts.items():
+            part.load_state_dict(saved["parts"][name])
+        self.rng.bit_generator.state = numbers["rng"]
+        picks = (self._weight_picks, self._reward_picks)
+        for these, ahead in zip(picks, saved["ahead"], strict=True):
+            these.ahead = ahead.numpy()
+        for paid, cell in numbers["journal"]:
+            for what, images, backward in paid:
+                known = Cell.from_text(what) if isinstance(what, str) else np.array(what)
+                self.pay(known, images, backward)
+            self._journal.append((self._paid, cell))
+            self._paid = []
+            self._epoch += 1
+            yield Cell.from_text(cell)

@@ -1,0 +1,1 @@
+"""Data cards: what a table is and how good it is."""

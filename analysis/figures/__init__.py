@@ -1,0 +1,1 @@
+"""Style and forms that all figures share."""

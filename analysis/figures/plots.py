@@ -1,0 +1,170 @@
+"""Figures of comparisons. Plot functions take and return matplotlib axes; regrets are drawn in points.
+
+A series (an algorithm) looks the same in all figures: ``looks`` gives its colour and dashes, and the
+mark by which a page finds what belongs to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
+
+from nasbench_kit.analysis.figures import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from nasbench_kit.analysis.statistics.anytime import Axis, Curve
+
+    Look = Mapping[str, Any]
+
+LABELS: dict[Axis, str] = {
+    "seconds": "training seconds spent (table's clock)",
+    "epochs": "epochs spent",
+    "queries": "queries",
+}
+#: Letters of a name in a figure.
+_LONGEST = 32
+_DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
+
+
+def looks(names: Iterable[str]) -> dict[str, Look]:
+    """Colour, dashes and mark (``series-N``) of each algorithm, by its place; dashes after 8."""
+    count = len(style.COLOURS)
+    return {
+        name: {
+            "color": style.COLOURS[place % count],
+            "linestyle": _DASHES[place // count % len(_DASHES)],
+            "gid": f"series-{place}",
+        }
+        for place, name in enumerate(names)
+    }
+
+
+def area(look: Look) -> dict[str, Any]:
+    """The look of an area."""
+    return {"color": look["color"], "gid": look["gid"]}
+
+
+def band_alpha(count: int) -> float:
+    """Opacity of each of so many bands: many lie upon each other."""
+    return min(0.2, 0.8 / count)
+
+
+def plain(text: str) -> str:
+    """Text as it is: a user's dollar signs are no formula."""
+    return text.replace("$", r"\$")
+
+
+def name_label(name: str) -> str:
+    """A name that leaves room for what it names."""
+    return plain(name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…")
+
+
+def anytime(
+    ax: Axes,
+    curves: Mapping[str, Curve],
+    axis: Axis,
+    *,
+    metric: str,
+    styles: Mapping[str, Look] | None = None,
+) -> Axes:
+    """Median regret (steps) and quartiles (band) of each algorithm against spend.
+
+    Args:
+        ax: where to draw.
+        curves: regret in [0, 1] by algorithm.
+        axis: what the curves' grid counts.
+        metric: what the regret is in, as ``test_accuracy``.
+        styles: of the algorithms; without them the axes get a legend.
+    """
+    shown: list[NDArray[np.float64]] = []
+    finite_upper = 0.0
+    for name, curve in curves.items():
+        look = (styles or looks(curves))[name]
+        known = np.isfinite(curve.median)
+        lower, median = 100 * curve.lower[known], 100 * curve.median[known]
+        upper = np.where(np.isfinite(curve.upper), 100 * curve.upper, 100.0)[known]
+        ax.step(curve.grid[known], median, where="post", label=name_label(name), **look)
+        ax.fill_between(
+            curve.grid[known],
+            lower,
+            upper,
+            step="post",
+            alpha=band_alpha(len(curves)),
+            lw=0,
+            **area(look),
+        )
+        shown += [lower, median]
+        finite_upper = max(finite_upper, 100 * curve.upper[np.isfinite(curve.upper)].max(initial=0))
+    values = np.concatenate(shown)
+    if not len(values):
+        ax.text(0.5, 0.5, "no run recommended a cell", transform=ax.transAxes, ha="center")
+        return ax
+    regret_scale(ax.yaxis, values)
+    if (values > 0).any():
+        ax.set_ylim(0, 1.3 * max(values.max(), finite_upper))
+    spend_axis(ax, axis)
+    ax.set_ylabel(f"regret in mean\n{metric.replace('_', ' ')} (points)")
+    if styles is None:
+        ax.legend()
+    return ax
+
+
+def regret_scale(axis: Any, points: NDArray[np.float64]) -> None:
+    """Logarithmic, but linear below the smallest regret, so that 0 has a place; marks at 1, 2, 5."""
+    positive = points[points > 0]
+    if len(positive):
+        least, most = positive.min(), positive.max()
+        scale = {"linthresh": least, "linscale": 0.25}
+        (axis.axes.set_xscale if axis.axis_name == "x" else axis.axes.set_yscale)("symlog", **scale)
+        steps = (1, 2, 5) if most < 300 * least else (1,)
+        decades = range(int(np.floor(np.log10(least))), int(np.ceil(np.log10(most))) + 1)
+        marks = [step * 10.0**decade for decade in decades for step in steps]
+        axis.set_major_locator(FixedLocator([0.0, *(mark for mark in marks if mark >= least)]))
+        axis.set_minor_locator(NullLocator())
+    _plain_numbers(axis)
+
+
+def spend_axis(ax: Axes, axis: Axis) -> None:
+    """The x axis of what is drawn against spend."""
+    ax.set_xscale("log")
+    style.count_by_factors(ax)
+    ax.set_xlabel(LABELS[axis])
+
+
+def _plain_numbers(axis: Any) -> None:
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
+
+
+def legend(figure: Figure, names: Sequence[str], styles: Mapping[str, Look]) -> None:
+    """A legend of algorithms below a figure's axes."""
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], color=styles[n]["color"], linestyle=styles[n]["linestyle"]) for n in names
+    ]
+    figure.legend(
+        handles,
+        [name_label(n) for n in names],
+        loc="outside lower center",
+        ncols=min(4, len(names)),
+    )
+
+
+def save_anytime(
+    folder: Path, curves: Mapping[str, Curve], axis: Axis, *, metric: str, table: str
+) -> Path:
+    """Write the any-time figure as PNG and PDF; returns the PNG's path."""
+    with style.figure_style():
+        figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+        ax = anytime(figure.subplots(), curves, axis, metric=metric)
+        ax.set_title(f"Any-time regret on {table}: median and quartiles over runs")
+        return style.save(figure, folder, f"regret-{axis}")

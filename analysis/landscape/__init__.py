@@ -1,0 +1,1 @@
+"""Analyses of a table's landscape and of its measurements."""

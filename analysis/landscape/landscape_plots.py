@@ -1,0 +1,175 @@
+"""Figures of the landscape: random walks, distances, top cells, local search.
+
+Every function draws a result of `random_walk`, `locality`, `distance` or `local_search` on ``ax``
+(a new figure's, if None) and returns the axes. Accuracies are drawn in percent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nasbench_kit.analysis.figures import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from nasbench_kit.analysis.landscape.local_search import LocalSearch
+    from nasbench_kit.analysis.landscape.locality import ByDistance, Correlogram
+    from nasbench_kit.analysis.landscape.random_walk import Autocorrelation
+
+
+def draw_autocorrelation(curves: Mapping[str, Autocorrelation], ax: Axes | None = None) -> Axes:
+    """Autocorrelation against distance sqrt(lag): points with 95 % intervals, lines where exact.
+
+    The grey band is what a single walk of 10,000 steps shows where nothing is left of the first.
+    """
+    ax = style.axes(ax)
+    noise = next(iter(curves.values())).noise()
+    ax.axhspan(-noise, noise, color=style.GREY, alpha=0.25, linewidth=0, label="noise of one walk")
+    for (label, curve), color in zip(curves.items(), style.COLOURS, strict=False):
+        if curve.error is None:
+            ax.plot(curve.distance, curve.rho, color=color, label=label)
+        else:
+            ax.errorbar(
+                curve.distance,
+                curve.rho,
+                1.96 * curve.error,
+                fmt=".",
+                color=color,
+                label=label,
+                zorder=3,
+            )
+    ax.set_xlabel("distance √lag")
+    ax.set_ylabel("autocorrelation of accuracy")
+    ax.legend()
+    return ax
+
+
+def draw_by_distance(found: ByDistance, ax: Axes | None = None, label: str = "") -> Axes:
+    """Mean accuracy at each distance, with the band of 90 % of the cells and their number."""
+    ax = style.axes(ax)
+    x = np.flatnonzero(found.cells)
+    ax.fill_between(
+        x,
+        100 * found.low[x],
+        100 * found.high[x],
+        color=style.SKY,
+        alpha=0.4,
+        lw=0,
+        label="90 % of cells",
+    )
+    ax.plot(x, 100 * found.mean[x], "o-", color=style.BLUE, label="mean")
+    style.count_by_ones(ax)
+    ax.set_xlabel(f"distance to {label or 'the nearest target'}")
+    ax.set_ylabel("accuracy (%)")
+    ax.legend(loc="lower left", title=f"correlation {found.correlation:.2f}", title_fontsize=7)
+    return ax
+
+
+def draw_correlogram(found: Correlogram, ax: Axes | None = None) -> Axes:
+    """Correlation of two cells' accuracies by their edit distance, with 95 % intervals."""
+    ax = style.axes(ax)
+    x = np.flatnonzero((found.pairs >= 100) & (found.error < 0.2))  # others show nothing
+    ax.axhline(0, color=style.GREY, linewidth=0.8)
+    ax.errorbar(x, found.rho[x], 1.96 * found.error[x], fmt="o-", color=style.BLUE, capsize=2)
+    style.count_by_ones(ax)
+    ax.set_xlabel("edit distance of two cells")
+    ax.set_ylabel("correlation of accuracies")
+    return ax
+
+
+def draw_volume(
+    valid: NDArray[np.int64], everything: NDArray[np.int64], ax: Axes | None = None
+) -> Axes:
+    """Share of all encodings within each distance of the nearest top encoding.
+
+    Args:
+        valid: counts by distance of the encodings that are cells (`encoding_distances`).
+        everything: the same of all encodings.
+        ax: where to draw.
+    """
+    ax = style.axes(ax)
+    for counts, label, line in (
+        (valid, "valid encodings", "o-"),
+        (everything, "all encodings", "s--"),
+    ):
+        ax.plot(100 * counts.cumsum() / counts.sum(), line, label=label, markersize=3)
+    style.count_by_ones(ax)
+    ax.set_xlabel("edit distance to the nearest top encoding")
+    ax.set_ylabel("share within it (%)")
+    ax.set_ylim(0, 102)
+    ax.legend()
+    return ax
+
+
+def draw_neighbourhoods(
+    top: NDArray[np.float64], around: Sequence[NDArray[np.float64]], ax: Axes | None = None
+) -> Axes:
+    """The accuracies of all neighbours of each top cell: quartiles, 5 % to 95 %, and the cell's own.
+
+    Args:
+        top: accuracy of each top cell, best first.
+        around: the accuracies of its neighbours.
+        ax: where to draw.
+    """
+    ax = style.axes(ax)
+    for place, (own, near) in enumerate(zip(top.tolist(), around, strict=True), start=1):
+        if len(near):
+            low, first, median, third, high = 100 * np.quantile(near, [0.05, 0.25, 0.5, 0.75, 0.95])
+            ax.plot([place, place], [low, high], color=style.SKY, linewidth=1)
+            ax.plot([place, place], [first, third], color=style.BLUE, linewidth=4)
+            ax.plot(place, median, "_", color="white", markersize=5)
+        ax.plot(place, 100 * own, "*", color=style.VERMILION, markersize=7)
+    style.count_by_ones(ax)
+    ax.set_xlabel("top cells, best first")
+    ax.set_ylabel("accuracy (%)")
+    low, high = ax.get_ylim()
+    ax.set_ylim(low - 0.35 * (high - low), high)  # room for the legend
+    ax.plot([], [], "*", color=style.VERMILION, label="the cell")
+    ax.plot([], [], color=style.BLUE, linewidth=4, label="half of its neighbours")
+    ax.plot([], [], color=style.SKY, linewidth=1, label="90 % of them")
+    ax.legend(loc="lower left")
+    return ax
+
+
+def draw_reach(
+    values: NDArray[np.float64], searches: Mapping[str, LocalSearch], ax: Axes | None = None
+) -> Axes:
+    """Where a search ends: the probability that its regret is at most x; random cells beside it."""
+    ax = style.axes(ax)
+    regret = 100 * (values.max() - values)
+    order = np.argsort(regret)
+    # Regret 0 has no place on a logarithmic axis: the curves start at its left edge.
+    shown = np.maximum(regret[order], regret[regret > 0].min() / 2)
+    uniform = np.full(len(values), 1 / len(values))
+    curves = {label: search.basin for label, search in searches.items()} | {
+        "a random cell": uniform
+    }
+    lines = zip(curves.items(), (*style.COLOURS[: len(searches)], style.GREY), strict=True)
+    for (label, weight), color in lines:
+        ax.plot(
+            shown, 100 * weight[order].cumsum(), color=color, drawstyle="steps-post", label=label
+        )
+    ax.set_xscale("log")
+    ax.set_xlabel("regret of the final cell (points)")
+    ax.set_ylabel("probability (%)")
+    ax.legend(loc="upper left")
+    return ax
+
+
+def draw_basins(searches: Mapping[str, LocalSearch], ax: Axes | None = None) -> Axes:
+    """Share of all starts that end at each local optimum, largest first; both axes logarithmic."""
+    ax = style.axes(ax)
+    for (label, search), color in zip(searches.items(), style.COLOURS, strict=False):
+        sizes = np.sort(search.basin[search.basin > 0])[::-1]
+        ax.plot(np.arange(1, len(sizes) + 1), 100 * sizes, color=color, label=label)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlabel("local optima, largest basin first")
+    ax.set_ylabel("basin (% of all cells)")
+    ax.legend()
+    return ax

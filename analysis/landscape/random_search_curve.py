@@ -1,0 +1,144 @@
+"""Random search against queries, exactly: no run, no seed, no sampling error.
+
+    >>> curve = RandomSearchCurve(table)
+    >>> curve.expected(regrets(table), [1, 10, 100, 1000])    # mean regret after so many queries
+
+A query draws a cell with a probability proportional to its number of encodings, then one of the R
+repeats; queries are independent. The incumbent after n of them is the first with the largest
+validation accuracy seen. With F the distribution function of what one query reads, the largest of n
+readings is v with probability F(v)^n - F(v-)^n; and given that, the incumbent is distributed as a
+single query given that it reads v, whichever of the n it was. So ties and the repeats' noise are in.
+
+Holds for the policies "always" and "mean" (where a query reads the mean over repeats). Under the
+others a cell drawn again may be free, and the number of draws behind n queries is random.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nasbench_kit.analysis.landscape.encodings import Encodings
+from nasbench_kit.errors import InvalidSetting, NotRecorded
+from nasbench_kit.table.noise import Noise
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from nasbench_kit.oracle.oracle import Policy
+    from nasbench_kit.spaces.nasbench101.space import CellSpace
+    from nasbench_kit.table.table import Table
+
+
+def encoding_counts(space: CellSpace) -> NDArray[np.int64]:
+    """Number of valid encodings of every cell: int64 [rows]; 373,754,169 in all of the full space."""
+    encodings = Encodings(space)
+    matrices = np.bincount(encodings.which[encodings.valid], minlength=len(encodings.pruned))
+    counts = np.zeros(len(space), np.int64)
+    there = encodings.rows >= 0
+    np.add.at(counts, encodings.rows[there], np.broadcast_to(matrices[:, None], there.shape)[there])
+    return counts
+
+
+class RandomSearchCurve:
+    """The law of random search's incumbent on a table.
+
+    Args:
+        table: complete or partial; then the search draws among its own cells.
+        policy: "always" or "mean".
+        epochs: training length of every query; None is the table's longest.
+
+    Raises:
+        InvalidSetting: another policy.
+        NotRecorded: the table lacks the fidelity, or some of the readings; or it is a surrogate's,
+            whose repeats are drawn as they are asked for.
+    """
+
+    def __init__(
+        self, table: Table, *, policy: Policy = "always", epochs: int | None = None
+    ) -> None:
+        if policy not in ("always", "mean"):
+            raise InvalidSetting(
+                f"policy is {policy!r}; the curve against queries is exact for 'always' and 'mean'"
+            )
+        if Noise.of(table.provenance) is not None:
+            raise NotRecorded(
+                f"{table.name} is a surrogate: a query reads its prediction with noise, so what random "
+                "search reads is no finite list; use a table of measured cells"
+            )
+        readings = table.values("validation_accuracy", epochs)  # [rows, repeats]
+        if policy == "mean":
+            # Summed as the oracle does, so that the same means are equal.
+            sums = map(math.fsum, readings.tolist())
+            readings = np.fromiter(sums, float, len(readings))[:, None] / readings.shape[1]
+        weights = np.repeat(encoding_counts(table.covered), readings.shape[1])
+        values, self._value = np.unique(readings, return_inverse=True)  # which one: flat
+        self._value = self._value.reshape(-1)
+        self._rows, self._repeats = readings.shape
+        #: Probability of each flat (row, repeat) at one query, and of each distinct value.
+        self._drawn = weights / weights.sum()
+        counts = np.zeros(len(values), np.int64)
+        np.add.at(counts, self._value, weights)
+        self._at = counts / weights.sum()
+        #: F(v-) and F(v): [values + 1], from 0 to 1 exactly.
+        self._below = np.concatenate([[0], np.cumsum(counts)]) / weights.sum()
+
+    def incumbent(self, queries: int) -> NDArray[np.float64]:
+        """Probability of each row to be recommended after so many queries: [rows], sum 1.
+
+        Raises:
+            InvalidSetting: fewer than one query, after which nothing is recommended.
+        """
+        share = self._largest(queries) / self._at
+        return (self._drawn * share[self._value]).reshape(self._rows, self._repeats).sum(axis=1)
+
+    def expected(self, scores: ArrayLike, queries: Sequence[int]) -> NDArray[np.float64]:
+        """Mean score of the incumbent after each number of queries: [queries].
+
+        Args:
+            scores: of every row, as the regrets of `nasbench_kit.compare.running`: [rows].
+            queries: numbers of 1 or more.
+
+        Raises:
+            InvalidSetting: fewer than one query, or not a score for each row.
+        """
+        score = np.repeat(self._checked(scores), self._repeats)
+        given_value = np.bincount(self._value, self._drawn * score) / self._at
+        return np.array([self._largest(n) @ given_value for n in queries])
+
+    def quantiles(
+        self, scores: ArrayLike, queries: Sequence[int], levels: Sequence[float]
+    ) -> NDArray[np.float64]:
+        """Least scores that the incumbent's does not pass with these probabilities.
+
+        Returns:
+            [queries, levels]; level 0.5 is the median over runs.
+
+        Raises:
+            InvalidSetting: fewer than one query, or not a score for each row.
+        """
+        score = self._checked(scores)
+        order = np.argsort(score, kind="stable")
+        found = []
+        for n in queries:
+            reached = np.cumsum(self.incumbent(n)[order])
+            places = np.searchsorted(reached, np.asarray(levels) * reached[-1])
+            found.append(score[order[np.minimum(places, len(order) - 1)]])
+        return np.array(found)
+
+    def _largest(self, queries: int) -> NDArray[np.float64]:
+        """Probability of each distinct value to be the largest read: [values]."""
+        if queries < 1:
+            raise InvalidSetting(f"queries are {queries}; the incumbent is defined from 1 on")
+        return np.diff(self._below**queries)
+
+    def _checked(self, scores: ArrayLike) -> NDArray[np.float64]:
+        score = np.asarray(scores, float)
+        if score.shape != (self._rows,):
+            raise InvalidSetting(
+                f"scores have shape {score.shape}; the table has {self._rows} rows"
+            )
+        return score

@@ -1,0 +1,114 @@
+"""What one analysis of a table hands over: findings in words, figures, tidy data."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nasbench_kit.analysis.figures import style
+from nasbench_kit.errors import NotRecorded
+from nasbench_kit.table.table import SOURCES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.random import Generator
+    from numpy.typing import NDArray
+
+    from nasbench_kit.table.table import Table
+
+#: The reading that the landscape is made of.
+METRIC = "validation_accuracy"
+ACCURACY = "validation accuracy (%)"
+
+
+@dataclass
+class Study:
+    """The result of one analysis.
+
+    Args:
+        table: what was analysed.
+        title: heading, without the table's name.
+        findings: sentences, plain text.
+        figures: by file name.
+        frames: tidy data by file name: column -> values of equal length.
+    """
+
+    table: Table
+    title: str
+    findings: list[str] = field(default_factory=list)
+    figures: dict[str, Figure] = field(default_factory=dict)
+    frames: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def panels(self, name: str, title: str, count: int = 1) -> list[Axes]:
+        """Axes side by side in a new figure, which is headed by the title and the table's name."""
+        from matplotlib.figure import Figure  # not pyplot's: no global state knows of it
+
+        width = style.COLUMN if count == 1 else style.PAGE
+        drawn = Figure(figsize=(width, 2.9), layout="constrained")
+        drawn.suptitle(f"{title}: {label(self.table)}", x=0.01, ha="left", fontsize="medium")
+        self.figures[name] = drawn
+        axes: list[Axes] = drawn.subplots(1, count, squeeze=False)[0].tolist()
+        return axes
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to analyse.
+
+    Args:
+        rng: draws samples and resamples.
+        exact: also what takes minutes on the full space.
+        progress: called with (done, in all) in the longest part.
+    """
+
+    rng: Generator
+    exact: bool = False
+    progress: Callable[[int, int], None] | None = None
+
+
+def tidy(names: str, rows: Iterable[Sequence[object]]) -> dict[str, list[object]]:
+    """Rows as columns of these names (separated by blanks)."""
+    return dict(zip(names.split(), map(list, zip(*rows, strict=True)), strict=True))
+
+
+def label(table: Table) -> str:
+    """The table's name; it always says ``surrogate`` where numbers were predicted."""
+    predicted = (table.sources() == SOURCES.index("surrogate")).any()
+    return table.name + (" (surrogate)" if predicted and "surrogate" not in table.name else "")
+
+
+def description(table: Table) -> str:
+    """One sentence: what the table covers and where its numbers come from."""
+    whole = len(table.space)
+    covered = f"all {whole:,}" if table.complete else f"{len(table):,} of {whole:,}"
+    sources = sorted(SOURCES[number] for number in np.unique(table.sources()))
+    return (
+        f"{label(table)} has {covered} cells of the space {table.space.name}, trained for "
+        f"{', '.join(map(str, table.epochs))} epochs, {table.repeats} times each; its numbers are "
+        f"{' and '.join(sources)}."
+    )
+
+
+def on_space(table: Table, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values of the table's rows [rows, ...] at the rows of its space; NaN where it has no row."""
+    if table.rows is None:
+        return values
+    spread = np.full((len(table.space), *values.shape[1:]), np.nan)
+    spread[table.rows] = values
+    return spread
+
+
+def costs(table: Table) -> dict[str, NDArray[np.float64]]:
+    """What the table knows a cell to cost at the largest fidelity, by axis label: [rows] each."""
+    found = {}
+    if table.has("seconds"):
+        with contextlib.suppress(NotRecorded):  # some rows may lack it
+            found["training time (s)"] = table.mean("seconds")
+    if "trainable_parameters" in table.extra:
+        found["trainable parameters"] = table.extra["trainable_parameters"].astype(np.float64)
+    return found

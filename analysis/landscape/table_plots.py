@@ -1,0 +1,191 @@
+"""Figures of a table's readings: operations, depth and width, fidelities, noise, trade-offs.
+
+Every function draws on ``ax`` (a new figure's, if None) and returns the axes. Accuracies are drawn
+in percent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.ticker import EngFormatter
+
+from nasbench_kit.analysis.figures import style
+from nasbench_kit.analysis.landscape.pareto import ecdf, front
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from nasbench_kit.analysis.landscape.fidelity import FidelityPair, Noise
+    from nasbench_kit.analysis.landscape.structure import Estimate
+
+
+def draw_estimates(
+    estimates: Mapping[str, Estimate],
+    ax: Axes | None = None,
+    published: Mapping[str, float] | None = None,
+) -> Axes:
+    """Means with their intervals, one line each; published values as hollow diamonds."""
+    ax = style.axes(ax)
+    lines = list(estimates.items())[::-1]  # the first on top
+    for place, (label, found) in enumerate(lines):
+        reach = [[found.mean - found.low], [found.high - found.mean]]
+        ax.errorbar(found.mean, place, xerr=reach, fmt="o", color=style.BLUE, capsize=3)
+        if published and label in published:
+            theirs = ax.plot(published[label], place, "D", mfc="none", mec=style.VERMILION, ms=6)
+            theirs[0].set_label("" if place else "the paper")
+    if published:
+        ax.legend(loc="lower left")
+    ax.axvline(0, color=style.GREY, linewidth=0.8)
+    ax.set_yticks(range(len(lines)), [label for label, _ in lines])
+    ax.set_ylim(-0.6, len(estimates) - 0.4)
+    ax.grid(axis="y", visible=False)
+    return ax
+
+
+def draw_groups(
+    groups: NDArray[np.int64], values: NDArray[np.float64], ax: Axes | None = None
+) -> Axes:
+    """Mean of the values in each group, with quartiles; the number of cells below each."""
+    ax = style.axes(ax)
+    found = np.unique(groups)
+    quartiles = np.array([np.quantile(values[groups == g], [0.25, 0.75]) for g in found])
+    ax.vlines(found, quartiles[:, 0], quartiles[:, 1], color=style.SKY, linewidth=5)
+    ax.plot(found, [values[groups == g].mean() for g in found], "o-", color=style.BLUE)
+    short = EngFormatter(places=0, sep="")
+    ax.set_xticks(found, [f"{group}\n{short(int((groups == group).sum()))}" for group in found])
+    if values.max() >= 10_000:
+        ax.yaxis.set_major_formatter(EngFormatter(sep=""))
+    ax.grid(axis="x", visible=False)
+    return ax
+
+
+def draw_density(
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    ax: Axes | None = None,
+    *,
+    log: bool = False,
+    scale: bool = True,
+) -> Axes:
+    """How many cells lie where, in logarithmic colours.
+
+    Args:
+        x: [cells].
+        y: [cells].
+        ax: where to draw.
+        log: for a logarithmic x axis.
+        scale: whether the colours' scale stands beside.
+    """
+    ax = style.axes(ax)
+    drawn = ax.hexbin(
+        x,
+        y,
+        gridsize=45,
+        bins="log",
+        mincnt=1,
+        xscale="log" if log else "linear",
+        cmap=style.DENSITY,
+        linewidths=0.1,
+        rasterized=True,
+    )
+    if log:
+        style.count_by_factors(ax)
+    if scale:
+        assert ax.figure is not None
+        ax.figure.colorbar(drawn, ax=ax, label="cells", pad=0.02, aspect=30)
+    return ax
+
+
+def draw_front(
+    cost: NDArray[np.float64], value: NDArray[np.float64], ax: Axes | None = None
+) -> Axes:
+    """All but the worst cells as a density, and the front of those that no other beats, as steps."""
+    best = front(cost, value)
+    shown = value >= min(np.quantile(value, 0.01), value[best].min())
+    ax = draw_density(cost[shown], value[shown], ax, log=True, scale=False)
+    ax.step(cost[best], value[best], where="post", color=style.VERMILION, label="Pareto front")
+    ax.plot(cost[best], value[best], ".", color=style.VERMILION, markersize=3)
+    ax.legend(loc="lower right")
+    return ax
+
+
+def draw_ecdf(values: Mapping[str, NDArray[np.float64]], ax: Axes | None = None) -> Axes:
+    """Share of the cells at most as good as x, one curve each."""
+    ax = style.axes(ax)
+    for (label, found), color in zip(values.items(), style.COLOURS, strict=False):
+        x, share = ecdf(found)
+        ax.plot(x, 100 * share, color=color, drawstyle="steps-post", label=label)
+    ax.set_ylabel("share of cells (%)")
+    ax.legend()
+    return ax
+
+
+def draw_agreements(
+    pairs: Sequence[FidelityPair], ax: Axes | None = None, *, best: bool = False
+) -> Axes:
+    """Kendall's tau-b between fidelities as a triangle; ``best``: among the longer one's best 10 %."""
+    ax = style.axes(ax)
+    epochs = sorted({pair.short for pair in pairs} | {pair.long for pair in pairs})
+    place = {e: i for i, e in enumerate(epochs)}
+    taus = np.full((len(epochs) - 1, len(epochs) - 1), np.nan)
+    for pair in pairs:
+        found = pair.best if best else pair.everywhere
+        row, column = place[pair.long] - 1, place[pair.short]
+        taus[row, column] = found.tau
+        ink = "white" if found.tau < 0.5 else "black"
+        ax.text(column, row, f"{found.tau:.2f}", ha="center", va="center", color=ink)
+    ax.imshow(taus, cmap=style.DENSITY, vmin=0, vmax=1)
+    ax.set_xticks(range(len(epochs) - 1), [f"{e}" for e in epochs[:-1]])
+    ax.set_yticks(range(len(epochs) - 1), [f"{e}" for e in epochs[1:]])
+    ax.set_xlabel("epochs of the shorter training")
+    ax.set_ylabel("epochs of the longer one")
+    ax.grid(visible=False)
+    ax.spines[:].set_visible(False)
+    return ax
+
+
+def draw_noise(found: Sequence[Noise], ax: Axes | None = None) -> Axes:
+    """Spread over cells against the spread of one cell's repeats, by fidelity."""
+    ax = style.axes(ax)
+    x = np.arange(len(found))
+    for label, line, spread in (
+        ("between cells", "o-", [noise.between_cells for noise in found]),
+        ("between repeats", "s--", [noise.within_cells for noise in found]),
+        ("the same, best 10 %", "^:", [noise.best_within_cells for noise in found]),
+    ):
+        ax.plot(x, 100 * np.array(spread), line, label=label)
+    ax.set_xticks(x, [str(noise.epochs) for noise in found])
+    ax.set_xlabel("epochs")
+    ax.set_ylabel("standard deviation (points)")
+    ax.set_ylim(0, 1.3 * ax.get_ylim()[1])  # room for the legend
+    ax.legend()
+    return ax
+
+
+def draw_noise_by_rank(found: Noise, ax: Axes | None = None) -> Axes:
+    """Standard deviation between repeats in each tenth of the cells, worst tenth first."""
+    ax = style.axes(ax)
+    ax.bar(np.arange(1, 11), 100 * found.within_tenths, color=style.BLUE)
+    ax.set_xticks(range(1, 11))
+    ax.set_xlabel("tenth of the cells, worst first")
+    ax.set_ylabel(f"between repeats, {found.epochs} epochs (points)")
+    ax.grid(axis="x", visible=False)
+    return ax
+
+
+def draw_repeat_agreement(found: Sequence[Noise], ax: Axes | None = None) -> Axes:
+    """Kendall's tau-b between two repeats, by fidelity: what one reading says about the next."""
+    ax = style.axes(ax)
+    x = np.arange(len(found))
+    ax.plot(x, [noise.repeats_agree.tau for noise in found], "o-", label="all cells")
+    ax.plot(x, [noise.best_agree.tau for noise in found], "s--", label="best 10 %")
+    ax.set_xticks(x, [str(noise.epochs) for noise in found])
+    ax.set_xlabel("epochs")
+    ax.set_ylabel("tau-b of two repeats")
+    ax.set_ylim(min(0, ax.get_ylim()[0]), 1)
+    ax.legend()
+    return ax

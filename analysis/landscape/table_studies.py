@@ -1,0 +1,228 @@
+"""The readings of a table: operations, topology, fidelities, noise, trade-offs."""
+
+from __future__ import annotations
+
+from dataclasses import astuple
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nasbench_kit.analysis.landscape import table_plots as plots
+from nasbench_kit.analysis.landscape.fidelity import (
+    agreement,
+    between_fidelities,
+    noise as noise_of,
+)
+from nasbench_kit.analysis.landscape.pareto import front
+from nasbench_kit.analysis.landscape.structure import Estimate, mean_change, replacements, shapes
+from nasbench_kit.analysis.landscape.study import ACCURACY, METRIC, Options, Study, costs, tidy
+from nasbench_kit.errors import NotRecorded
+
+if TYPE_CHECKING:
+    from nasbench_kit.table.table import Table
+
+#: Mean changes that Ying et al. 2019 (section 3.2) quote: points of accuracy, percent of time.
+PUBLISHED = {
+    "accuracy (points)": {"3x3 → 1x1": -1.16, "3x3 → pool": -1.99, "1x1 → pool": -0.81},
+    "training time (%)": {"3x3 → 1x1": -14.11, "3x3 → pool": -9.84, "1x1 → pool": 5.04},
+}
+_SHORT = {"conv3x3-bn-relu": "3x3", "conv1x1-bn-relu": "1x1", "maxpool3x3": "pool"}
+
+
+def operations(table: Table, options: Options) -> Study:
+    """What replacing one operation does to accuracy and training time, cell by cell.
+
+    Raises:
+        NotRecorded: no two cells of the table differ in one operation.
+    """
+    study = Study(table, "Operation replacement")
+    accuracy = table.mean(METRIC)
+    seconds = costs(table).get("training time (s)")
+    changes: dict[str, dict[str, Estimate]] = {"accuracy (points)": {}}
+    if seconds is not None:
+        changes["training time (%)"] = {}
+    for pairs in replacements(table.covered):
+        name = f"{_SHORT[pairs.old]} → {_SHORT[pairs.new]}"
+        if not len(pairs.before):
+            study.findings.append(f"{name}: the table holds no such pair of cells.")
+            continue
+        points = 100 * (accuracy[pairs.after] - accuracy[pairs.before])
+        changes["accuracy (points)"][name] = mean_change(points, pairs.graph, options.rng)
+        if seconds is not None:
+            percent = 100 * (seconds[pairs.after] / seconds[pairs.before] - 1)
+            changes["training time (%)"][name] = mean_change(percent, pairs.graph, options.rng)
+    if not changes["accuracy (points)"]:
+        raise NotRecorded(f"no two cells of the table {table.name} differ in one operation only")
+    published = PUBLISHED if table.space.name == "v7e9" else {}
+    rows: list[tuple[object, ...]] = []
+    panels = study.panels("operations", "One operation replaced", len(changes))
+    for ax, (what, estimates) in zip(panels, changes.items(), strict=True):
+        plots.draw_estimates(estimates, ax, published.get(what))
+        ax.set_xlabel(f"change of {what}")
+        for name, found in estimates.items():
+            paper = published.get(what, {}).get(name)
+            study.findings.append(
+                f"{name}: {what} {found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}], "
+                f"{found.pairs:,} pairs on {found.graphs:,} graphs"
+                + (f"; the paper: {paper:+.2f}." if paper is not None else ".")
+            )
+            interval = found.mean, found.low, found.high
+            rows.append((what, name, *interval, found.pairs, "" if paper is None else paper))
+    if not table.complete:
+        held = sum(len(pairs.before) for pairs in replacements(table.covered))
+        whole = sum(len(pairs.before) for pairs in replacements(table.space))
+        study.findings.append(
+            f"The table is partial: it holds {held:,} of the space's {whole:,} pairs, taken for a "
+            "uniform sample of them."
+        )
+    study.findings.append(
+        "Intervals (95 %) resample graphs: the pairs of one graph share cells and structure."
+    )
+    study.frames["operations"] = tidy("change_of replacement mean low high pairs paper", rows)
+    return study
+
+
+def topology(table: Table, options: Options) -> Study:
+    """Depth, width and cost against accuracy."""
+    study = Study(table, "Depth, width and cost")
+    accuracy, known = 100 * table.mean(METRIC), costs(table)
+    shape = shapes(table.covered)
+    measures = {ACCURACY: accuracy} | known
+    rows: list[tuple[object, ...]] = []
+    for name, groups in (("depth", shape.depth), ("width", shape.width)):
+        panels = study.panels(name, f"By {name}", len(measures))
+        for ax, (what, values) in zip(panels, measures.items(), strict=True):
+            plots.draw_groups(groups, values, ax)
+            ax.set_xlabel(f"{name}; number of cells")
+            ax.set_ylabel(what)
+            for value in np.unique(groups).tolist():
+                chosen = values[groups == value]
+                rows.append((name, value, len(chosen), what, chosen.mean(), np.median(chosen)))
+        means = {v: accuracy[groups == v].mean() for v in np.unique(groups).tolist()}
+        best = max(means, key=lambda v: float(means[v]))
+        study.findings.append(f"Mean accuracy is highest at {name} {best}: {means[best]:.2f} %.")
+    study.frames["shapes"] = tidy("shape value cells measure mean median", rows)
+    if known:
+        panels = study.panels("cost", "Accuracy against cost", len(known))
+        for ax, (what, values) in zip(panels, known.items(), strict=True):
+            plots.draw_density(values, accuracy, ax, log=True)
+            ax.set_xlabel(what)
+            ax.set_ylabel(ACCURACY)
+            found = agreement(values, accuracy)
+            study.findings.append(
+                f"Accuracy and {what}: Spearman {found.spearman:.3f}, tau-b {found.tau:.3f}."
+            )
+    return study
+
+
+def fidelity(table: Table, options: Options) -> Study:
+    """What a short training says about a long one, and one split about the other."""
+    study = Study(table, "Fidelities")
+    if len(table.epochs) > 1:
+        _between_fidelities(study)
+    (ax,) = study.panels("ecdf", "Accuracy by fidelity")
+    readings = {f"{epochs} epochs": 100 * table.mean(METRIC, epochs) for epochs in table.epochs}
+    plots.draw_ecdf(readings, ax).set_xlabel(ACCURACY)
+    if table.has("test_accuracy"):
+        _validation_and_test(study)
+    return study
+
+
+def _between_fidelities(study: Study) -> None:
+    pairs = list(between_fidelities(study.table))
+    everywhere, best = study.panels("fidelities", "Rank correlation (tau-b) of fidelities", 2)
+    plots.draw_agreements(pairs, everywhere).set_title("all cells")
+    plots.draw_agreements(pairs, best, best=True).set_title("best 10 % of the longer one")
+    rows: list[tuple[object, ...]] = []
+    for pair in pairs:
+        rows.append((pair.short, pair.long, "all cells", *astuple(pair.everywhere)))
+        rows.append((pair.short, pair.long, "best tenth", *astuple(pair.best)))
+    study.frames["fidelities"] = tidy("short long among cells pearson spearman tau", rows)
+    last = pairs[-1]
+    published = study.table.space.name == "v7e9" and (last.short, last.long) == (36, 108)
+    study.findings.append(
+        f"{last.short} against {last.long} epochs: Spearman {last.everywhere.spearman:.3f} over all "
+        f"cells, {last.best.spearman:.3f} among the best tenth"
+        + (" (the paper: .365)." if published else ".")
+    )
+
+
+def _validation_and_test(study: Study) -> None:
+    table = study.table
+    rows = {
+        e: agreement(table.mean(METRIC, e), table.mean("test_accuracy", e)) for e in table.epochs
+    }
+    (ax,) = study.panels("validation_test", "Validation and test accuracy")
+    longest = table.epochs[-1]
+    plots.draw_density(100 * table.mean(METRIC), 100 * table.mean("test_accuracy"), ax)
+    ax.set_xlabel(ACCURACY)
+    ax.set_ylabel("test accuracy (%)")
+    study.findings.append(
+        f"Validation against test accuracy at {longest} epochs: Pearson {rows[longest].pearson:.3f}, "
+        f"tau-b {rows[longest].tau:.3f}."
+    )
+    study.frames["validation_test"] = tidy(
+        "epochs cells pearson spearman tau", ((e, *astuple(found)) for e, found in rows.items())
+    )
+
+
+def noise(table: Table, options: Options) -> Study:
+    """How much repeats of one training differ, and what that does to ranks.
+
+    Raises:
+        NotRecorded: one repeat of each training.
+    """
+    study = Study(table, "Noise between repeats")
+    found = [noise_of(table, epochs) for epochs in table.epochs]
+    spread, agreeing, ranks = study.panels("noise", "Noise between repeats", 3)
+    plots.draw_noise(found, spread)
+    plots.draw_repeat_agreement(found, agreeing)
+    plots.draw_noise_by_rank(found[-1], ranks)
+    last = found[-1]
+    study.findings.append(
+        f"At {last.epochs} epochs repeats of one cell spread by {100 * last.within_cells:.2f} "
+        f"points, cells by {100 * last.between_cells:.2f}."
+    )
+    study.findings.append(
+        f"Two single repeats rank all cells with tau-b {last.repeats_agree.tau:.3f}, the best tenth "
+        f"with {last.best_agree.tau:.3f}."
+    )
+    study.findings.append(
+        f"Between two repeats a cell moves by {last.rank_shift:.1%} of all ranks (median); the "
+        f"winner of one repeat has rank {last.winner_rank:,.0f} by the mean."
+    )
+    rows = []
+    for one in found:
+        taus = one.repeats_agree.tau, one.best_agree.tau
+        spreads = one.between_cells, one.within_cells, one.best_within_cells
+        rows.append((one.epochs, *spreads, one.rank_shift, one.winner_rank, *taus))
+    study.frames["noise"] = tidy(
+        "epochs between_cells within_cells best_tenth_within_cells median_rank_shift winner_rank "
+        "tau_of_repeats tau_of_repeats_best_tenth",
+        rows,
+    )
+    return study
+
+
+def pareto(table: Table, options: Options) -> Study:
+    """The best cells for their time, parameters and memory."""
+    study = Study(table, "Trade-offs")
+    accuracy, cells = 100 * table.mean(METRIC), table.covered
+    prices = costs(table) | {"memory (feature maps)": shapes(cells).feature_maps}
+    rows: list[tuple[object, ...]] = []
+    panels = study.panels("pareto", "Best accuracy for the cost", len(prices))
+    for ax, (what, values) in zip(panels, prices.items(), strict=True):
+        plots.draw_front(values, accuracy, ax)
+        ax.set_xlabel(what)
+        ax.set_ylabel(ACCURACY)
+        best = front(values, accuracy)
+        study.findings.append(f"{len(best)} cells are best for their {what}.")
+        rows += [
+            (what, row, cells[row].to_text(), values[row], accuracy[row] / 100)
+            for row in best.tolist()
+        ]
+    study.findings.append(
+        "Memory counts the full-width feature maps that one cell keeps for its backward pass."
+    )
+    study.frames["pareto"] = tidy("cost row cell value accuracy", rows)
+    return study

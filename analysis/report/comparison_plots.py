@@ -1,0 +1,217 @@
+"""Figures of finished comparisons: intervals, ranks, targets, shares of runs, spending.
+
+Plot functions take and return matplotlib axes; ``styles`` is the look of each algorithm (see
+`nasbench_kit.analysis.figures.plots.looks`). Regrets come in [0, 1] and are drawn in points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from nasbench_kit.analysis.figures import style
+from nasbench_kit.analysis.figures.plots import (
+    area,
+    band_alpha,
+    name_label,
+    plain,
+    regret_scale,
+    spend_axis,
+)
+from nasbench_kit.analysis.statistics.rank_tests import groups_within
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from nasbench_kit.analysis.figures.plots import Look
+    from nasbench_kit.analysis.statistics.aggregates import Interval, Reached
+    from nasbench_kit.analysis.statistics.anytime import Axis
+    from nasbench_kit.analysis.statistics.rank_tests import Ranking
+
+
+def interval_estimates(
+    ax: Axes, intervals: Mapping[str, Interval], styles: Mapping[str, Look], *, metric: str
+) -> Axes:
+    """A point and a bar an algorithm, first on top; what is infinite has none."""
+    for place, (name, interval) in enumerate(intervals.items()):
+        low, point, high = (100 * float(value) for value in interval)
+        look = area(styles[name])
+        if np.isfinite(high):
+            ax.barh(-place, high - low, left=low, height=0.5, alpha=0.35, color=look["color"])[
+                0
+            ].set_gid(look["gid"])
+        if np.isfinite(point):
+            ax.plot([point, point], [-place - 0.25, -place + 0.25], linewidth=2.2, **look)
+    _names(ax, list(intervals))
+    ax.set_xlim(left=0)
+    ax.set_xlabel(f"regret in mean {metric} (points)", loc="right")
+    return ax
+
+
+def _names(ax: Axes, names: Sequence[str]) -> None:
+    """Rows from the top down."""
+    ax.set_yticks(-np.arange(len(names)), [name_label(name) for name in names])
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    ax.grid(False, axis="y")
+
+
+def rank_curves(
+    ax: Axes,
+    grid: NDArray[np.float64],
+    ranks: Mapping[str, NDArray[np.float64]],
+    axis: Axis,
+    styles: Mapping[str, Look],
+) -> Axes:
+    """Expected rank of each algorithm at each spend, best on top: [grid] each."""
+    for name, values in ranks.items():
+        ax.step(grid, values, where="post", **styles[name])
+    spend_axis(ax, axis)
+    ax.set_ylim(len(ranks) + 0.2, 0.8)
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_ylabel("expected rank (1 is best)")
+    return ax
+
+
+def reached_curves(
+    ax: Axes,
+    curves: Mapping[str, Reached],
+    end: float,
+    axis: Axis,
+    styles: Mapping[str, Look],
+) -> Axes:
+    """Share of runs that reached a target by each spend, up to the largest spend ``end``."""
+    first = min((curve.spend[1] for curve in curves.values() if len(curve.spend) > 1), default=end)
+    for name, curve in curves.items():
+        spend = np.array([first, *curve.spend[1:], max(end, curve.spend[-1])])
+        share = 100 * np.array([*curve.share, curve.share[-1]])
+        ax.step(spend, share, where="post", **styles[name])
+    spend_axis(ax, axis)
+    _percent(ax, "runs that reached the target (%)")
+    return ax
+
+
+def _percent(ax: Axes, label: str) -> None:
+    ax.set_ylim(-2, 102)
+    ax.set_ylabel(label)
+
+
+def shares_within(
+    ax: Axes,
+    thresholds: NDArray[np.float64],
+    shares: Mapping[str, Interval | NDArray[np.float64]],
+    styles: Mapping[str, Look],
+    *,
+    metric: str,
+) -> Axes:
+    """Share of runs with regret at most each threshold, with a band where it has an interval."""
+    for name, share in shares.items():
+        look = styles[name]
+        if isinstance(share, np.ndarray):
+            point = share
+        else:
+            point = share.point
+            band = (100 * share.low, 100 * share.high)
+            ax.fill_between(
+                100 * thresholds,
+                *band,
+                step="post",
+                alpha=band_alpha(len(shares)),
+                lw=0,
+                **area(look),
+            )
+        ax.step(100 * thresholds, 100 * point, where="post", **look)
+    regret_scale(ax.xaxis, 100 * thresholds)
+    ax.set_xlim(0, 100 * thresholds[-1] or 1)
+    ax.set_xlabel(f"regret in mean {metric} (points)")
+    _percent(ax, "runs within that regret (%)")
+    return ax
+
+
+def stacked_bars(
+    ax: Axes,
+    bars: Mapping[str, Mapping[str, float]],
+    styles: Mapping[str, Look],
+    *,
+    limit: float | None = None,
+) -> Axes:
+    """One horizontal bar an algorithm, first on top, of parts that fade from the first to the last.
+
+    Args:
+        ax: where to draw.
+        bars: algorithm -> part -> length; all have the same parts in the same order.
+        styles: of the algorithms.
+        limit: drawn as a line, where there is one.
+    """
+    from matplotlib.patches import Patch
+
+    parts = list(dict.fromkeys(part for bar in bars.values() for part in bar))
+    alphas = np.linspace(1, 0.3, len(parts)) if len(parts) > 1 else np.ones(1)
+    for place, (name, bar) in enumerate(bars.items()):
+        left = 0.0
+        for part, alpha in zip(parts, alphas, strict=True):
+            length = bar.get(part, 0.0)
+            (drawn,) = ax.barh(
+                -place, length, left=left, height=0.66, alpha=alpha, color=styles[name]["color"]
+            )
+            drawn.set_gid(styles[name]["gid"])
+            left += length
+    _names(ax, list(bars))
+    style.thousands(ax)
+    if limit is not None:
+        ax.axvline(limit, color=style.GREY, linestyle="--", linewidth=1)
+    if len(parts) > 1:
+        keys = [
+            Patch(color=style.GREY, alpha=alpha, label=plain(part))
+            for part, alpha in zip(parts, alphas, strict=True)
+        ]
+        ax.legend(
+            handles=keys, loc="lower right", bbox_to_anchor=(1, 1), ncols=len(keys), frameon=False
+        )
+    return ax
+
+
+def critical_difference(ax: Axes, ranking: Ranking, styles: Mapping[str, Look]) -> Axes:
+    """Mean ranks on a line, best at the left; bars join what differs by less than Nemenyi's CD.
+
+    Source: Demsar 2006, figure 1.
+    """
+    order = np.argsort(ranking.mean_ranks, kind="stable")
+    ranks, k = ranking.mean_ranks[order], len(order)
+    bars = groups_within(ranks, ranking.critical_difference)
+    top = 0.9 + 0.35 * len(bars)
+    half = (k + 1) // 2
+    for place, (index, rank) in enumerate(zip(order, ranks, strict=True)):
+        at_left = place < half
+        row = place if at_left else k - 1 - place
+        height, end = -top - 0.8 * row, 0.7 if at_left else k + 0.3
+        name = ranking.algorithms[index]
+        look = styles[name]
+        ax.plot([rank, rank, end], [0, height, height], linewidth=1.2, **area(look))
+        ax.plot([rank], [0], "o", markersize=5, **area(look))
+        ax.text(
+            end + (-0.05 if at_left else 0.05),
+            height,
+            f"{name_label(name)}  {rank:.2f}" if at_left else f"{rank:.2f}  {name_label(name)}",
+            ha="right" if at_left else "left",
+            va="center",
+            gid=look["gid"],
+        )
+    for level, (first, last) in enumerate(bars):
+        ends = [ranks[first] - 0.04, ranks[last] + 0.04]
+        ax.plot(ends, [-0.45 - 0.35 * level] * 2, color=style.GREY, linewidth=4)
+    ax.plot([1, 1 + ranking.critical_difference], [1.3, 1.3], color=style.GREY, linewidth=1.6)
+    ax.text(1, 1.5, f"critical difference {ranking.critical_difference:.2f}", va="bottom")
+    ax.set_xlim(1, k)
+    ax.set_ylim(-top - 0.8 * half, 2.2)
+    ax.spines[["left", "bottom"]].set_visible(False)
+    ax.spines["top"].set(visible=True, position="zero")
+    ax.xaxis.set_ticks_position("top")
+    ax.set_xticks(range(1, k + 1))
+    ax.set_yticks([])
+    ax.grid(False)
+    return ax

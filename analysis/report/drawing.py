@@ -1,0 +1,72 @@
+"""Where the figures of a report are drawn: each once, into the page and as PNG and PDF beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+
+from nasbench_kit.analysis.figures import plots, style
+from nasbench_kit.analysis.report.inline_svg import inline_svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from nasbench_kit.analysis.figures.plots import Look
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One figure of the page. All text is plain."""
+
+    name: str
+    title: str
+    caption: str
+    svg: str
+    wide: bool = False
+
+
+class Studio:
+    """Draws figures in one style and writes them to one folder.
+
+    Args:
+        folder: of the PNG and PDF files.
+        styles: look of each algorithm.
+    """
+
+    def __init__(self, folder: Path, styles: Mapping[str, Look]) -> None:
+        self.folder = folder
+        self.styles = styles
+        self._count = 0
+
+    def draw(
+        self,
+        name: str,
+        title: str,
+        caption: str,
+        draw: Callable[[Axes], object],
+        *,
+        names: Sequence[str] = (),
+        wide: bool = False,
+        height: float = 2.6,
+    ) -> Drawn:
+        """One figure: inline without heading and legend, which the page has; on file with both.
+
+        Raises:
+            NotWritable: the folder cannot be made or written, or the disk is full.
+        """
+        self._count += 1
+        with style.figure_style():
+            figure = Figure(figsize=(style.PAGE if wide else 3.8, height), layout="constrained")
+            ax = figure.subplots()
+            draw(ax)
+            svg = inline_svg(figure, f"f{self._count}", title)
+            figure.suptitle(plots.plain(title), x=0.01, ha="left", fontsize="medium")
+            if names:
+                plots.legend(figure, names, self.styles)
+                figure.set_figheight(height + 0.2 * (1 + len(names) // (4 if wide else 2)))
+            style.save(figure, self.folder, name)
+        return Drawn(name, title, caption, svg, wide)

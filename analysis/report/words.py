@@ -1,0 +1,92 @@
+"""Numbers of a report as they are printed, and the small drawings beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nasbench_kit.analysis.report.inline_svg import VARIABLES
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+    from nasbench_kit.analysis.figures.plots import Look
+    from nasbench_kit.analysis.statistics.summary import Summary
+
+
+def safe(text: str) -> Markup:
+    """Markup of our own making, in which everything of users is escaped already."""
+    from markupsafe import Markup
+
+    return Markup(text)
+
+
+def swatch(look: Look) -> str:
+    """The line of a series as a small drawing."""
+    dashes = look["linestyle"]
+    pattern = "" if dashes == "-" else " ".join(f"{1.6 * part:g}" for part in dashes[1])
+    return (
+        '<svg class="swatch" viewBox="0 0 22 8" aria-hidden="true"><path d="M1 4H21" '
+        f'stroke="{VARIABLES[look["color"]]}" stroke-width="3" stroke-dasharray="{pattern}"/></svg>'
+    )
+
+
+def whisker(row: Summary, rows: Sequence[Summary]) -> str:
+    """The interval of the median as a small drawing, all of one table on the same scale from 0."""
+    ends = [value for one in rows for value in one.median if np.isfinite(value)]
+    most = max(ends, default=0.0) or 1.0
+    low, point, high = (
+        4 + 112 * float(value) / most if np.isfinite(value) else 120.0 for value in row.median
+    )
+    dot = f'<circle cx="{point:.1f}" cy="8" r="4"/>' if np.isfinite(row.median.point) else ""
+    return (
+        '<svg class="whisker" viewBox="0 0 120 16" aria-hidden="true"><path d="M4 2V14" '
+        f'class="zero"/><path d="M{low:.1f} 8H{high:.1f}"/>{dot}</svg>'
+    )
+
+
+def points(value: float) -> str:
+    """A regret in [0, 1] as points."""
+    return f"{100 * value:.2f}".replace("-", "−") if np.isfinite(value) else "none"
+
+
+def span(interval: Sequence[float]) -> str:
+    """The ends of an interval of regrets, as points."""
+    if not np.isfinite(interval[1]):
+        return "–"
+    return f"{points(interval[0])} to {points(interval[2])}"
+
+
+def p_value(value: float) -> str:
+    """Rounded as printed in papers."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def sort_key(value: float | None) -> str:
+    """A number as JavaScript reads it, to sort by; what is not known comes last."""
+    return repr(float(value)) if value is not None and np.isfinite(value) else "Infinity"
+
+
+def amount(value: float) -> str:
+    """A count or a number of seconds, with three or four digits that mean something."""
+    if value >= 1000:
+        return f"{value:,.0f}"
+    if 0 <= value < 0.01:
+        return "0" if value == 0 else "< 0.01"
+    return f"{value:.3g}" if abs(value) < 100 else f"{value:.1f}"
+
+
+def ahead_from(spend: float) -> str:
+    """The spend from which on an algorithm is ahead; two digits, as spends are read off a grid."""
+    if np.isinf(spend):
+        return "never"
+    return amount(float(f"{spend:.2g}")) if spend else "the start"
+
+
+def times_sooner(ratio: float) -> str:
+    """How much sooner an algorithm got to a regret."""
+    if np.isinf(ratio):
+        return "∞"
+    return f"{ratio:.1f} ×" if ratio else "never"

@@ -1,0 +1,1 @@
+"""Statistics of comparisons: curves, tests, intervals, ranks."""

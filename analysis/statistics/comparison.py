@@ -1,0 +1,169 @@
+"""A finished comparison as the statistics see it: the runs of one folder, scored by its table."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nasbench_kit.analysis.landscape.study import label
+from nasbench_kit.analysis.statistics.rank_tests import Pair, mann_whitney
+from nasbench_kit.compare.run_folder import all_traces, clocks, read_manifest
+from nasbench_kit.compare.scores import regrets, scored_by
+from nasbench_kit.compare.trace import Spending
+from nasbench_kit.errors import CorruptFile, InvalidSetting, UnknownName, WrongTable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from nasbench_kit.analysis.statistics.anytime import Axis
+    from nasbench_kit.compare.trace import Trace
+    from nasbench_kit.table.table import Table
+
+#: Others are compared with this algorithm, where it took part.
+BASELINE = "random-search"
+NOTHING = Spending(0, 0.0, 0.0, 0)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The runs of one folder: one task.
+
+    Args:
+        name: of the folder.
+        table: what the searches asked.
+        manifest: what the results depend on.
+        traces: by algorithm, each by seed.
+        unmetered: seconds that each run took and its budget did not count, by algorithm; of the runs
+            that have a clock reading.
+    """
+
+    name: str
+    table: Table
+    manifest: Mapping[str, Any]
+    traces: Mapping[str, Sequence[Trace]]
+    unmetered: Mapping[str, Sequence[float]]
+
+    @classmethod
+    def load(cls, folder: Path, table: Table) -> Comparison:
+        """Read a folder that ``nasbench-kit compare`` wrote.
+
+        Raises:
+            UnknownName: there is no comparison.
+            WrongTable: the comparison was made on another table.
+            CorruptFile: a file of the folder is damaged.
+            InvalidSetting: no run is finished.
+        """
+        manifest = read_manifest(folder)
+        if manifest is None:
+            raise UnknownName(
+                f"{folder} holds no comparison: manifest.json is missing; make one with "
+                "`nasbench-kit compare --out`"
+            )
+        if manifest["table"].get("checksum") != table.checksum:
+            raise WrongTable(
+                f"{folder} was made on another table than {table.name}: the checksums differ; name "
+                "the right one with --table"
+            )
+        by_name: dict[str, list[Trace]] = {name: [] for name in manifest["algorithms"]}
+        for trace in all_traces(folder):
+            by_name[trace.algorithm].append(trace)
+        traces = {name: runs for name, runs in by_name.items() if runs}
+        if not traces:
+            raise InvalidSetting(f"{folder} has no finished run; call compare again to make them")
+        try:
+            clock = clocks(folder)
+            unmetered = {
+                name: [seconds for run in runs if (seconds := _measured(clock, run)) is not None]
+                for name, runs in traces.items()
+            }
+            rows = [step.row for runs in traces.values() for run in runs for step in run.incumbents]
+            if not 0 <= min(rows, default=0) <= max(rows, default=0) < len(table):
+                raise ValueError(f"rows {min(rows)} to {max(rows)} of {len(table)} are recommended")
+            if not manifest["budget"]:
+                raise ValueError("there is no budget")
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise CorruptFile(
+                f"{folder} is damaged ({error!r}); run the comparison again"
+            ) from error
+        return cls(folder.resolve().name, table, manifest, traces, unmetered)
+
+    @property
+    def label(self) -> str:
+        """The table's name, which says ``surrogate`` where its numbers are predicted."""
+        return label(self.table)
+
+    @property
+    def metric(self) -> str:
+        """What the regret is in, in words."""
+        return scored_by(self.table).replace("_", " ")
+
+    @property
+    def axis(self) -> Axis:
+        """The spend that curves are drawn against: the budget's, where it has one limit."""
+        limits = list(self.manifest["budget"])
+        if len(limits) == 1:
+            return limits[0]
+        return "seconds" if self.table.has("seconds") else "queries"
+
+    @functools.cached_property
+    def ledger(self) -> dict[str, dict[str, Spending]]:
+        """What a run spent, by algorithm and kind of charge: means over runs."""
+        return {
+            name: {
+                kind: Spending(*np.mean([run.ledger.get(kind, NOTHING) for run in runs], axis=0))
+                for kind in dict.fromkeys(kind for run in runs for kind in run.ledger)
+            }
+            for name, runs in self.traces.items()
+        }
+
+    @functools.cached_property
+    def regrets(self) -> NDArray[np.float64]:
+        """Of every row of the table, in [0, 1]."""
+        return regrets(self.table)
+
+    @functools.cached_property
+    def final(self) -> dict[str, NDArray[np.float64]]:
+        """Final regret of each run, inf where nothing was recommended: algorithm -> [runs]."""
+        return {
+            name: np.array(
+                [self.regrets[t.incumbents[-1].row] if t.incumbents else np.inf for t in runs]
+            )
+            for name, runs in self.traces.items()
+        }
+
+    @property
+    def baseline(self) -> str:
+        """Random search, or else the algorithm named first."""
+        return BASELINE if BASELINE in self.traces else next(iter(self.traces))
+
+    @functools.cached_property
+    def pairs(self) -> list[Pair]:
+        """All pairs by Mann and Whitney's test with Holm's correction."""
+        return mann_whitney(self.final)
+
+    def pair(self, first: str, second: str) -> Pair:
+        """Two algorithms compared, in this order."""
+        for pair in self.pairs:
+            if (pair.first, pair.second) == (first, second):
+                return pair
+            if (pair.first, pair.second) == (second, first):
+                return Pair(first, second, 1 - pair.better, pair.p, pair.adjusted_p)
+        raise KeyError((first, second))
+
+
+def _measured(clock: Mapping[tuple[str, int], Mapping[str, Any]], run: Trace) -> float | None:
+    """Measured seconds of a run less those that its budget paid and that were computed here.
+
+    Queries are answered by the table and take no time; other kinds of charge are real training.
+    """
+    reading = clock.get((run.algorithm, run.seed))
+    if reading is None:
+        return None
+    paid = (spending.seconds for kind, spending in run.ledger.items() if kind != "query")
+    return float(reading["seconds"]) - math.fsum(paid)

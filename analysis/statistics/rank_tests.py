@@ -1,0 +1,210 @@
+"""Which differences between algorithms hold: within one table, and over several.
+
+Within a table runs are independent: Mann and Whitney's test, with Holm's correction over all pairs.
+Wilcoxon's signed-rank test is for runs that share their randomness seed by seed. Over tables, each
+table is one task with one score an algorithm: Friedman's test and Nemenyi's critical difference, from
+five tasks on.
+
+Source: Demsar 2006, "Statistical comparisons of classifiers over multiple data sets".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import combinations
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from nasbench_kit.analysis.statistics.aggregates import win_share
+from nasbench_kit.errors import InvalidSetting
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    Scores = NDArray[np.float64]
+
+#: Fewer tasks say nothing about the next one.
+LEAST_TASKS = 5
+#: Fewer pairs cannot reach 5 %.
+LEAST_PAIRS = 6
+
+
+class Pair(NamedTuple):
+    """Two algorithms compared."""
+
+    first: str
+    second: str
+    #: Probability that a run of the first is better, ties counting half: the size of the effect.
+    better: float
+    #: Two-sided.
+    p: float
+    #: After Holm's correction over all pairs of the comparison.
+    adjusted_p: float
+
+
+def holm(p: ArrayLike) -> NDArray[np.float64]:
+    """Adjusted p-values that keep the family-wise error: max over j <= i of (m - j + 1) p_(j).
+
+    Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
+    """
+    values = np.asarray(p, float)
+    order = np.argsort(values, kind="stable")
+    steps = np.arange(len(values), 0, -1) * values[order]
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
+    return adjusted
+
+
+def mann_whitney(scores: Mapping[str, Scores]) -> list[Pair]:
+    """All pairs of algorithms on one table, from independent runs: [runs] each, inf is worst."""
+    from scipy import stats
+
+    def p_value(first: Scores, second: Scores) -> float:
+        if np.unique(np.concatenate([first, second])).size == 1:
+            return 1.0  # all tied: scipy divides by zero
+        return float(stats.mannwhitneyu(first, second).pvalue)
+
+    return _pairs(scores, p_value)
+
+
+def signed_rank(scores: Mapping[str, Scores], *, shared_randomness: bool) -> list[Pair]:
+    """All pairs, paired by seed: [runs] each, in the same order of seeds; zeros as Pratt has them.
+
+    Args:
+        scores: regrets, inf where a run recommended nothing.
+        shared_randomness: whether equal seeds mean equal draws, say the same initial population.
+
+    Raises:
+        InvalidSetting: the seeds share nothing, the runs do not pair up, or are too few.
+    """
+    from scipy import stats
+
+    if not shared_randomness:
+        raise InvalidSetting(
+            "equal seeds share no randomness here, so runs cannot be paired; compare them as "
+            "independent ones (Mann-Whitney)"
+        )
+    counts = {len(runs) for runs in scores.values()}
+    if len(counts) > 1 or min(counts) < LEAST_PAIRS:
+        raise InvalidSetting(
+            f"{' or '.join(map(str, sorted(counts)))} runs an algorithm; the signed-rank comparison "
+            f"needs equally many, at least {LEAST_PAIRS}"
+        )
+
+    def p_value(first: Scores, second: Scores) -> float:
+        # Two runs without a recommendation are tied; one is further off than any difference.
+        with np.errstate(invalid="ignore"):
+            apart = np.where(first == second, 0.0, first - second)
+        largest = np.abs(apart[np.isfinite(apart)]).max(initial=0.0)
+        apart = np.clip(apart, -largest - 1, largest + 1)
+        if not apart.any():
+            return 1.0
+        return float(stats.wilcoxon(apart, zero_method="pratt").pvalue)
+
+    return _pairs(scores, p_value)
+
+
+def _pairs(scores: Mapping[str, Scores], p_value: Callable[[Scores, Scores], float]) -> list[Pair]:
+    names = list(combinations(scores, 2))
+    p = [p_value(scores[first], scores[second]) for first, second in names]
+    return [
+        Pair(first, second, float(win_share(scores[first], scores[second])), value, adjusted)
+        for (first, second), value, adjusted in zip(names, p, holm(p).tolist(), strict=True)
+    ]
+
+
+# Over several tasks ----------------------------------------------------------------------------
+
+
+class Ranking(NamedTuple):
+    """Algorithms ranked over tasks."""
+
+    algorithms: tuple[str, ...]
+    #: Rank within each task, 1 is best, ties share: [tasks, algorithms].
+    ranks: NDArray[np.float64]
+    #: Friedman's statistic, corrected for ties, and Iman and Davenport's with its p-value.
+    chi_squared: float
+    f: float
+    p: float
+    #: Nemenyi: mean ranks further apart than this differ at the level asked for.
+    critical_difference: float
+    #: Nemenyi's p-value of each pair: [algorithms, algorithms].
+    pairs: NDArray[np.float64]
+
+    @property
+    def mean_ranks(self) -> NDArray[np.float64]:
+        """Over tasks: [algorithms]."""
+        return np.asarray(self.ranks.mean(axis=0))
+
+
+def task_ranks(scores: Mapping[str, Scores]) -> NDArray[np.float64]:
+    """Rank of each algorithm within each task: {algorithm: [tasks]} -> [tasks, algorithms]."""
+    from scipy import stats
+
+    return np.asarray(stats.rankdata(np.column_stack(list(scores.values())), axis=1))
+
+
+def nemenyi_critical_value(algorithms: int, level: float = 0.05) -> float:
+    """Critical value q of Nemenyi's: quantile of the studentized range, df infinite, over root 2."""
+    from scipy import stats
+
+    return float(stats.studentized_range.ppf(1 - level, algorithms, np.inf) / np.sqrt(2))
+
+
+def friedman(scores: Mapping[str, Scores], *, level: float = 0.05) -> Ranking:
+    """Friedman's test over tasks in Iman and Davenport's form, and Nemenyi's comparison of pairs.
+
+    F = (N - 1) chi^2 / (N (k - 1) - chi^2), with k - 1 and (k - 1)(N - 1) degrees of freedom;
+    CD = q sqrt(k (k + 1) / (6 N)). Source: Demsar 2006, section 3.2.2.
+
+    Args:
+        scores: one score of each algorithm on each task, lower is better: [tasks] each.
+        level: of the critical difference.
+
+    Raises:
+        InvalidSetting: fewer than five tasks or three algorithms.
+    """
+    import scikit_posthocs
+    from scipy import stats
+
+    k, n = len(scores), len(next(iter(scores.values()), ()))
+    if n < LEAST_TASKS:
+        raise InvalidSetting(
+            f"{n} {'task' if n == 1 else 'tasks'}; ranks over tasks are compared from {LEAST_TASKS} "
+            "different tables on"
+        )
+    if k < 3:
+        raise InvalidSetting(f"{k} algorithms; ranks over tasks are compared for 3 or more")
+    ranks = task_ranks(scores)
+    if (ranks == ranks[0, 0]).all():  # every algorithm ties on every task: scipy divides by zero
+        chi_squared, f, p = 0.0, 0.0, 1.0
+    else:
+        chi_squared = float(stats.friedmanchisquare(*ranks.T).statistic)
+        rest = n * (k - 1) - chi_squared
+        f = (n - 1) * chi_squared / rest if rest > 1e-9 else float("inf")
+        p = float(stats.f.sf(f, k - 1, (k - 1) * (n - 1)))
+    return Ranking(
+        tuple(scores),
+        ranks,
+        chi_squared,
+        f,
+        p,
+        nemenyi_critical_value(k, level) * float(np.sqrt(k * (k + 1) / (6 * n))),
+        np.asarray(scikit_posthocs.posthoc_nemenyi_friedman(ranks)),
+    )
+
+
+def groups_within(ranks: NDArray[np.float64], critical_difference: float) -> list[tuple[int, int]]:
+    """The bars of a critical-difference diagram: longest stretches of ascending mean ranks.
+
+    Returns:
+        First and last place of each stretch of two or more that lies within the difference.
+    """
+    bars: list[tuple[int, int]] = []
+    for first in range(len(ranks)):
+        within = np.flatnonzero(ranks - ranks[first] <= critical_difference)
+        last = int(within[-1])
+        if last > first and (not bars or last > bars[-1][1]):
+            bars.append((first, last))
+    return bars

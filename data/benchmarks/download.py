@@ -1,0 +1,227 @@
+"""The official files of NAS-Bench-101, from the network to a table.
+
+A download goes on where it stopped: what has arrived lies in a ``.part`` file, and the rest is asked
+for by an HTTP range. Only a file with the published SHA-256 is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import socket
+import ssl
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from nasbench_kit.data.benchmarks.nasbench101.convert import ConversionReport, convert
+from nasbench_kit.errors import CorruptFile, DownloadFailed, InvalidSetting, NotWritable
+from nasbench_kit.system.files import home
+from nasbench_kit.training.recipe import NASBENCH101
+
+#: Called with what is going on, bytes done, and bytes in all (0 if the server does not tell).
+Progress = Callable[[str, int, int], object]
+
+_BLOCK = 1 << 20
+#: Failures in a row, without a byte between them, after which a download gives up.
+_TRIES = 6
+#: Seconds that a connection may stay silent.
+_TIMEOUT = 60
+_NETWORK = (
+    urllib.error.URLError,
+    http.client.HTTPException,
+    ConnectionError,
+    TimeoutError,
+    ssl.SSLError,
+)
+
+
+@dataclass(frozen=True)
+class Official:
+    """An official file (google-research/nasbench, README)."""
+
+    #: Name of the table made of it.
+    table: str
+    file: str
+    sha256: str
+    size: str
+
+
+FULL = Official(
+    table="nasbench101",
+    file="nasbench_full.tfrecord",
+    sha256="3d64db8180fb1b0207212f9032205064312b6907a3bbc81eabea10db2f5c7e9c",
+    size="1.95 GB",
+)
+ONLY_108 = Official(
+    table="nasbench101-only108",
+    file="nasbench_only108.tfrecord",
+    sha256="4c39c3936e36a85269881d659e44e61a245babcb72cb374eacacf75d0e5f4fd1",
+    size="499 MB",
+)
+ADDRESS = "https://storage.googleapis.com/nasbench"
+
+
+def download(
+    official: Official,
+    *,
+    mirror: str = ADDRESS,
+    source: Path | None = None,
+    keep: bool = False,
+    progress: Progress = lambda what, done, total: None,
+    pause: float = 1.0,
+) -> ConversionReport:
+    """Fetch an official file, check it, and convert it into the table of its name.
+
+    Args:
+        official: FULL or ONLY_108.
+        mirror: Address of the folder that holds the file.
+        source: The file, where it is there already; nothing is fetched then.
+        keep: Whether to keep the fetched file beside the table.
+        progress: Called as the work goes on.
+        pause: Seconds before the first new try; doubled each time.
+
+    Raises:
+        InvalidSetting: the mirror is no address.
+        DownloadFailed: no network, or the server has no such file; the message tells what to do
+            by hand.
+        CorruptFile: the SHA-256 is another one.
+        NotWritable: `nasbench_kit.system.files.home` cannot be written, or the disk is full.
+    """
+    target = home() / "tables" / f"{official.table}.h5"
+    path = source or target.with_name(official.file)
+    if source is None and not path.exists():
+        fetch(f"{mirror.rstrip('/')}/{official.file}", path, official, progress, pause)
+    else:
+        check(path, official, progress)
+    size = path.stat().st_size
+    report = convert(
+        path,
+        target,
+        progress=lambda done: progress("converting", done, size),
+        provenance={
+            "name": official.table,
+            "sha256": official.sha256,
+            "images": "cifar10",
+            "recipe": asdict(NASBENCH101),
+        },
+    )
+    if source is None and not keep:
+        path.unlink()
+    return report
+
+
+def fetch(url: str, target: Path, official: Official, progress: Progress, pause: float) -> None:
+    """Fetch and check a file; what has arrived of it survives any interruption."""
+    part = target.with_name(f"{target.name}.part")
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError:
+        parts = urllib.parse.urlsplit("")
+    if not parts.scheme or not (parts.netloc or parts.path):
+        raise InvalidSetting(f"{url} is no address; a mirror's begins with https:// or the like")
+    failures = 0
+    while True:
+        before = _size(part)
+        try:
+            _fetch_rest(url, part, progress)
+            break
+        except _NETWORK as error:
+            failures = 1 if _size(part) > before else failures + 1
+            if _final(error) or failures == _TRIES:
+                raise DownloadFailed(_by_hand(url, error, official)) from error
+            time.sleep(pause * 2 ** (failures - 1))
+    try:
+        check(part, official, progress)
+    except CorruptFile:
+        part.unlink()
+        raise
+    part.replace(target)
+
+
+def _final(error: Exception) -> bool:
+    """Whether trying again is in vain: no name server, or the server's answer is no."""
+    if isinstance(error, urllib.error.HTTPError):
+        error.close()
+        return error.code < 500
+    return isinstance(getattr(error, "reason", None), socket.gaierror)
+
+
+def _fetch_rest(url: str, part: Path, progress: Progress) -> None:
+    """Append what is missing of a file; from its beginning if the server knows no ranges."""
+    have = _size(part)
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        response = urllib.request.urlopen(request, timeout=_TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and have:  # no bytes beyond these: the file is complete
+            error.close()
+            return
+        raise
+    with response:
+        continued = (response.headers.get("Content-Range") or "").startswith(f"bytes {have}-")
+        done = have if continued else 0
+        total = done + int(response.headers.get("Content-Length") or -done)
+        try:
+            part.parent.mkdir(parents=True, exist_ok=True)
+            file = part.open("ab" if continued else "wb")
+        except OSError as error:
+            raise _not_writable(part, error) from error
+        with file:
+            progress("downloading", done, total)
+            while block := response.read(_BLOCK):
+                try:
+                    file.write(block)
+                except OSError as error:
+                    raise _not_writable(part, error) from error
+                done += len(block)
+                progress("downloading", done, total)
+    if done < total:
+        raise ConnectionError(f"the connection ended after {done:,} of {total:,} bytes")
+
+
+def check(path: Path, official: Official, progress: Progress) -> None:
+    """Compare a file with the published SHA-256.
+
+    Raises:
+        CorruptFile: it is another one, or there is no file.
+    """
+    digest = hashlib.sha256()
+    try:
+        size, done = path.stat().st_size, 0
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+                done += len(block)
+                progress("checking", done, size)
+    except OSError as error:
+        raise CorruptFile(f"{path} cannot be read ({error.strerror})") from error
+    if digest.hexdigest() != official.sha256:
+        raise CorruptFile(
+            f"{path} is not the official {official.file}: its SHA-256 is {digest.hexdigest()}, "
+            f"published is {official.sha256}; get it again (a file of your own is taken by "
+            "nasbench-kit convert)"
+        )
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _not_writable(path: Path, error: OSError) -> NotWritable:
+    return NotWritable(
+        f"cannot write {path}: {error.strerror or error}; set NASBENCH_KIT_HOME to a folder with room"
+    )
+
+
+def _by_hand(url: str, reason: object, official: Official) -> str:
+    option = "" if official is FULL else " --only108"
+    return (
+        f"cannot fetch {url} ({reason}). The same command goes on from what has arrived. Without a "
+        f"network here: fetch {ADDRESS}/{official.file} ({official.size}) on another machine, copy "
+        f"it over, then run: nasbench-kit download nasbench101{option} --from {official.file}"
+    )

@@ -1,0 +1,1 @@
+"""Building a table: training every cell of a space, resumable at any moment."""

@@ -1,0 +1,1 @@
+"""Image sets: the digits, CIFAR-10, a user's own."""

@@ -1,0 +1,159 @@
+"""Your own images as a data set: files, in one folder a class.
+
+    >>> images = image_folder("shapes", resize=32)  # shapes/circle/1.png, shapes/square/2.jpg, ...
+    >>> train(Cell.named("resnet"), images, DIGITS, epochs=12, seed=0)
+
+Splits lie above the classes: ``train/CLASS/*``, ``validation/CLASS/*`` (or ``val``), ``test/CLASS/*``.
+What is missing is dealt as `nasbench_kit.data.images.user_images` says; without splits, ``CLASS/*``, all of it.
+
+Files are read in grey if all of them are grey, in RGB otherwise, without transparency. They must be of
+one size, unless ``resize`` makes them so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nasbench_kit.data.images.user_images import NAMES, deal, image_set
+from nasbench_kit.errors import CorruptFile, InvalidSetting, NasbenchKitError, UnknownName
+from nasbench_kit.training.images import ImageSet
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: Image modes of Pillow with 8 bits a channel or less.
+_GREY, _COLOUR = ("1", "L", "LA"), ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
+
+
+def image_folder(root: str | Path, *, resize: int | None = None) -> ImageSet:
+    """A data set of image files in one folder a class; it is called as the folder is.
+
+    Classes are numbered in the order of their names. Only class folders are read, and of these all
+    files but those whose name begins with a dot.
+
+    Args:
+        root: The folder; see above for what it holds.
+        resize: Height and width in pixels that every image is scaled to.
+
+    Raises:
+        UnknownName: there is no such folder.
+        CorruptFile: a file is no image, or damaged.
+        InvalidSetting: a class without images or with too few to deal, splits with different classes,
+            images that differ in size or have more than 8 bits a channel.
+    """
+    root = Path(root).expanduser()
+    if not root.is_dir():
+        raise UnknownName(f"there is no folder {root}; check the path")
+    if resize is not None and resize < 1:
+        raise InvalidSetting(f"resize is {resize} pixels; it must be 1 or more")
+    files: dict[str, list[Path]] = {}
+    labels: dict[str, NDArray[np.int64]] = {}
+    classes = None
+    for split, folder in _split_folders(root).items():
+        found = {entry.name: _files(entry) for entry in _folders(folder)}
+        classes = classes or list(found)
+        if odd := sorted(set(classes) ^ set(found)):
+            raise InvalidSetting(
+                f"{root}: not all splits have the classes {', '.join(odd)}; make the folders alike"
+            )
+        files[split] = [path for name in classes for path in found[name]]
+        labels[split] = np.repeat(np.arange(len(classes)), [len(found[name]) for name in classes])
+    if not classes:
+        raise InvalidSetting(
+            f"{root} has no folders; give one a class, {root.name}/CLASS/* or "
+            f"{root.name}/train/CLASS/* and so on"
+        )
+    name = root.resolve().name
+    dealt = deal(name, labels, classes)
+    paths = [files[source][place] for source, chosen in dealt.values() for place in chosen.tolist()]
+    ends = np.cumsum([len(chosen) for _, chosen in dealt.values()])
+    parts = dict(zip(dealt, np.split(_pictures(paths, resize), ends[:-1]), strict=True))
+    return image_set(name, parts, labels, dealt, len(classes))
+
+
+def _split_folders(root: Path) -> dict[str, Path]:
+    """Split -> its folder; without a folder ``train`` of folders, ``root`` holds the classes."""
+    if not (root / "train").is_dir() or not _folders(root / "train"):
+        return {"train": root}
+    found = {
+        split: [root / name for name in names if name and (root / name).is_dir()]
+        for split, names in NAMES.items()
+    }
+    return {split: folders[0] for split, folders in found.items() if folders}
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [entry for entry in _visible(folder) if entry.is_dir()]
+
+
+def _files(folder: Path) -> list[Path]:
+    """The image files of one class."""
+    files = _visible(folder)
+    if not files:
+        raise InvalidSetting(f"{folder} is empty; put the images of its class there or remove it")
+    for path in files:
+        if path.is_dir():
+            raise InvalidSetting(
+                f"{path} is a folder within the class {folder.name}; put images there directly, and "
+                "the splits above the classes: train/CLASS, validation/CLASS, test/CLASS"
+            )
+    return files
+
+
+def _visible(folder: Path) -> list[Path]:
+    """What is in a folder, in the order of the names, which is the same on any system."""
+    entries = (entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    return sorted(entries, key=lambda entry: entry.name)
+
+
+def _pictures(paths: Sequence[Path], resize: int | None) -> NDArray[np.uint8]:
+    """Image files as [n, height, width, 1 or 3]."""
+    first, only_grey = _picture(paths[0], resize)
+    try:
+        images = np.empty((len(paths), *first.shape), np.uint8)
+    except MemoryError as error:
+        raise InvalidSetting(
+            f"{len(paths):,} images of {_size(first)} pixels take {len(paths) * first.nbytes / 1e9:.0f}"
+            " GB; use smaller or fewer images, or resize"
+        ) from error
+    for place, path in enumerate(paths):
+        pixels, grey = _picture(path, resize)
+        if pixels.shape != first.shape:
+            raise InvalidSetting(
+                f"{path} has {_size(pixels)} pixels, {paths[0]} {_size(first)}; make all images of "
+                "one size, or set resize"
+            )
+        images[place] = pixels
+        only_grey &= grey
+    return np.ascontiguousarray(images[..., :1]) if only_grey else images
+
+
+def _picture(path: Path, resize: int | None) -> tuple[NDArray[np.uint8], bool]:
+    """An image file as [height, width, 3], and whether it is grey."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            if image.mode not in (*_GREY, *_COLOUR):
+                raise InvalidSetting(
+                    f"{path} has pixels of type {image.mode!r}; store 8 bits a channel, grey or RGB"
+                )
+            coloured = image.convert("RGB")
+            if resize is not None:
+                coloured = coloured.resize((resize, resize), Image.Resampling.BILINEAR)
+            return np.asarray(coloured), image.mode in _GREY
+    except NasbenchKitError:
+        raise
+    except Exception as error:  # a damaged file makes Pillow raise whatever its bytes lead to
+        raise CorruptFile(
+            f"{path} cannot be read as an image ({error}); replace it or take it away"
+        ) from error
+
+
+def _size(pixels: NDArray[np.uint8]) -> str:
+    height, width, _ = pixels.shape
+    return f"{width}x{height}"

@@ -1,0 +1,212 @@
+"""Your own images as a data set: arrays, from Python or from an ``.npz`` file.
+
+    >>> images = from_arrays("shapes", {"x_train": x, "y_train": y})  # uint8 [n, 32, 32, 3], int [n]
+    >>> train(Cell.named("resnet"), images, DIGITS, epochs=12, seed=0)
+
+Image files are the business of `nasbench_kit.data.images.image_folder`; the splits are the same there.
+
+A data set has three splits: ``x_train`` and ``y_train``, ``x_validation`` and so on (``val`` will do),
+``x_test`` and so on. Images that are not split yet, ``x`` and ``y``, are training images. Each split
+that is missing gets a fifth of the training images: those of every class are shuffled, once for all,
+and dealt in turn to five heaps; the last heap becomes the test split, the last one left the validation
+split. The others are kept in that shuffled order, so that any part of the training images mixes the
+classes; the first 10,000 of them measure training accuracy. Mean and standard deviation are those of
+the training images, per channel.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nasbench_kit.errors import CorruptFile, InvalidSetting, UnknownName
+from nasbench_kit.training.images import SPLITS, ImageSet, Split
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    #: Split -> the given split that its images come from, and their places there.
+    Dealt = dict[str, tuple[str, NDArray[np.int64]]]
+
+#: How arrays and folders may be called, by split.
+NAMES = {"train": ("train", ""), "validation": ("validation", "val"), "test": ("test",)}
+#: Training images that are scored at most.
+SCORED = 10_000
+_HEAPS = 5
+#: Images whose squares are added up at a time, to spare memory.
+_CHUNK = 1000
+
+
+def from_arrays(name: str, arrays: Mapping[str, NDArray[Any]]) -> ImageSet:
+    """A data set of arrays.
+
+    Args:
+        name: What to call it.
+        arrays: By the names above. Images are uint8 or floating-point, [n, height, width] or [n,
+            height, width, channels]; labels integers [n] or [n, 1], numbered from 0 without gaps.
+
+    Raises:
+        InvalidSetting: no training images, an array of another shape or type, labels out of range,
+            or a class with too few images to deal.
+    """
+    images, labels = {}, {}
+    for split, endings in NAMES.items():
+        for ending in endings:
+            x, y = (f"{axis}_{ending}".rstrip("_") for axis in "xy")
+            if (x in arrays) != (y in arrays):
+                raise InvalidSetting(f"{name} has only one of {x} and {y}; give both or neither")
+            if split in images or x not in arrays:
+                continue
+            images[split] = _images(f"{name}: {x}", arrays[x])
+            labels[split] = _labels(f"{name}: {y}", arrays[y])
+            if len(images[split]) != len(labels[split]):
+                raise InvalidSetting(
+                    f"{name}: {x} has {len(images[split])} images, {y} has {len(labels[split])} "
+                    "labels; give one for each image"
+                )
+    if "train" not in labels:
+        raise InvalidSetting(
+            f"{name} has the arrays {', '.join(arrays) or '(none)'}; x_train and y_train are needed"
+        )
+    classes = np.unique(labels["train"]).tolist()
+    if classes != list(range(len(classes))):
+        raise InvalidSetting(
+            f"{name}: the training images have {len(classes)} different labels, from {classes[0]} "
+            f"to {classes[-1]}; number the classes 0, 1, 2, ... without gaps"
+        )
+    dealt = deal(name, labels, list(map(str, classes)))
+    parts = {split: images[source][chosen] for split, (source, chosen) in dealt.items()}
+    return image_set(name, parts, labels, dealt, len(classes))
+
+
+def npz_file(path: str | Path) -> ImageSet:
+    """A data set of the arrays in an ``.npz`` file; it is called as the file is.
+
+    Raises:
+        UnknownName: there is no such file.
+        CorruptFile: it is damaged, something else, or holds Python objects: these would be pickles.
+        InvalidSetting: as ``from_arrays``.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise UnknownName(f"there is no file {path}; check the path")
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            arrays = dict(file)
+    except (
+        *(ValueError, TypeError, EOFError, OSError, RuntimeError, MemoryError),
+        *(zipfile.BadZipFile, zlib.error),
+    ) as error:
+        raise CorruptFile(
+            f"{path} cannot be read as .npz ({error}); write arrays of numbers with numpy.savez"
+        ) from error
+    return from_arrays(path.stem, arrays)
+
+
+def deal(name: str, labels: Mapping[str, NDArray[np.int64]], classes: Sequence[str]) -> Dealt:
+    """Which images make the three splits, as the module says.
+
+    Raises:
+        InvalidSetting: a class with too few images.
+    """
+    train = labels["train"]
+    missing = [split for split in SPLITS if split not in labels]
+    # A bit generator's raw stream never changes; what a Generator makes of it may (NEP 19).
+    order = np.argsort(np.random.PCG64(101).random_raw(len(train)), kind="stable")
+    by_class = order[np.argsort(train[order], kind="stable")]
+    first = np.searchsorted(train[by_class], train[by_class])
+    heap = np.empty_like(order)
+    heap[by_class] = (np.arange(len(train)) - first) % _HEAPS
+    counts = np.bincount(train, minlength=len(classes))
+    if missing and counts.min() < _HEAPS:
+        raise InvalidSetting(
+            f"{name}: class {classes[int(counts.argmin())]} has {counts.min()} training images; to "
+            f"deal a {' and a '.join(missing)} split it must have {_HEAPS}; add images, or give the "
+            "splits"
+        )
+    kept = _HEAPS - len(missing)
+    dealt = {"train": ("train", order[heap[order] < kept])}
+    for split in SPLITS[1:]:
+        if split in missing:
+            dealt[split] = ("train", np.flatnonzero(heap == kept + missing.index(split)))
+        else:
+            dealt[split] = (split, np.arange(len(labels[split])))
+    return dealt
+
+
+def image_set(
+    name: str,
+    images: Mapping[str, NDArray[Any]],
+    labels: Mapping[str, NDArray[np.int64]],
+    dealt: Dealt,
+    classes: int,
+) -> ImageSet:
+    """The set of the images dealt to each split, with their mean and standard deviation.
+
+    Raises:
+        InvalidSetting: a channel is constant, or as ``ImageSet``.
+    """
+    train, validation, test = (
+        Split(images[split], labels[source][chosen]) for split, (source, chosen) in dealt.items()
+    )
+    axes = (0, 1, 2)
+    mean = train.images.mean(axes, dtype=np.float64)  # [channels]
+    squares = np.zeros_like(mean)
+    for start in range(0, len(train), _CHUNK):
+        squares += np.square(train.images[start : start + _CHUNK] - mean).sum(axes)
+    std = np.sqrt(squares * len(mean) / train.images.size)
+    if std.min() == 0:
+        raise InvalidSetting(
+            f"{name}: channel {std.argmin()} is the same in every training image; leave it out"
+        )
+    return ImageSet(
+        name=name,
+        train=train,
+        validation=validation,
+        test=test,
+        classes=classes,
+        mean=_rounded(mean),
+        std=_rounded(std),
+        evaluated=(min(len(train), SCORED), len(validation), len(test)),
+    )
+
+
+def _rounded(values: NDArray[np.float64]) -> tuple[float, ...]:
+    """Five digits, which are the same on any machine, and with them the digest."""
+    return tuple(float(f"{value:.5g}") for value in values)
+
+
+def _images(where: str, array: NDArray[Any]) -> NDArray[Any]:
+    array = np.asarray(array)
+    if array.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # Split refuses what is infinite
+            array = array.astype(np.float32, copy=False)
+    if array.ndim == 3:
+        array = array[..., None]
+    if array.ndim != 4 or array.dtype not in (np.uint8, np.float32) or array.size == 0:
+        raise InvalidSetting(
+            f"{where} is {array.dtype} {list(array.shape)}; give images as uint8 or floating-point "
+            "[n, height, width] or [n, height, width, channels], n at least 1"
+        )
+    if array.shape[1] in (1, 3) and min(array.shape[2:]) > 4:
+        raise InvalidSetting(
+            f"{where} is {list(array.shape)}, with its channels first; numpy.moveaxis(x, 1, -1) "
+            "puts them last"
+        )
+    return array
+
+
+def _labels(where: str, array: NDArray[Any]) -> NDArray[np.int64]:
+    array = np.asarray(array)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise InvalidSetting(
+            f"{where} is {array.dtype} {list(array.shape)}; give labels as integers [n]"
+        )
+    return array.astype(np.int64)

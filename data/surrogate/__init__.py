@@ -1,0 +1,1 @@
+"""Predicting a whole space from some measured cells."""

@@ -1,0 +1,239 @@
+"""Retraining: the cells that a comparison recommended, trained in full with several seeds.
+
+A finished training is one file; a second call trains what is missing, and a training that was killed
+goes on from its checkpoint. The results hold no clock reading; seconds and memory lie beside them.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nasbench_kit.errors import CorruptFile, InvalidSetting, UnknownName, WrongTable
+from nasbench_kit.spaces.nasbench101.cell import Cell
+from nasbench_kit.system.files import write_text
+from nasbench_kit.table.table import Table
+
+if TYPE_CHECKING:
+    from nasbench_kit.spaces.skeleton import Precision
+    from nasbench_kit.training.images import ImageSet
+    from nasbench_kit.training.recipe import Recipe
+    from nasbench_kit.training.record import Training
+
+#: A cell and the seed of its training.
+Job = tuple[Cell, int]
+
+
+# Which cells -----------------------------------------------------------------------------------
+
+
+def table_of(run: Path) -> tuple[str, str]:
+    """Name and checksum of the table that a comparison was made on.
+
+    Raises:
+        UnknownName: the folder holds no comparison.
+        CorruptFile: it cannot be read.
+    """
+    manifest = _read(run / "manifest.json")
+    try:
+        return manifest["table"]["name"], manifest["table"]["checksum"]
+    except (KeyError, TypeError) as error:
+        raise CorruptFile(
+            f"{run} holds no comparison ({error!r} is missing); run it again"
+        ) from error
+
+
+def recommended(run: Path, table: Table, per_algorithm: int | None) -> dict[str, list[Cell]]:
+    """Algorithm -> different cells that it recommended, best mean validation accuracy first.
+
+    Test accuracy has no say in the choice.
+
+    Args:
+        run: folder of the comparison.
+        table: the comparison's table.
+        per_algorithm: how many of the best cells to keep; None keeps all.
+
+    Raises:
+        UnknownName: the folder holds no comparison.
+        CorruptFile: its files cannot be read.
+        WrongTable: the table is another one.
+        InvalidSetting: fewer than one cell is asked for, or no run recommended any.
+    """
+    if per_algorithm is not None and per_algorithm < 1:
+        raise InvalidSetting(f"{per_algorithm} cells per algorithm; at least 1 is needed")
+    if table.checksum != table_of(run)[1]:
+        raise WrongTable(
+            f"{table.name} is not the table of {run}: its checksum differs; open that one"
+        )
+    try:
+        pairs = [
+            (row["algorithm"], Cell.from_text(row["cell"]))
+            for row in _read_rows(run / "results.csv")
+            if row["cell"]
+        ]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise CorruptFile(f"{run}/results.csv is damaged ({error!r}); run compare again") from error
+    if not pairs:
+        raise InvalidSetting(f"no run of {run} recommended a cell; give the comparison more budget")
+    means = table.mean("validation_accuracy")
+    chosen: dict[str, list[Cell]] = {}
+    for algorithm, cell in dict.fromkeys(pairs):
+        chosen.setdefault(algorithm, []).append(cell)
+    for cells in chosen.values():
+        cells.sort(key=lambda cell: -means[table.row(cell)])
+        del cells[per_algorithm or len(cells) :]
+    return chosen
+
+
+# Training --------------------------------------------------------------------------------------
+
+
+def retrain(
+    jobs: Sequence[Job],
+    folder: Path,
+    images: ImageSet,
+    recipe: Recipe,
+    epochs: int,
+    *,
+    precision: Precision = "float32",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    **how: Any,
+) -> None:
+    """Train what is missing of some jobs into a folder.
+
+    Args:
+        jobs: cells and seeds.
+        folder: of the results.
+        images: what all are trained on.
+        recipe: how.
+        epochs: how long.
+        precision: see ``train``.
+        progress: called with the jobs done and all that were missing.
+        how: devices, processes and threads, see ``train_many``.
+
+    Raises:
+        WrongTable: the folder holds trainings under other conditions.
+        NotWritable: the folder cannot be written.
+        TrainingFailed: see ``train_many``; all other jobs are done.
+    """
+    from nasbench_kit.training.many import train_many
+
+    _claim(
+        folder / "conditions.json",
+        {
+            "images": images.name,
+            "images_digest": images.digest,
+            "recipe": asdict(recipe),
+            "epochs": epochs,
+            "precision": precision,
+        },
+    )
+    missing = [job for job in jobs if not _path(folder, "trainings", job).exists()]
+    trainings = train_many(
+        missing,
+        images,
+        recipe,
+        epochs,
+        precision=precision,
+        checkpoint=lambda *job: _path(folder, "checkpoints", job),
+        **how,
+    )
+    progress(0, len(missing))
+    for done, (place, training) in enumerate(trainings, start=1):
+        _save(folder, missing[place], training)
+        progress(done, len(missing))
+
+
+def _claim(path: Path, conditions: dict[str, Any]) -> None:
+    """Write what all trainings of a folder have in common, or check that it is the same."""
+    if not path.exists():
+        write_text(path, json.dumps(conditions, indent=1) + "\n")
+        return
+    known = _read(path)
+    for name, value in conditions.items():
+        if known.get(name) != value:
+            raise WrongTable(
+                f"{path.parent} holds trainings with another {name}; choose another folder, or "
+                "delete it"
+            )
+
+
+def _path(folder: Path, kind: str, job: Job) -> Path:
+    cell, seed = job
+    ending = "pt" if kind == "checkpoints" else "json"
+    return folder / kind / f"{cell.hash}-seed{seed}.{ending}"
+
+
+def _save(folder: Path, job: Job, training: Training) -> None:
+    record = training.to_dict()
+    clock = {"seconds": training.seconds, "peak_memory": record.pop("peak_memory")}
+    for point in ("start", "halfway", "final"):
+        del record[point]["seconds"]
+    for kind, content in (("clock", clock), ("trainings", record)):
+        write_text(_path(folder, kind, job), json.dumps(content, indent=1) + "\n")
+    _path(folder, "checkpoints", job).unlink(missing_ok=True)
+
+
+# Results ---------------------------------------------------------------------------------------
+
+
+def summaries(
+    folder: Path, chosen: Mapping[str, Sequence[Cell]], seeds: Sequence[int]
+) -> list[dict[str, Any]]:
+    """One flat row for each cell of each algorithm, best mean test accuracy first.
+
+    Means and sample standard deviations are over the seeds that are there; a failed training counts
+    with what it scored.
+    """
+    rows = []
+    for algorithm, cells in chosen.items():
+        for cell in cells:
+            paths = [_path(folder, "trainings", (cell, seed)) for seed in seeds]
+            records = [_read(path) for path in paths if path.exists()]
+            rows.append({"algorithm": algorithm, "cell": cell.to_text()} | _summary(records))
+    return sorted(rows, key=lambda row: -(row["test_mean"] or 0))
+
+
+def _summary(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "trainings": len(records),
+        "failed": sum(record["failed"] for record in records),
+        "trainable_parameters": records[0]["trainable_parameters"] if records else None,
+    }
+    for split in ("test", "validation"):
+        scores = [record["final"][split] for record in records]
+        accuracies = [score["correct"] / score["images"] for score in scores]
+        row[f"{split}_mean"] = float(np.mean(accuracies)) if accuracies else None
+        row[f"{split}_std"] = float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None
+    return row
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(_text(path))
+    except ValueError as error:
+        raise CorruptFile(f"{path} cannot be read ({error}); delete it to make it anew") from error
+
+
+def _read_rows(path: Path) -> list[dict[str, str]]:
+    header, *rows = csv.reader(io.StringIO(_text(path)))
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UnknownName(
+            f"{path.parent} holds no comparison: {path.name} is missing; make one with "
+            "`nasbench-kit compare --out`"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise CorruptFile(f"{path} cannot be read ({error}); delete it to make it anew") from error

@@ -1,0 +1,152 @@
+"""The folder of a comparison: its manifest, its lock, the files of its runs.
+
+What lies where is said in `nasbench_kit.compare.running`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from nasbench_kit.compare.trace import Trace
+from nasbench_kit.errors import CorruptFile, NotWritable, WrongTable
+from nasbench_kit.system import files
+
+#: What later calls may add to; everything else in the manifest stays as it is.
+_GROWING = ("algorithms", "commands")
+
+
+def trace_path(folder: Path, label: str, seed: int) -> Path:
+    """Where the trace of a run lies."""
+    return folder / "traces" / f"{label}-{seed}.json"
+
+
+def clock_path(folder: Path, label: str, seed: int) -> Path:
+    """Where the measured seconds and the memory of a run lie."""
+    return folder / "clock" / f"{label}-{seed}.json"
+
+
+def checkpoint_path(folder: Path, label: str, seed: int) -> Path:
+    """Where a run that shares weights keeps its state until it is finished."""
+    return folder / "checkpoints" / f"{label}-{seed}.pt"
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest of a folder; None if there is none.
+
+    Raises:
+        CorruptFile: it is none of this kind.
+    """
+    path = folder / "manifest.json"
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        manifest["algorithms"].keys()
+        manifest["table"].keys()
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError as error:
+        raise NotWritable(f"cannot write {folder}: {error.strerror}; choose another") from error
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise CorruptFile(f"{path} is no manifest ({error}); choose another folder") from error
+    return manifest
+
+
+def merged(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest of a folder with what a new call adds.
+
+    Raises:
+        WrongTable: the folder holds results made under other conditions.
+        CorruptFile: see ``read_manifest``.
+    """
+    new: dict[str, Any] = json.loads(json.dumps(manifest))  # as it will be read again
+    known = read_manifest(folder)
+    if known is None:
+        return new
+    for what, before, now in _conditions(known, new):
+        if before != now:
+            raise WrongTable(
+                f"{folder} holds results with another {what} ({_brief(before)}, now {_brief(now)}); "
+                "choose another folder with --out, or delete it"
+            )
+    new["algorithms"] = {**known["algorithms"], **new["algorithms"]}
+    new["commands"] = list(dict.fromkeys([*known.get("commands", []), *new["commands"]]))
+    return new
+
+
+def _conditions(known: dict[str, Any], new: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """What must be the same: its name, before and now."""
+    for key in dict.fromkeys([*new, *known]):
+        if key not in _GROWING:
+            yield from _parts(key, known.get(key), new.get(key))
+    for label in known["algorithms"].keys() & new["algorithms"].keys():
+        yield from _parts(label, known["algorithms"][label], new["algorithms"][label])
+
+
+def _parts(name: str, before: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:
+    """A value, or those of a dictionary one by one, so that a message tells which one differs."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in dict.fromkeys([*now, *before]):
+            yield from _parts(f"{name} {key}", before.get(key), now.get(key))
+    else:
+        yield name, before, now
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+@contextlib.contextmanager
+def claimed(folder: Path, manifest: Mapping[str, Any]) -> Iterator[None]:
+    """Hold the folder for this process, with this manifest in it.
+
+    Raises:
+        WrongTable: another process is at work there, or see ``merged``.
+        NotWritable: the folder cannot be written.
+    """
+    with files.claimed(folder, "comparison"):
+        for place in (folder, *(folder / name for name in ("traces", "clock", "checkpoints"))):
+            for leftover in place.glob(".*.part"):  # of a process that was killed
+                leftover.unlink(missing_ok=True)
+        files.write_text(
+            folder / "manifest.json", json.dumps(merged(folder, manifest), indent=1) + "\n"
+        )
+        yield
+
+
+def all_traces(folder: Path) -> list[Trace]:
+    """Every finished run of a folder: by algorithm as they were added, then by seed.
+
+    Raises:
+        CorruptFile: no manifest, or a damaged trace.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise CorruptFile(f"{folder} holds no comparison: manifest.json is missing; run it again")
+    order = list(manifest["algorithms"])
+    traces = [Trace.load(path) for path in (folder / "traces").glob("*.json")]
+    for trace in traces:
+        if trace.algorithm not in order:
+            raise CorruptFile(
+                f"{folder} holds a trace of {trace.algorithm!r}, which its manifest does not name; "
+                "delete that trace"
+            )
+    return sorted(traces, key=lambda trace: (order.index(trace.algorithm), trace.seed))
+
+
+def clocks(folder: Path) -> dict[tuple[str, int], dict[str, Any]]:
+    """What each finished run took on its machine, by (label, seed): see `nasbench_kit.system.measured`.
+
+    Damaged readings count as none: no result depends on them.
+    """
+    found = {}
+    for path in sorted((folder / "clock").glob("*.json")):
+        label, _, seed = path.stem.rpartition("-")
+        with contextlib.suppress(OSError, ValueError):
+            reading = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(reading, dict):
+                found[label, int(seed)] = reading
+    return found

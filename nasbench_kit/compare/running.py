@@ -1,0 +1,369 @@
+"""A comparison: the plan of (algorithm, seed), running it, resuming it, scoring it.
+
+Every run has its own oracle and its own generators, drawn from (seed, label of the algorithm), so the
+result does not depend on how the work is spread over processes, and the runs of two algorithms are
+independent. A finished run is one trace file; a second call runs what is missing.
+
+The folder of a comparison; all but ``clock`` and figures is the same, byte for byte, however often
+the work was interrupted and on however many workers it was done:
+
+    manifest.json             what the results depend on: versions, table (name, source, space,
+                              cells, checksum), scored_by, budget, policy, algorithms by label (class
+                              and settings), and the commands that make the folder anew
+    traces/LABEL-SEED.json    one finished run: see `nasbench_kit.compare.trace`
+    checkpoints/              of runs under way that share weights
+    clock/LABEL-SEED.json     its measured seconds, processor seconds, peak memory and date
+    results.{parquet,csv}     one row a run, scored: see `Result`
+    incumbents.{parquet,csv}  one row a change of the recommended cell: algorithm, seed, seconds,
+                              epochs, queries, row (of the table), regret
+    ledger.{parquet,csv}      one row a run and kind of charge: algorithm, seed, charges, seconds,
+                              epochs, queries, kind ("query", "supernet", ...)
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import json
+import math
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from nasbench_kit.compare.run_folder import (
+    all_traces,
+    checkpoint_path,
+    claimed,
+    clock_path,
+    merged,
+    trace_path,
+)
+from nasbench_kit.compare.scores import Result, regrets, score, scored_by, write_results
+from nasbench_kit.compare.trace import Incumbent, Spending, Trace
+from nasbench_kit.errors import (
+    BudgetExhausted,
+    InvalidSetting,
+    NasbenchKitError,
+    Stalled,
+    WrongTable,
+)
+from nasbench_kit.oracle.answer import Answer
+from nasbench_kit.oracle.budget import Budget, Charge
+from nasbench_kit.oracle.oracle import Oracle, Policy
+from nasbench_kit.system.files import write_text
+from nasbench_kit.system.measured import measured, torch_threads
+from nasbench_kit.system.workers import Executor, Progress, check_workers, spread
+from nasbench_kit.table.table import Table
+from nasbench_kit.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nasbench_kit.oracle.search import Search
+    from nasbench_kit.oracle.task import Task
+
+__all__ = [
+    "Plan",
+    "Result",
+    "all_traces",
+    "missing",
+    "regrets",
+    "run",
+    "run_one",
+    "score",
+    "scored_by",
+    "write_results",
+]
+
+RewardImages = Literal["validation", "half-of-training"]
+
+#: Packages beside this one that results may depend on.
+_LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "optuna")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to compare: every algorithm with every seed, under one budget on one table.
+
+    Raises:
+        InvalidSetting: no algorithm, no seed, no budget, or a limit that is none.
+    """
+
+    table: Path
+    #: By label: a name for results and files.
+    algorithms: Mapping[str, Search]
+    seeds: Sequence[int]
+    #: Limits by name: "seconds", "epochs", "queries".
+    budget: Mapping[str, float]
+    policy: Policy = "always"
+    #: That makes the same comparison from a shell, if there is one.
+    command: str | None = None
+    #: From the table to what searches train on that share weights (``shares_weights`` is true).
+    task: Callable[[Table], Task] | None = None
+    #: What their architectures are rewarded by: validation images, or a half of the training images.
+    reward_images: RewardImages = "validation"
+    #: Where they compute.
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if not self.algorithms or not self.seeds:
+            raise InvalidSetting("nothing to compare; name at least one algorithm and one seed")
+        if not self.budget:
+            raise InvalidSetting("the comparison has no budget; limit seconds, epochs or queries")
+        Budget(**self.budget)  # type: ignore[arg-type]  # says what is wrong with a limit
+        for name, limit in self.budget.items():
+            if math.isinf(limit):
+                raise InvalidSetting(f"the budget's {name} are infinite; no run would ever end")
+
+    def manifest(self, table: Table) -> dict[str, Any]:
+        """All that the results depend on, to be found again beside them."""
+        return {
+            "versions": {"nasbench_kit": __version__, **_versions()},
+            "table": {
+                "name": table.name,
+                "source": table.provenance.get("source", "measured"),
+                "space": table.space.name,
+                "cells": len(table),
+                "checksum": table.checksum,
+            },
+            "scored_by": scored_by(table),
+            "budget": dict(self.budget),
+            "policy": self.policy,
+            "algorithms": {label: self._described(it) for label, it in self.algorithms.items()},
+            "commands": [self.command] if self.command else [],
+        }
+
+    def _described(self, search: Search) -> dict[str, Any]:
+        if not _shares_weights(search):
+            return _described(search)
+        images = {"reward_images": self.reward_images, "device": self.device}
+        return {**_described(search), **images}
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _described(search: Search) -> dict[str, Any]:
+    """Class and hyper-parameters of a search, as JSON can hold them."""
+    kind = type(search)
+    settings: dict[str, Any] = {}
+    if is_dataclass(search):
+        settings = {field.name: getattr(search, field.name) for field in fields(search)}
+    described = {"class": f"{kind.__module__}.{kind.__qualname__}", "settings": settings}
+    plain: dict[str, Any] = json.loads(json.dumps(described, default=str))
+    return plain
+
+
+# Running -------------------------------------------------------------------------------------
+
+
+def run(
+    plan: Plan,
+    folder: Path,
+    *,
+    workers: int = 1,
+    executor: Executor = "local",
+    progress: Progress | None = None,
+) -> list[Trace]:
+    """Run what is missing of a plan, and return all its traces in the order of the plan.
+
+    Raises:
+        WrongTable: the folder holds results made under other conditions, or is in use.
+        CorruptFile: the table was altered.
+        NotWritable: the folder cannot be written.
+        InvalidSetting: see ``missing``.
+        WorkerDied: a run killed every worker that tried it; all others are finished.
+    """
+    check_workers(workers, executor)
+    table = _checked(plan)
+    manifest = plan.manifest(table)
+    merged(folder, manifest)  # refuses before the folder is made
+    with claimed(folder, manifest):
+        for job in _jobs(plan):
+            if trace_path(folder, *job).exists():  # killed between the two
+                checkpoint_path(folder, *job).unlink(missing_ok=True)
+        work = functools.partial(_run_and_save, plan, folder, table.checksum)
+        spread(work, _missing(plan, folder), workers, progress, executor)
+    return [Trace.load(trace_path(folder, *job)) for job in _jobs(plan)]
+
+
+def missing(plan: Plan, folder: Path, *, images: bool = True) -> list[tuple[str, int]]:
+    """The runs (label, seed) that ``run`` would make; checks what it checks, writes nothing.
+
+    Args:
+        plan: what is compared.
+        folder: of the comparison.
+        images: whether those of weight-sharing searches are opened as well (and fetched, if they are
+            not at hand) to check the searches.
+
+    Raises:
+        WrongTable, CorruptFile: as ``run``.
+        InvalidSetting: a budget that the table cannot account for, or that pays for nothing.
+    """
+    merged(folder, plan.manifest(_checked(plan, images=images)))
+    return _missing(plan, folder)
+
+
+def _jobs(plan: Plan) -> list[tuple[str, int]]:
+    return [(label, seed) for label in plan.algorithms for seed in plan.seeds]
+
+
+def _missing(plan: Plan, folder: Path) -> list[tuple[str, int]]:
+    return [job for job in _jobs(plan) if not trace_path(folder, *job).exists()]
+
+
+def _checked(plan: Plan, *, images: bool = True) -> Table:
+    """The plan's table, unaltered and able to account for the budget."""
+    table = Table.open(plan.table)
+    table.verify()
+    for what, limit in plan.budget.items():
+        if what == "seconds" and not table.has("seconds"):
+            raise InvalidSetting(
+                f"the table {table.name} records no seconds; limit epochs or queries instead"
+            )
+        cheapest = _cheapest(table, what)
+        if limit < cheapest and not all(map(_shares_weights, plan.algorithms.values())):
+            raise InvalidSetting(
+                f"a budget of {limit:g} {what} pays for nothing: the cheapest reading of "
+                f"{table.name} costs {cheapest:.3g}; give more"
+            )
+    if images and any(map(_shares_weights, plan.algorithms.values())):
+        budget = Budget(**plan.budget)  # type: ignore[arg-type]  # checked by Budget
+        oracle = Oracle(table, budget, np.random.default_rng(), task=_task(plan, table))
+        for search in filter(_shares_weights, plan.algorithms.values()):
+            oracle.task  # noqa: B018  # refuses a budget of queries only
+            if check := getattr(search, "check", None):
+                check(oracle, np.random.default_rng(0))
+    return table
+
+
+def _shares_weights(search: Search) -> bool:
+    return getattr(search, "shares_weights", False)
+
+
+def _task(plan: Plan, table: Table, checkpoint: Path | None = None) -> Task | None:
+    """What a search trains on that shares weights."""
+    if plan.task is None:
+        return None
+    task = _opened_task(plan.task, table)
+    if plan.reward_images == "half-of-training":
+        task = task.halved()
+    return replace(task, device=plan.device, checkpoint=checkpoint)
+
+
+@functools.lru_cache(maxsize=1)
+def _opened_task(make: Callable[[Table], Task], table: Table) -> Task:
+    """A process opens the images once for all its runs."""
+    return make(table)
+
+
+def _cheapest(table: Table, what: str) -> float:
+    """The least that one query can cost."""
+    halfway = table.has("validation_accuracy", "halfway")
+    if what == "queries":
+        return 1
+    if what == "epochs":
+        return table.epochs[0] // 2 if halfway else table.epochs[0]
+    prices = []
+    for checkpoint, metric in table.columns:
+        if metric == "seconds":
+            column = table.columns[checkpoint, metric]
+            known = column.values if column.present is None else column.values[column.present > 0]
+            prices.append(float(np.nanmin(known)) if known.size else math.inf)
+    return min(prices)
+
+
+def _run_and_save(plan: Plan, folder: Path, checksum: str, label: str, seed: int) -> None:
+    table = _opened(plan.table, checksum)
+    with torch_threads(1), measured() as clock:
+        checkpoint = checkpoint_path(folder, label, seed)
+        trace = run_one(plan, table, label, seed, checkpoint)
+    clock["metered_seconds"] = trace.seconds
+    write_text(clock_path(folder, label, seed), json.dumps(clock) + "\n")
+    trace.save(trace_path(folder, label, seed))
+    checkpoint.unlink(missing_ok=True)
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(path: Path, checksum: str) -> Table:
+    """A process opens the table once for all its runs."""
+    table = Table.open(path)
+    if table.checksum != checksum:
+        raise WrongTable(f"{path} is another table here than where the comparison was started")
+    return table
+
+
+def run_one(
+    plan: Plan, table: Table, label: str, seed: int, checkpoint: Path | None = None
+) -> Trace:
+    """One run: a fresh oracle, fresh generators, until the budget refuses or the search returns.
+
+    Args:
+        plan: what is compared.
+        table: the plan's, opened.
+        label: of the algorithm.
+        seed: of the run.
+        checkpoint: where a search that shares weights keeps its state meanwhile.
+
+    Raises:
+        NasbenchKitError: the search spent more than the budget, which is a bug of this toolkit.
+    """
+    entropy = [seed, zlib.crc32(label.encode())]
+    for_oracle, for_search = map(np.random.default_rng, np.random.SeedSequence(entropy).spawn(2))
+    budget = Budget(**plan.budget)  # type: ignore[arg-type]  # checked by Budget
+    search = plan.algorithms[label]
+    task = _task(plan, table, checkpoint) if _shares_weights(search) else None
+    oracle = Oracle(table, budget, for_oracle, policy=plan.policy, task=task)
+    incumbents: list[Incumbent] = []
+    recommended = None
+    try:
+        for cell in search(oracle, for_search):
+            if cell is not recommended:
+                recommended = cell
+                row = oracle.space.index(cell)
+                if not incumbents or row != incumbents[-1].row:
+                    incumbents.append(
+                        Incumbent(
+                            budget.spent_seconds, budget.spent_epochs, budget.spent_queries, row
+                        )
+                    )
+        ended = "finished"
+    except Stalled:
+        ended = "stalled"
+    except BudgetExhausted:
+        ended = "budget"
+    for what, limit, spent in budget.meters():
+        if spent > limit:
+            raise NasbenchKitError(f"{label} spent {spent} of {limit} {what}")
+    asked = [charge.item.cell for charge in budget.ledger if isinstance(charge.item, Answer)]
+    return Trace(
+        label,
+        seed,
+        ended,
+        budget.spent_seconds,
+        budget.spent_epochs,
+        budget.spent_queries,
+        unique_cells=len(set(map(oracle.space.index, asked))),
+        incumbents=incumbents,
+        ledger=_by_kind(budget.ledger),
+    )
+
+
+def _by_kind(ledger: Sequence[Charge]) -> dict[str, Spending]:
+    """The ledger summed by kind of charge, in the order of their first charges."""
+    found = {}
+    for kind in dict.fromkeys(charge.kind for charge in ledger):
+        _, seconds, epochs, queries, _ = zip(*(it for it in ledger if it.kind == kind), strict=True)
+        found[kind] = Spending(len(seconds), math.fsum(seconds), math.fsum(epochs), sum(queries))
+    return found

@@ -1,0 +1,129 @@
+"""Cells trained outside the table, kept for the next run: one SQLite file.
+
+A training is known by its cell, recipe, images, epochs and seed, and is never made twice: whoever
+needs it first holds a lock file on it (which the system lifts if that process is killed), everybody
+else waits and reads the result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nasbench_kit.errors import CorruptFile, NotWritable
+from nasbench_kit.spaces.nasbench101.cell import Cell
+
+if TYPE_CHECKING:
+    from nasbench_kit.training.images import ImageSet
+    from nasbench_kit.training.recipe import Recipe
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS trainings (
+    hash TEXT NOT NULL,        -- official MD5 of the cell
+    cell TEXT NOT NULL,        -- as it was trained; decides where hashes collide
+    conditions TEXT NOT NULL,  -- digest of recipe and images
+    epochs INTEGER NOT NULL,
+    seed INTEGER NOT NULL,
+    record TEXT NOT NULL,      -- JSON
+    PRIMARY KEY (hash, cell, conditions, epochs, seed)
+)
+"""
+#: Seconds to wait for another process that is writing.
+_PATIENCE = 60.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a training depends on, and so what it is known by."""
+
+    cell: Cell
+    recipe: Recipe
+    images: ImageSet
+    epochs: int
+    seed: int
+
+    @property
+    def conditions(self) -> str:
+        """Digest of the recipe and the images."""
+        text = json.dumps([asdict(self.recipe), self.images.digest], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Store:
+    """Records of trainings, JSON objects, in one file that many processes may use.
+
+    Raises:
+        NotWritable: the file cannot be made or written.
+        CorruptFile: it is no store.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise NotWritable(f"cannot write {path}: {error.strerror}; choose another") from error
+        with self._connected() as connection:
+            connection.execute(_SCHEMA)
+
+    def record(self, job: Job) -> dict[str, Any] | None:
+        """What is known of a training; None if nothing."""
+        with self._connected() as connection:
+            rows = connection.execute(
+                "SELECT cell, record FROM trainings "
+                "WHERE hash = ? AND conditions = ? AND epochs = ? AND seed = ?",
+                (job.cell.hash, job.conditions, job.epochs, job.seed),
+            ).fetchall()
+        for cell, record in rows:
+            if Cell.from_text(cell) == job.cell:
+                known: dict[str, Any] = json.loads(record)
+                return known
+        return None
+
+    def get(self, job: Job, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The record of a training, made now if nobody made it before."""
+        known = self.record(job)
+        if known is not None:
+            return known
+        with self._claimed(job):
+            known = self.record(job)  # another process may have made it while we waited
+            if known is None:
+                known = make()
+                self._insert(job, known)
+        return known
+
+    def _insert(self, job: Job, record: dict[str, Any]) -> None:
+        key = job.cell.hash, job.cell.pruned().to_text(), job.conditions, job.epochs, job.seed
+        with self._connected() as connection:
+            connection.execute(
+                "INSERT INTO trainings VALUES (?, ?, ?, ?, ?, ?)", (*key, json.dumps(record))
+            )
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        try:
+            opened = sqlite3.connect(self.path, timeout=_PATIENCE)
+            with contextlib.closing(opened) as connection, connection:
+                yield connection
+        except sqlite3.OperationalError as error:
+            raise NotWritable(f"cannot use {self.path}: {error}; choose another file") from error
+        except sqlite3.DatabaseError as error:
+            raise CorruptFile(f"{self.path} is no store of trainings ({error})") from error
+
+    @contextlib.contextmanager
+    def _claimed(self, job: Job) -> Iterator[None]:
+        """Hold the lock of one training."""
+        name = f"{job.cell.hash}-{job.conditions[:16]}-{job.epochs}-{job.seed}.lock"
+        path = self.path.with_name(self.path.name + ".locks") / name
+        path.parent.mkdir(exist_ok=True)
+        with path.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        path.unlink(missing_ok=True)  # only its holder gets here, and the record is written

@@ -1,0 +1,1 @@
+"""What can be searched: one folder a family of search spaces."""

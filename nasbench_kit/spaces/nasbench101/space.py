@@ -1,0 +1,455 @@
+"""The space of all cells within limits of vertices and edges: rows, lookup, sampling, neighbours.
+
+    >>> space = CellSpace()                        # NAS-Bench-101: 7 vertices, 9 edges
+    >>> len(space)
+    423624
+    >>> space.index(Cell.named("resnet"))          # its row, without hashing
+    28
+    >>> space[28] == Cell.named("resnet")
+    True
+
+Row order is part of the format: by number of vertices first, so that a smaller space is a prefix of
+a larger one (`nasbench_kit.spaces.nasbench101.index`). An *encoding* is a labelled matrix on ``max_vertices`` vertices
+with an operation for every interior vertex, used or not; many encodings describe one cell.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, overload
+
+import numpy as np
+
+from nasbench_kit.errors import InvalidSetting, NotInSpace, UnknownName
+from nasbench_kit.spaces.nasbench101 import batch, hashes, index as direct, neighbourhood, one_shot
+from nasbench_kit.spaces.nasbench101.cell import OPERATIONS, Cell, edge_bit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.random import Generator
+    from numpy.typing import NDArray
+    from scipy.sparse import csr_array
+
+_MASK = direct.RELABELLING_MASK
+#: With more edges on seven vertices there are too many graphs for the index's integers.
+_MOST_EDGES = 11
+#: Random edits tried before a cell is said to have none; each of the 52 possible ones is then left
+#: out with probability 1e-8.
+_MAX_DRAWS = 1_000
+
+
+class CellSpace:
+    """All unique cells of at most ``max_vertices`` vertices and ``max_edges`` edges.
+
+    Args:
+        max_vertices: 2 to 7, input and output included.
+        max_edges: at least 1; edges are counted after pruning.
+
+    Raises:
+        InvalidSetting: a limit outside these ranges.
+    """
+
+    def __init__(self, max_vertices: int = 7, max_edges: int = 9) -> None:
+        if not 2 <= max_vertices <= 7:
+            raise InvalidSetting(f"max_vertices is {max_vertices}; the index covers 2 to 7")
+        if max_edges < 1:
+            raise InvalidSetting(f"max_edges is {max_edges}; a cell has at least one edge")
+        max_edges = min(max_edges, max_vertices * (max_vertices - 1) // 2)
+        if max_vertices == 7 and max_edges > _MOST_EDGES:
+            raise InvalidSetting(
+                f"max_edges is {max_edges}; with 7 vertices the index covers {_MOST_EDGES} at most"
+            )
+        self._made_by: tuple[object, ...] = (CellSpace, (max_vertices, max_edges))
+        index = direct.cached(max_vertices, max_edges)
+        self._fill(f"v{max_vertices}e{max_edges}", max_edges, index)
+
+    def _fill(self, name: str, max_edges: int, index: direct.Index) -> None:
+        self.name = name
+        self.max_vertices = int(index.vertices)
+        self.max_edges = max_edges
+        self._index = index
+        # A memoryview hands out one element in 50 ns, an array in 100.
+        self._entries = index.entries.data
+        self._permuted = index.permuted.data
+        self._rows = index.rows.data
+        self._codes = 3 ** (self.max_vertices - 2)
+        self._edges = edge_bit(0, self.max_vertices)
+        self._output = edge_bit(0, self.max_vertices - 1)
+
+    @classmethod
+    def one_shot(cls, number: int, *, published: bool = False) -> CellSpace:
+        """Sub-space 1, 2 or 3 of NAS-Bench-1Shot1 within the full space.
+
+        Complete by default (2,685, 7,773 and 55,854 cells); ``published`` keeps to the graphs that
+        the released code lists (2,127, 3,258 and 17,940). See `nasbench_kit.spaces.nasbench101.one_shot`.
+        """
+        size = len(one_shot.parents(number)) + 1
+        graphs = sorted(one_shot.topologies(number, published=published))
+        bits = np.array([_widened(graph, size, 7) for graph in graphs])
+        full = cls()
+        rows = np.unique(full._index.lookup(bits[:, None], np.arange(3 ** (size - 2))))
+        return full.restricted(rows, f"1shot1-{number}" + ("-published" if published else ""))
+
+    @classmethod
+    def named(cls, name: str) -> CellSpace:
+        """The space that has this ``name``: ``v7e9``, ``1shot1-2``, ``1shot1-2-published``, ...
+
+        Raises:
+            UnknownName: no space is written so.
+        """
+        if limits := re.fullmatch(r"v([0-9]+)e([0-9]+)", name):
+            return cls(int(limits[1]), int(limits[2]))
+        if one := re.fullmatch(r"1shot1-([0-9]+)(-published)?", name):
+            return cls.one_shot(int(one[1]), published=one[2] is not None)
+        raise UnknownName(
+            f"no space is called {name!r}; write v7e9, 1shot1-1 or 1shot1-1-published"
+        )
+
+    def restricted(self, kept: NDArray[np.integer], name: str = "") -> CellSpace:
+        """The sub-space of these rows (ascending), renumbered from 0.
+
+        Raises:
+            InvalidSetting: no rows, or not ascending rows of this space.
+        """
+        kept = np.asarray(kept)
+        if not len(kept) or (np.diff(kept) <= 0).any() or not 0 <= kept[0] <= kept[-1] < len(self):
+            raise InvalidSetting(
+                f"the {len(kept)} rows are not ascending rows of 0..{len(self) - 1}"
+            )
+        renumbered = np.full(len(self) + 1, -1, np.int32)  # its last element answers row -1
+        renumbered[kept] = np.arange(len(kept))
+        rows = renumbered[self._index.rows]
+        inhabited: NDArray[np.bool_] = np.any(rows.reshape(-1, direct.CODES) >= 0, axis=1)
+        entries = self._index.entries
+        restricted = replace(
+            self._index,
+            entries=np.where(inhabited[entries >> direct.GRAPH_SHIFT], entries, 0),
+            rows=rows,
+            row_graph=self._index.row_graph[kept],
+            row_code=self._index.row_code[kept],
+        )
+        space = object.__new__(CellSpace)
+        space._made_by = (CellSpace.restricted, (self, kept, name))
+        space._fill(name or f"{self.name}[{len(kept)}]", self.max_edges, restricted)
+        return space
+
+    @property
+    def direct(self) -> direct.Index:
+        """The arrays of the index, for analyses of the whole space; not to be changed."""
+        return self._index
+
+    def __len__(self) -> int:
+        return len(self._index.row_graph)
+
+    def __repr__(self) -> str:
+        return f"<CellSpace {self.name}: {len(self):,} cells>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CellSpace) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return self._made_by
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of the row order; every table stores it."""
+        return self._index.digest()
+
+    # From cells to rows and back -------------------------------------------------------------
+
+    def __getitem__(self, row: int) -> Cell:
+        """The cell of a row, in its canonical labelling.
+
+        Raises:
+            NotInSpace: the row is negative or too large.
+        """
+        if not 0 <= row < len(self):
+            raise NotInSpace(f"row {row} is not in the space; its rows are 0 to {len(self) - 1}")
+        index = self._index
+        graph = index.row_graph[row]
+        size = int(index.graph_size[graph]) + 2
+        return Cell.from_codes(size, int(index.graph_bits[graph]), int(index.row_code[row]))
+
+    def __iter__(self) -> Iterator[Cell]:
+        return (self[row] for row in range(len(self)))
+
+    def __contains__(self, cell: object) -> bool:
+        if not isinstance(cell, Cell):
+            return False
+        try:
+            self.index(cell)
+        except NotInSpace:
+            return False
+        return True
+
+    def index(self, cell: Cell) -> int:
+        """The row of a cell in any labelling, pruned or not.
+
+        Raises:
+            NotInSpace: too many vertices or edges after pruning, or an operation that is not one
+                of the three official ones.
+        """
+        code = cell._code
+        bits = cell._bits
+        if cell._size != self.max_vertices or code < 0:
+            bits, code = self._encoded(cell)
+        entry = self._entries[bits]
+        row = self._rows[entry >> 9 & 0x3FFFF00 | self._permuted[entry & _MASK | code]]
+        if row < 0:
+            raise NotInSpace(self._why_not(cell))
+        return row
+
+    def _encoded(self, cell: Cell) -> tuple[int, int]:
+        """Bits and code of a cell in the space's own size; it may have to be pruned first."""
+        if cell._size > self.max_vertices or cell._code < 0:
+            cell = cell.pruned()
+        if cell._size > self.max_vertices or cell._code < 0:
+            raise NotInSpace(self._why_not(cell))
+        return _widened(cell._bits, cell._size, self.max_vertices), cell._code
+
+    def _why_not(self, cell: Cell) -> str:
+        cell = cell.pruned()
+        edges = cell.bits.bit_count()
+        if cell.size > self.max_vertices:
+            return (
+                f"the cell has {cell.size} vertices; the space allows {self.max_vertices} "
+                f"(choose a table of a larger space, or give the oracle a trainer)"
+            )
+        if edges > self.max_edges:
+            return f"the cell has {edges} edges; the space allows {self.max_edges}"
+        for name in cell.operations[1:-1]:
+            if name not in OPERATIONS:
+                return f"the cell has the operation {name!r}; the space has {', '.join(OPERATIONS)}"
+        return f"the cell {cell.to_text()} is not in the space {self.name}"
+
+    def indices(
+        self, matrices: NDArray[np.integer], operations: NDArray[np.integer]
+    ) -> NDArray[np.int32]:
+        """Rows of many encodings at once; -1 for every one that is no cell of this space.
+
+        Args:
+            matrices: adjacency, int8 [n, V, V] with V = ``max_vertices``.
+            operations: of the interior vertices, int8 [n, V - 2]: 0 conv3x3, 1 conv1x1, 2 maxpool.
+
+        Raises:
+            InvalidSetting: other shapes.
+        """
+        size = self.max_vertices
+        matrices, operations = np.asarray(matrices), np.asarray(operations)
+        if matrices.shape[1:] != (size, size) or operations.shape != (len(matrices), size - 2):
+            raise InvalidSetting(
+                f"matrices {matrices.shape} and operations {operations.shape} do not fit; "
+                f"the space needs [n, {size}, {size}] and [n, {size - 2}]"
+            )
+        return batch.indices(self._index, matrices, operations)
+
+    def hashes(self) -> NDArray[np.bytes_]:
+        """The official MD5 of every cell in row order, dtype S32.
+
+        The first call on the full space computes them (some 20 s on two cores) and keeps them in
+        `nasbench_kit.system.files.home`.
+        """
+        return self._hashes
+
+    @functools.cached_property
+    def _hashes(self) -> NDArray[np.bytes_]:
+        return hashes.of_space(self)
+
+    @functools.cached_property
+    def _hash_order(self) -> NDArray[np.intp]:
+        return np.argsort(self._hashes)
+
+    def index_of_hash(self, md5: str) -> int:
+        """The row of the cell with this official hash.
+
+        Raises:
+            NotInSpace: no cell of the space has it.
+        """
+        key = md5.encode()
+        place = int(np.searchsorted(self._hashes, key, sorter=self._hash_order))
+        if place < len(self):
+            row = int(self._hash_order[place])
+            if self._hashes[row] == key:
+                return row
+        raise NotInSpace(f"no cell of the space {self.name} has the hash {md5!r}")
+
+    # Sampling and edits ----------------------------------------------------------------------
+
+    @functools.cached_property
+    def _valid(self) -> memoryview:
+        """Bits of all matrices that describe a cell, ascending."""
+        return np.flatnonzero(self._index.entries).astype(np.int32).data
+
+    @overload
+    def sample(self, rng: Generator, *, over: Literal["encodings", "cells"] = ...) -> Cell: ...
+
+    @overload
+    def sample(
+        self, rng: Generator, size: int, over: Literal["encodings", "cells"] = ...
+    ) -> NDArray[np.int32]: ...
+
+    def sample(
+        self,
+        rng: Generator,
+        size: int | None = None,
+        over: Literal["encodings", "cells"] = "encodings",
+    ) -> Cell | NDArray[np.int32]:
+        """A random cell in its unpruned labelling or, with ``size``, that many row indices.
+
+        ``over="encodings"`` is uniform over valid encodings, as the official notebook samples;
+        ``over="cells"`` is uniform over unique cells (canonical labelling).
+
+        Raises:
+            InvalidSetting: another ``over``.
+        """
+        if over == "cells":
+            if size is not None:
+                return rng.integers(len(self), size=size, dtype=np.int32)
+            return self[int(rng.integers(len(self)))]
+        if over != "encodings":
+            raise InvalidSetting(f"over is {over!r}; choose 'encodings' or 'cells'")
+        if size is not None:
+            return self._sample_rows(rng, size)
+        valid, codes = self._valid, self._codes
+        encodings = len(valid) * codes
+        while True:
+            matrix, code = divmod(_below(encodings, rng), codes)
+            bits = valid[matrix]
+            if self._row(bits, code) >= 0:  # always, but in a restricted space
+                return Cell.from_codes(self.max_vertices, bits, code)
+
+    def _sample_rows(self, rng: Generator, size: int) -> NDArray[np.int32]:
+        valid = np.asarray(self._valid)
+        rows = np.empty(0, np.int32)
+        while len(rows) < size:
+            draws = rng.integers(len(valid) * self._codes, size=size - len(rows))
+            matrix, code = np.divmod(draws, self._codes)
+            found = self._index.lookup(valid[matrix], code)
+            rows = np.concatenate([rows, found[found >= 0]])
+        return rows
+
+    def cell(self, bits: int, code: int, size: int | None = None) -> Cell | None:
+        """The cell of these edge bits and operations, or None if it is not in the space.
+
+        Args:
+            bits: any graph's, connected or not; see `nasbench_kit.spaces.nasbench101.cell`.
+            code: operations as one number below 3 ** (size - 2).
+            size: vertices, at most ``max_vertices``, which is the default.
+        """
+        wide = bits if size is None else _widened(bits, size, self.max_vertices)
+        if self._row(wide, code) < 0:
+            return None
+        return Cell.from_codes(size or self.max_vertices, bits, code)
+
+    def _row(self, bits: int, code: int) -> int:
+        entry = self._entries[bits]
+        return self._rows[entry >> 9 & 0x3FFFF00 | self._permuted[entry & _MASK | code]]
+
+    def mutate(self, cell: Cell, rng: Generator) -> Cell:
+        """One random edit of the cell's own labelling, padded and never pruned.
+
+        One of the 26 variables (edges and operations), uniformly, is set to another value; drawn
+        again until the result is in the space. (The one-variable mutation of the NAS-Bench-101
+        paper's evolution; an edit of an unused vertex may leave the cell the same.)
+
+        Raises:
+            NotInSpace: the cell itself is outside, or no edit of it was found inside (in a space
+                restricted to scattered cells).
+        """
+        bits, code = cell._bits, cell._code
+        if cell._size != self.max_vertices or code < 0:
+            bits, code = self._encoded(cell)
+        if self._row(bits, code) < 0:
+            raise NotInSpace(self._why_not(cell))
+        edges = self._edges
+        # Two tickets for each variable, so that an operation can turn to either other one.
+        tickets = 2 * (edges + self.max_vertices - 2)
+        for _ in range(_MAX_DRAWS):
+            variable, turn = divmod(_below(tickets, rng), 2)
+            if variable < edges:
+                new_bits, new_code = bits ^ 1 << variable, code
+            else:
+                new_bits, new_code = bits, _turned(code, variable - edges, 1 + turn)
+            if self._row(new_bits, new_code) >= 0:
+                return Cell.from_codes(self.max_vertices, new_bits, new_code)
+        raise NotInSpace(f"{cell.to_text()} has no neighbour in the space {self.name}")
+
+    @overload
+    def neighbours(self, of: Cell) -> list[Cell]: ...
+
+    @overload
+    def neighbours(self, of: int) -> NDArray[np.int64]: ...
+
+    def neighbours(self, of: Cell | int) -> list[Cell] | NDArray[np.int64]:
+        """What lies one edit away.
+
+        Of a row: the sorted rows of all other unique cells that one edge flip or operation change
+        of *some* valid encoding reaches; symmetric. Of a cell: all valid single edits of its own
+        labelling, padded to ``max_vertices`` and never pruned (at most 21 + 10 cells; some may be
+        isomorphic to each other or to the cell itself).
+
+        Raises:
+            NotInSpace: the row or cell is outside.
+        """
+        if isinstance(of, Cell):
+            bits, code = self._encoded(of)
+            self.index(of)
+            edits = [(bits ^ 1 << edge, code) for edge in range(self._edges)]
+            edits += [
+                (bits, _turned(code, position, turn))
+                for position, turn in itertools.product(range(self.max_vertices - 2), (1, 2))
+            ]
+            return [
+                Cell.from_codes(self.max_vertices, *edit) for edit in edits if self._row(*edit) >= 0
+            ]
+        if not 0 <= of < len(self):
+            raise NotInSpace(f"row {of} is not in the space; its rows are 0 to {len(self) - 1}")
+        return neighbourhood.neighbours(self._index, of, self._moves)
+
+    def neighbour_graph(self) -> csr_array:
+        """All neighbours at once: a symmetric 0-1 CSR matrix [rows, rows], int8."""
+        return neighbourhood.neighbour_graph(self._index, self._moves)
+
+    @functools.cached_property
+    def _moves(self) -> neighbourhood.Moves:
+        return neighbourhood.moves(self._index)
+
+    def distance(self, one: Cell, other: Cell) -> int:
+        """Edit distance: least Hamming distance over the labellings of the two pruned cells.
+
+        Counts edges that differ and operations that differ; the operation of an unused vertex is
+        free. Labellings are upper triangular on ``max_vertices`` vertices.
+
+        Raises:
+            NotInSpace: one of the cells is outside.
+        """
+        one, other = self[self.index(one)], self[self.index(other)]
+        return neighbourhood.distance(one, other, self.max_vertices)
+
+
+def _below(count: int, rng: Generator) -> int:
+    """A random number from 0 to count - 1, in a third of the time of ``rng.integers``.
+
+    With less than 2 ** 29 numbers, none is more likely than another by more than 1e-7.
+    """
+    return int(rng.random() * count)
+
+
+def _widened(bits: int, size: int, vertices: int) -> int:
+    """Bits of a matrix padded with unused vertices before the output."""
+    output = edge_bit(0, size - 1)
+    return bits & ((1 << output) - 1) | bits >> output << edge_bit(0, vertices - 1)
+
+
+def _turned(code: int, position: int, turn: int) -> int:
+    """The code with one operation moved on by ``turn`` (1 or 2) in their order."""
+    power = 3**position
+    digit = code // power % 3
+    return code + ((digit + turn) % 3 - digit) * power

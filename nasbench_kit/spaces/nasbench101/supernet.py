@@ -1,0 +1,336 @@
+"""The supernet: one set of weights for all cells of a space.
+
+Every place of a cell in the skeleton holds, for each vertex, a 3x3 and a 1x1 convolution and a
+projection of the cell's input, as wide as any cell needs them. Two kinds of networks run on them:
+
+- a *path*: one cell with exactly the shapes of its stand-alone network. It takes the first channels
+  of every weight, batch norm's scale and shift included (ENAS; Guo et al., SPOS, 2020);
+- a *mixture*: all operations and edges at once, weighted, at a fixed width (DARTS). The width cannot
+  be the stand-alone's, which depends on how many vertices feed the output. Here it is that of the
+  space's complete cell: all vertices feed the output and share out its channels.
+
+Batch norm uses the statistics of the batch at hand, always: running ones would mix those of cells
+that have nothing in common. In a mixture it has no scale and shift, which could undo the weights of
+operations (Liu et al., DARTS, 2019, section 3.1).
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nasbench_kit.errors import InvalidSetting
+from nasbench_kit.spaces.nasbench101.cell import OPERATIONS, Cell
+from nasbench_kit.spaces.nasbench101.network import draw_weights
+from nasbench_kit.spaces.nasbench101.work import (
+    add_convolution,
+    add_join,
+    add_pool,
+    vertex_channels,
+    work_around,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from nasbench_kit.spaces.skeleton import Skeleton
+
+CONV3X3, CONV1X1, MAXPOOL3X3 = range(3)
+
+
+class Supernet(nn.Module):
+    """Shared weights of all cells up to so many vertices, between those of a skeleton.
+
+    Args:
+        vertices: most vertices of a cell, input and output included; at least 3.
+        skeleton: what stands around the cells.
+        image_channels: channels of an image.
+        classes: number of logits.
+        generator: draws the weights. Global random state is neither read nor changed.
+
+    Raises:
+        InvalidSetting: the skeleton is too narrow for a complete cell.
+    """
+
+    def __init__(
+        self,
+        vertices: int,
+        skeleton: Skeleton,
+        image_channels: int,
+        classes: int,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        channels = skeleton.stem_channels
+        if channels < vertices - 2:
+            raise InvalidSetting(
+                f"{vertices - 2} vertices share out {channels} channels; "
+                "widen the skeleton's stem_channels"
+            )
+        self.vertices = vertices
+        self.stem = SharedLayer(image_channels, channels, 3)
+        self.cells = nn.ModuleList()
+        self._halved_before = set()  # places whose input is pooled to half its height and width
+        for stack in range(skeleton.stacks):
+            if stack:
+                self._halved_before.add(len(self.cells))
+            for _ in range(skeleton.cells_per_stack):
+                out_channels = skeleton.stem_channels * 2**stack
+                self.cells.append(SharedCell(vertices, channels, out_channels))
+                channels = out_channels
+        self.classifier = nn.utils.skip_init(nn.Linear, channels, classes)  # type: ignore[no-untyped-call]
+        draw_weights(self, generator)
+
+    def forward(self, images: Tensor, run: Cell | Mixture) -> Tensor:
+        """[n, image_channels, h, w] -> logits [n, classes] of a path or a mixture.
+
+        Raises:
+            InvalidSetting: a cell with more vertices, or with an operation that is not shared.
+        """
+        layers = run if isinstance(run, Mixture) else path(run, self.vertices)
+        features = self.stem(images)
+        for place, cell in enumerate(self.cells):
+            if place in self._halved_before:
+                features = functional.max_pool2d(features, 2, 2, ceil_mode=True)
+            features = cell(features, layers)
+        logits: Tensor = self.classifier(features.mean((2, 3)))
+        return logits
+
+
+class SharedCell(nn.Module):
+    """The weights of one place of a cell: [n, in_channels, h, w] -> [n, out_channels, h, w]."""
+
+    def __init__(self, vertices: int, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.out_channels = out_channels
+        interior = range(1, vertices - 1)
+        self.conv3x3 = nn.ModuleDict(
+            {str(v): SharedLayer(out_channels, out_channels, 3) for v in interior}
+        )
+        self.conv1x1 = nn.ModuleDict(
+            {str(v): SharedLayer(out_channels, out_channels, 1) for v in interior}
+        )
+        self.projection = nn.ModuleDict(
+            {str(v): SharedLayer(in_channels, out_channels, 1) for v in interior}
+        )
+        self.output_projection = SharedLayer(in_channels, out_channels, 1)
+
+    def forward(self, x: Tensor, run: Path | Mixture) -> Tensor:
+        """The cell's output for its input."""
+        return self._mixed(x, run) if isinstance(run, Mixture) else self._path(x, run)
+
+    def _path(self, x: Tensor, path: Path) -> Tensor:
+        channels = path.channels(self.out_channels)
+        output = len(path.slots) - 1
+        outputs = [x]
+        for v in range(1, output):
+            terms = [outputs[u][:, : channels[v]] for u in path.sources[v] if u]
+            if 0 in path.sources[v]:
+                terms.append(self.projection[str(path.slots[v])](x, channels[v]))
+            outputs.append(self._operate(path.operations[v], path.slots[v], _sum(terms)))
+        terms = []
+        if feeding := [outputs[u] for u in path.sources[output] if u]:
+            terms.append(torch.cat(feeding, 1))
+        if 0 in path.sources[output]:
+            terms.append(self.output_projection(x))
+        return _sum(terms)
+
+    def _mixed(self, x: Tensor, mixture: Mixture) -> Tensor:
+        widths = mixture_widths(len(mixture.edges) + 1, self.out_channels)
+        output = len(mixture.edges)
+        outputs = [x]
+        for v in range(1, output):
+            edges = mixture.edges[v - 1]  # [v]: weight of each source
+            projected = self.projection[str(v)](x, widths[v], affine=False)
+            terms = [edges[0] * projected]
+            terms += [edges[u] * outputs[u][:, : widths[v]] for u in range(1, v)]
+            outputs.append(self._mixed_operation(v, _sum(terms), mixture))
+        edges = mixture.edges[-1]
+        projected = self.output_projection(x, affine=False)
+        weighted = [edges[u] * outputs[u] for u in range(1, output)]
+        return torch.cat(weighted, 1) + edges[0] * projected
+
+    def _mixed_operation(self, v: int, x: Tensor, mixture: Mixture) -> Tensor:
+        """Sum of the operations of a vertex, weighted; on a part of the channels (PC-DARTS)."""
+        channels = x.shape[1]
+        part = max(1, channels // mixture.channel_divisor)
+        weights = mixture.operations[v - 1]
+        active = mixture.active[v - 1]
+        terms = [
+            weights[operation] * self._operate(operation, v, x[:, :part], affine=False)
+            for operation in active
+        ]
+        # Weights of 0 of what is not computed are added as numbers: they have gradients (GDAS).
+        terms += [weights[o] for o in range(len(OPERATIONS)) if o not in active]
+        mixed = _sum(terms)
+        if part == channels:
+            return mixed
+        shuffled = sorted(range(channels), key=lambda i: (i % part, i // part))
+        return torch.cat([mixed, x[:, part:]], 1)[:, shuffled]
+
+    def _operate(self, operation: int, slot: int, x: Tensor, affine: bool = True) -> Tensor:
+        if operation == MAXPOOL3X3:
+            return functional.max_pool2d(x, 3, 1, 1)
+        layers = self.conv3x3 if operation == CONV3X3 else self.conv1x1
+        result: Tensor = layers[str(slot)](x, x.shape[1], affine=affine)
+        return result
+
+
+class SharedLayer(nn.Module):
+    """Convolution, batch norm, ReLU; on as many input and output channels as are asked for."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int) -> None:
+        super().__init__()
+        self.conv: nn.Conv2d = nn.utils.skip_init(  # type: ignore[no-untyped-call]
+            nn.Conv2d, in_channels, out_channels, kernel, padding=kernel // 2, bias=False
+        )
+        self.norm = nn.BatchNorm2d(out_channels, track_running_stats=False)
+
+    def forward(self, x: Tensor, channels: int | None = None, affine: bool = True) -> Tensor:
+        """[n, c, h, w] -> [n, channels, h, w]; all channels without a number."""
+        weights = self.conv.weight[:channels, : x.shape[1]]
+        x = functional.conv2d(x, weights, padding=self.conv.padding)
+        scale, shift = (self.norm.weight, self.norm.bias) if affine else (None, None)
+        x = functional.batch_norm(
+            x,
+            None,
+            None,
+            None if scale is None else scale[:channels],
+            None if shift is None else shift[:channels],
+            training=True,
+            eps=self.norm.eps,
+        )
+        return functional.relu(x, inplace=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """A cell as the supernet runs it: its used vertices, each with the slot of its weights."""
+
+    cell: Cell
+    #: Whose weights every vertex runs with.
+    slots: tuple[int, ...]
+    operations: tuple[int, ...]
+    #: Of every vertex, those that feed it.
+    sources: tuple[tuple[int, ...], ...]
+    _channels: dict[int, list[int]] = field(default_factory=dict)
+
+    def channels(self, out_channels: int) -> list[int]:
+        """Channels of every vertex, by the official rule."""
+        if out_channels not in self._channels:
+            self._channels[out_channels] = vertex_channels(self.cell, out_channels)
+        return self._channels[out_channels]
+
+
+def path(cell: Cell, vertices: int) -> Path:
+    """The path of a cell through a supernet; vertices keep the weights of their own number.
+
+    So one cell has several paths, by its labellings.
+
+    Raises:
+        InvalidSetting: a cell with more vertices, or with an operation that is not shared.
+    """
+    if cell.size > vertices:
+        cell = cell.pruned()
+    if cell.size > vertices:
+        raise InvalidSetting(
+            f"the cell has {cell.size} vertices, the supernet weights for {vertices}; "
+            "make it of the cell's space"
+        )
+    for name in cell.operations[1:-1]:
+        if name not in OPERATIONS:
+            raise InvalidSetting(
+                f"the supernet has no weights for the operation {name!r}; "
+                f"it has {', '.join(OPERATIONS)}"
+            )
+    return _path(cell.size, cell.bits, cell.code)
+
+
+@functools.lru_cache(maxsize=100_000)  # by labelling; cells are equal in any
+def _path(size: int, bits: int, code: int) -> Path:
+    cell = Cell.from_codes(size, bits, code)
+    slots = tuple(v for v in range(size) if cell.used() >> v & 1)
+    cell = cell.pruned()
+    edges = cell.edges()
+    return Path(
+        cell,
+        slots=slots,
+        operations=(-1, *map(OPERATIONS.index, cell.operations[1:-1]), -1),
+        sources=tuple(tuple(u for u, target in edges if target == v) for v in range(cell.size)),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """Weights of all operations and edges of a complete cell of v vertices."""
+
+    #: [v - 2, 3]: of the operations of each interior vertex, in the order of `OPERATIONS`.
+    operations: Tensor
+    #: Of each vertex 1, ..., v - 1 the weights [vertex] of its sources 0, 1, ...
+    edges: list[Tensor]
+    #: Operations that are computed, of each interior vertex; others count as 0.
+    active: list[list[int]]
+    #: Operations see one channel in so many; the others pass by (PC-DARTS).
+    channel_divisor: int = 1
+
+    @classmethod
+    def of(cls, cell: Cell, vertices: int) -> Mixture:
+        """A discrete cell at the mixture's width: weights of 0 and 1."""
+        run = path(cell, vertices)
+        operations = torch.zeros(vertices - 2, len(OPERATIONS))
+        edges = [torch.zeros(v) for v in range(1, vertices)]
+        for v in range(1, len(run.slots)):
+            target = vertices - 1 if v == len(run.slots) - 1 else run.slots[v]
+            for source in run.sources[v]:
+                edges[target - 1][run.slots[source]] = 1
+        active = [[MAXPOOL3X3] for _ in range(vertices - 2)]  # the cheapest, for unused vertices
+        for slot, operation in list(zip(run.slots, run.operations, strict=True))[1:-1]:
+            operations[slot - 1, operation] = 1
+            active[slot - 1] = [operation]
+        return cls(operations, edges, active)
+
+    def work(self, skeleton: Skeleton, image_shape: tuple[int, int, int]) -> NDArray[np.float64]:
+        """The work of one image: float64 [cost.KINDS].
+
+        Args:
+            skeleton: what stands around the cells.
+            image_shape: height, width, channels.
+        """
+        return work_around(skeleton, image_shape, self._add_work)
+
+    def _add_work(
+        self, done: NDArray[np.float64], in_channels: int, out_channels: int, pixels: int
+    ) -> None:
+        output = len(self.edges)
+        widths = mixture_widths(output + 1, out_channels)
+        for v in range(1, output + 1):
+            add_convolution(done, 1, in_channels, widths[v], pixels)
+            add_join(done, v * widths[v] if v < output else 2 * out_channels, pixels)
+        for v, active in enumerate(self.active, start=1):
+            part = max(1, widths[v] // self.channel_divisor)
+            for operation in active:
+                if operation == MAXPOOL3X3:
+                    add_pool(done, part, pixels)
+                else:
+                    add_convolution(done, 3 if operation == CONV3X3 else 1, part, part, pixels)
+                add_join(done, part, pixels)
+
+
+def mixture_widths(vertices: int, out_channels: int) -> list[int]:
+    """Channels of every vertex of a mixture: the complete cell's; the input's entry is 0."""
+    share, rest = divmod(out_channels, vertices - 2)
+    shares = [share + (place < rest) for place in range(vertices - 2)]
+    return [0, *shares, out_channels]
+
+
+def _sum(terms: list[Tensor]) -> Tensor:
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total

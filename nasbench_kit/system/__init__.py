@@ -1,0 +1,1 @@
+"""Running things and keeping files: nothing here knows of architectures."""

@@ -1,0 +1,82 @@
+"""The same jobs on a Ray cluster that is running (the optional extra ``ray``).
+
+The package has to be installed on every node, and the files that a job reads and writes must have
+the same paths there (a shared file system).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from nasbench_kit.errors import InvalidSetting
+from nasbench_kit.system.workers import ATTEMPTS, died
+
+#: Jobs handed to the cluster at a time, for each of its processors.
+_AHEAD = 2
+
+
+def connect() -> None:
+    """Join the cluster that is running here, or that RAY_ADDRESS names.
+
+    Raises:
+        InvalidSetting: Ray is not installed, or no cluster is running.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise InvalidSetting(
+            "the executor ray needs Ray; install it with `pip install 'nasbench-kit[ray]'`"
+        ) from None
+    if ray.is_initialized():
+        return
+    try:
+        ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
+    except ConnectionError:
+        raise InvalidSetting(
+            "no Ray cluster is running here; start one with `ray start --head`, or give its address in "
+            "RAY_ADDRESS (and RAY_AUTH_MODE=token, if it wants a token)"
+        ) from None
+
+
+def finished(
+    work: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]
+) -> Iterator[tuple[int, Any]]:
+    """Place and result of every job, as they are finished; one processor each.
+
+    Raises:
+        WorkerDied: some jobs killed every worker that tried them; raised after all other results.
+    """
+    import ray
+
+    # Ray starts a job again whose worker died; what the job itself raises is raised here.
+    @ray.remote(num_cpus=1, max_retries=ATTEMPTS - 1)
+    def remote(*job: Any) -> Any:  # sent to a worker once, with all that ``work`` holds
+        return work(*job)
+
+    most = max(1, int(_AHEAD * ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
+    waiting = iter(range(len(jobs)))
+    running: dict[Any, int] = {}
+    given_up = []
+    try:
+        while True:
+            while len(running) < most and (place := next(waiting, None)) is not None:
+                running[remote.remote(*jobs[place])] = place
+            if not running:
+                break
+            for reference in ray.wait(list(running))[0]:
+                place = running.pop(reference)
+                try:
+                    result = ray.get(reference)
+                except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
+                    given_up.append(jobs[place])
+                except ray.exceptions.RayTaskError as error:
+                    raise error.cause from error
+                else:
+                    yield place, result
+    finally:
+        for reference in running:
+            ray.cancel(reference, force=True)
+    if given_up:
+        raise died(given_up)

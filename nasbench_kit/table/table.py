@@ -1,0 +1,442 @@
+"""A table of trained cells: metrics as arrays, in one HDF5 file, opened by memory map.
+
+    >>> table = Table.open("digits.h5")
+    >>> table.epochs, table.repeats
+    ((4, 12, 36), 3)
+    >>> table.values("validation_accuracy", epochs=36)     # float64 [rows, repeats]
+    >>> table.mean("test_accuracy")[table.covered.index(Cell.named("resnet"))]
+
+The file holds, all contiguous:
+
+    final/METRIC, halfway/METRIC   [rows, epochs, repeats]  a reading at the end and at half of each
+                                   training: train_accuracy, validation_accuracy, test_accuracy,
+                                   seconds. Accuracies are uint16 counts of `images` where that is
+                                   exact, else float32; seconds are float32. Where the header says
+                                   `assumed_seconds`, those of the longest training alone are stored.
+    .../METRIC.present             uint8, 1 where the reading exists; absent if all do
+    .../METRIC.exception_at        flat positions whose exact value is not the stored one
+    .../METRIC.exception_value     float64, what it is
+    rows                           int32, the space's row of each table row, ascending; absent from
+                                   a table of the whole space
+    trainable_parameters           uint32 [rows]
+    source                         uint8 [rows], index into SOURCES; absent if all are the same
+    cell/bits, cell/size, cell/code    the labelling in which each cell was trained; absent if
+                                   canonical (the official parameter count depends on it)
+    hash                           uint8 [rows, 16], the official MD5
+    record_order                   int32 [rows], table rows in the order of the original file
+
+The table knows no budget and no chance. It holds test accuracies; a search never gets to see it.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from nasbench_kit.errors import CorruptFile, InvalidSetting, NotInSpace, NotInTable, NotRecorded
+from nasbench_kit.spaces.nasbench101.space import CellSpace
+from nasbench_kit.table import file as table_file
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from nasbench_kit.spaces.nasbench101.cell import Cell
+
+#: Where a row's numbers come from.
+SOURCES = ("measured", "surrogate", "trained")
+METRICS = ("train_accuracy", "validation_accuracy", "test_accuracy", "seconds")
+#: Further arrays of the file, one value a row.
+_EXTRA = (
+    "trainable_parameters",
+    "source",
+    "cell/bits",
+    "cell/size",
+    "cell/code",
+    "hash",
+    "record_order",
+)
+
+Checkpoint = Literal["final", "halfway"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One metric at one checkpoint: stored values and how to read them.
+
+    Args:
+        values: [rows, epochs, repeats]; uint16 counts of ``images``, or float32.
+        images: how many images the counts are of; None where values are stored as such.
+        present: uint8 of the same shape, 1 where a value exists; None if everywhere.
+        exceptions: exact value at flat positions where the stored one is not exact.
+    """
+
+    values: NDArray[Any]
+    images: int | None = None
+    present: NDArray[np.uint8] | None = None
+    exceptions: Mapping[int, float] = field(default_factory=dict)
+
+    @functools.cached_property
+    def _decoded(self) -> NDArray[np.float64]:
+        """Accuracy of every count; float32 first, as the official file has it."""
+        assert self.images is not None
+        return (np.arange(self.images + 1) / self.images).astype(np.float32).astype(np.float64)
+
+    @functools.cached_property
+    def _accuracies(self) -> list[float]:
+        """The same as a list, whose elements are read faster; empty where values are stored."""
+        decoded: list[float] = [] if self.images is None else self._decoded.tolist()
+        return decoded
+
+    def reader(self) -> Callable[[int], float]:
+        """A fast function from flat position to exact value.
+
+        It raises NotRecorded where there is none.
+        """
+        stored = self.values.reshape(-1).data
+        decoded = self._accuracies
+
+        def read_count(position: int) -> float:
+            try:
+                return decoded[stored[position]]
+            except IndexError:
+                raise _beyond(stored[position], self.images) from None
+
+        def read_value(position: int) -> float:
+            value: float = stored[position]
+            if isnan(value):
+                raise NotRecorded("the table has no such reading of this cell (it holds a NaN)")
+            return value
+
+        read = read_value if self.images is None else read_count
+        if self.present is None and not self.exceptions:
+            return read
+        present = None if self.present is None else self.present.reshape(-1).data
+        exceptions = self.exceptions
+
+        def read_with_care(position: int) -> float:
+            if present is not None and not present[position]:
+                raise NotRecorded("the table has no such reading of this cell")
+            exact = exceptions.get(position)
+            return read(position) if exact is None else exact
+
+        return read_with_care
+
+    def array(self, fidelity: int) -> NDArray[np.float64]:
+        """Exact values at one fidelity (by position): float64 [rows, repeats].
+
+        Raises:
+            NotRecorded: some of them do not exist.
+        """
+        if self.present is not None and not self.present[:, fidelity].all():
+            missing = int((self.present[:, fidelity] == 0).sum())
+            raise NotRecorded(f"{missing} readings are missing; ask only for rows that have them")
+        stored = self.values[:, fidelity]
+        if self.images is not None and stored.max(initial=0) > self.images:
+            raise _beyond(stored.max(), self.images)
+        values = stored.astype(np.float64) if self.images is None else self._decoded[stored]
+        if np.isnan(values).any():
+            raise NotRecorded(
+                f"{np.isnan(values).sum()} readings are missing (the table holds NaN)"
+            )
+        _, epochs, repeats = self.values.shape
+        for position, exact in self.exceptions.items():
+            row, place = divmod(position, epochs * repeats)
+            if place // repeats == fidelity:
+                values[row, place % repeats] = exact
+        return values
+
+
+def _beyond(count: int, images: int | None) -> CorruptFile:
+    return CorruptFile(f"the table counts {count} of {images} images; get it, or build it, again")
+
+
+def proportional(longest: NDArray[np.floating], epochs: Sequence[int]) -> NDArray[np.float32]:
+    """Seconds of all fidelities, float32 [rows, epochs, repeats], from the longest [rows, 1, repeats]."""
+    shares = np.array(epochs)[:, None] / epochs[-1]
+    return (longest * shares).astype(np.float32)
+
+
+class Table:
+    """Readings of trained cells, by (row, epochs, repeat); complete or partial.
+
+    Args:
+        space: the space whose row order the table keeps.
+        epochs: its fidelities, ascending.
+        columns: (checkpoint, metric) -> column; all of shape [rows, epochs, repeats].
+        rows: the space's row of each table row, ascending; None for the whole space.
+        extra: further arrays by name in the file (see the module's docstring).
+        provenance: how the numbers came about: at least ``name``; anything that JSON can hold.
+
+    Raises:
+        InvalidSetting: arrays of different shapes, or rows outside the space.
+    """
+
+    def __init__(
+        self,
+        space: CellSpace,
+        epochs: Sequence[int],
+        columns: Mapping[tuple[str, str], Column],
+        *,
+        rows: NDArray[np.int32] | None = None,
+        extra: Mapping[str, NDArray[Any]] | None = None,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.space = space
+        self.epochs = tuple(int(e) for e in epochs)
+        self.columns = dict(columns)
+        self.rows = rows
+        self.extra = dict(extra or {})
+        self.provenance = dict(provenance or {})
+        count = len(space) if rows is None else len(rows)
+        shapes = {column.values.shape for column in self.columns.values()}
+        shapes |= {c.present.shape for c in self.columns.values() if c.present is not None}
+        fits = len(shapes) == 1 and len(shape := next(iter(shapes))) == 3
+        if not fits or shape[:2] != (count, len(self.epochs)):
+            raise InvalidSetting(
+                f"columns of shapes {sorted(shapes)} do not fit {count} rows and "
+                f"{len(self.epochs)} fidelities"
+            )
+        if list(self.epochs) != sorted(set(self.epochs)):
+            raise InvalidSetting(f"the fidelities are {self.epochs}; they must ascend")
+        self.repeats: int = shape[2]
+        for name, array in self.extra.items():
+            if len(array) != count:
+                raise InvalidSetting(f"{name} has {len(array)} entries for {count} rows")
+        if (source := self.provenance.get("source", "measured")) not in SOURCES:
+            raise InvalidSetting(f"the source is {source!r}; it must be one of {SOURCES}")
+        if rows is not None and (
+            (np.diff(rows) <= 0).any() or (count and not 0 <= rows[0] <= rows[-1] < len(space))
+        ):
+            raise InvalidSetting("the table's rows are not ascending rows of its space")
+
+    def __len__(self) -> int:
+        return len(self.space) if self.rows is None else len(self.rows)
+
+    def __repr__(self) -> str:
+        epochs = ", ".join(map(str, self.epochs))
+        return f"<Table {self.name}: {len(self):,} cells, {epochs} epochs, {self.repeats} repeats>"
+
+    @property
+    def name(self) -> str:
+        """What the table is called in print."""
+        return str(self.provenance.get("name", "unnamed"))
+
+    @property
+    def complete(self) -> bool:
+        """Whether every cell of the space has a row."""
+        return self.rows is None
+
+    @functools.cached_property
+    def covered(self) -> CellSpace:
+        """The space of just the table's cells; its rows are the table's rows."""
+        return self.space if self.rows is None else self.space.restricted(self.rows)
+
+    def row(self, cell: Cell) -> int:
+        """The table's row of a cell.
+
+        Raises:
+            NotInSpace: the cell is outside the table's space.
+            NotInTable: it is inside, but the table is partial and lacks it.
+        """
+        try:
+            return self.covered.index(cell)
+        except NotInSpace:
+            self.space.index(cell)
+            raise NotInTable(
+                f"the table {self.name} covers {len(self):,} of the space's {len(self.space):,} "
+                f"cells and lacks {cell.to_text()}"
+            ) from None
+
+    # Readings --------------------------------------------------------------------------------
+
+    def fidelity(self, epochs: int | None = None) -> int:
+        """Position of a fidelity on the second axis; None means the largest.
+
+        Raises:
+            NotRecorded: the table has no trainings of that length.
+        """
+        if epochs is None:
+            return len(self.epochs) - 1
+        if epochs not in self.epochs:
+            known = ", ".join(map(str, self.epochs))
+            raise NotRecorded(
+                f"the table {self.name} has no trainings of {epochs} epochs; it has {known}"
+            )
+        return self.epochs.index(epochs)
+
+    def column(self, metric: str, checkpoint: Checkpoint = "final") -> Column:
+        """The stored column of a metric.
+
+        Raises:
+            NotRecorded: the table lacks it.
+        """
+        if (checkpoint, metric) not in self.columns:
+            known = ", ".join(f"{metric} ({point})" for point, metric in sorted(self.columns))
+            raise NotRecorded(
+                f"the table {self.name} has no {metric} ({checkpoint}); it has {known}"
+            )
+        return self.columns[checkpoint, metric]
+
+    def has(self, metric: str, checkpoint: Checkpoint = "final") -> bool:
+        """Whether the table records this metric at this checkpoint."""
+        return (checkpoint, metric) in self.columns
+
+    def values(
+        self, metric: str, epochs: int | None = None, checkpoint: Checkpoint = "final"
+    ) -> NDArray[np.float64]:
+        """Exact readings at one fidelity (default: the largest): float64 [rows, repeats].
+
+        Raises:
+            NotRecorded: the table lacks the metric, the fidelity, or some of the readings.
+        """
+        return self.column(metric, checkpoint).array(self.fidelity(epochs))
+
+    def mean(
+        self, metric: str, epochs: int | None = None, checkpoint: Checkpoint = "final"
+    ) -> NDArray[np.float64]:
+        """Mean over the repeats: float64 [rows].
+
+        Raises:
+            NotRecorded: as ``values``.
+        """
+        return self.values(metric, epochs, checkpoint).mean(axis=1)
+
+    def sources(self) -> NDArray[np.uint8]:
+        """Where each row's numbers come from, as indices into SOURCES."""
+        if "source" in self.extra:
+            return self.extra["source"]
+        everywhere = SOURCES.index(self.provenance.get("source", "measured"))
+        return np.full(len(self), everywhere, np.uint8)
+
+    @property
+    def assumed_seconds(self) -> tuple[int, ...]:
+        """Fidelities whose seconds nobody measured: the longest training's share of its epochs."""
+        return tuple(self.provenance.get("assumed_seconds", ()))
+
+    # Files -----------------------------------------------------------------------------------
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        """Every array of the file by its path in it."""
+        arrays = dict(self.extra)
+        if self.rows is not None:
+            arrays["rows"] = self.rows
+        for (checkpoint, metric), column in self.columns.items():
+            path = f"{checkpoint}/{metric}"
+            arrays[path] = column.values
+            if metric == "seconds" and self.assumed_seconds:
+                arrays[path] = column.values[:, -1:]
+            if column.present is not None:
+                arrays[path + ".present"] = column.present
+            if column.exceptions:
+                positions = np.array(sorted(column.exceptions), np.int64)
+                exact = np.array([column.exceptions[int(p)] for p in positions], np.float64)
+                arrays[path + ".exception_at"] = positions
+                arrays[path + ".exception_value"] = exact
+        return arrays
+
+    @functools.cached_property
+    def checksum(self) -> str:
+        """SHA-256 of all that the table says: what it is called, its arrays, how to read them."""
+        if self._path is not None:
+            return self._header["checksum"]
+        digest = hashlib.sha256(json.dumps([self._said(), self._images()]).encode())
+        arrays = self._arrays()
+        for name in sorted(arrays):
+            array = np.ascontiguousarray(arrays[name])
+            digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+            digest.update(array.data.cast("B") if array.size else b"")
+        return digest.hexdigest()
+
+    def _said(self) -> dict[str, Any]:
+        return {
+            "space": self.space.name,
+            "order": self.space.digest,
+            "epochs": self.epochs,
+            "provenance": self.provenance,
+        }
+
+    def _images(self) -> dict[str, int]:
+        """The denominator of every column of counts."""
+        return {
+            f"{checkpoint}/{metric}": column.images
+            for (checkpoint, metric), column in sorted(self.columns.items())
+            if column.images is not None
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write the table to an HDF5 file, atomically.
+
+        Raises:
+            NotWritable: the folder cannot be written, or the disk is full.
+            InvalidSetting: the table's space has no name to find it by again.
+        """
+        if CellSpace.named(self.space.name) != self.space:
+            raise InvalidSetting(
+                f"the space {self.space.name} cannot be named in a file; make the table over the whole "
+                "space, with its rows"
+            )
+        images = self._images()
+        header = {**self._said(), "images": images, "checksum": self.checksum}
+        attributes = {name: {"images": count} for name, count in images.items()}
+        table_file.write(Path(path), header, self._arrays(), attributes)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Table:
+        """Open a table by memory map; checks header, size and row order, not every byte.
+
+        Raises:
+            CorruptFile: no such file, no table, truncated, or of another row order.
+        """
+        path = Path(path)
+        header, arrays = table_file.read(path)
+        space = CellSpace.named(header["space"])
+        if space.digest != header["order"]:
+            raise CorruptFile(
+                f"the rows of {path} are in another order than this version's; convert it again"
+            )
+        columns = {}
+        for name in arrays:
+            checkpoint, _, metric = name.partition("/")
+            if checkpoint not in get_args(Checkpoint) or "." in metric:
+                continue
+            values = arrays[name]
+            if metric == "seconds" and header["provenance"].get("assumed_seconds"):
+                values = proportional(values, header["epochs"])
+            positions = arrays.get(name + ".exception_at", np.empty(0, np.int64))
+            exact = arrays.get(name + ".exception_value", np.empty(0))
+            columns[checkpoint, metric] = Column(
+                values,
+                header["images"].get(name),
+                arrays.get(name + ".present"),
+                dict(zip(positions.tolist(), exact.tolist(), strict=True)),
+            )
+        table = cls(
+            space,
+            header["epochs"],
+            columns,
+            rows=arrays.get("rows"),
+            extra={name: arrays[name] for name in _EXTRA if name in arrays},
+            provenance=header["provenance"],
+        )
+        table._path, table._header = path, header
+        return table
+
+    _path: Path | None = None
+    _header: Mapping[str, Any] = {}
+
+    def verify(self) -> None:
+        """Read every byte of the table's file and compare with its checksum.
+
+        Raises:
+            CorruptFile: the file was altered.
+        """
+        if self._path is not None:
+            table_file.verify(self._path)

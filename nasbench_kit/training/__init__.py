@@ -1,0 +1,1 @@
+"""Training one architecture: recipe, images, the loop, checkpoints."""

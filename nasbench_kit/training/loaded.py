@@ -1,0 +1,126 @@
+"""An image set as tensors on a device: shuffled batches, augmentation, normalisation."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nasbench_kit.errors import TrainingFailed
+from nasbench_kit.training.device import out_of_memory
+from nasbench_kit.training.images import SPLITS, ImageSet
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+    from numpy.typing import NDArray
+
+#: Zero pixels added on each side before a random crop.
+PADDING = 4
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedImages:
+    """Images as they are stored, normalised batch by batch."""
+
+    #: [n, h, w, c] of train, validation and test.
+    images: tuple[Tensor, Tensor, Tensor]
+    #: [n] of train, validation and test.
+    labels: tuple[Tensor, Tensor, Tensor]
+    #: How many images of each split are scored.
+    evaluated: tuple[int, int, int]
+    #: [n, h + 8, w + 8, c]: training images within a border of zeros for random crops, or None.
+    padded: Tensor | None
+    mean: Tensor  # [c]
+    std: Tensor  # [c]
+
+    def batch(self, picked: NDArray[np.int64], rng: Generator) -> tuple[Tensor, Tensor]:
+        """The picked training images [b, c, h, w], normalised, and their labels [b].
+
+        With ``padded``, each is a random crop, flipped left to right by a fair coin. The border is
+        0 before normalisation, thus ``-mean / std`` after it.
+        """
+        if self.padded is None:
+            index = self._moved(picked)
+            return self.normalised(self.images[0][index]), self.labels[0][index]
+        height, width = self.images[0].shape[1:3]
+        top, left = rng.integers(0, 2 * PADDING + 1, (2, len(picked)))
+        flipped = rng.integers(0, 2, len(picked))
+        index, top, left, flipped = self._moved(np.stack([picked, top, left, flipped]))  # [b] each
+        across = torch.arange(width, device=index.device)
+        rows = top[:, None] + torch.arange(height, device=index.device)  # [b, h]
+        columns = left[:, None] + torch.where(flipped[:, None] == 1, across.flip(0), across)
+        crops = self.padded[index[:, None, None], rows[:, :, None], columns[:, None, :]]
+        return self.normalised(crops), self.labels[0][index]  # crops: [b, h, w, c]
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Stored images [n, h, w, c] -> network input [n, c, h, w], in channels-last memory."""
+        return ((images - self.mean) / self.std).permute(0, 3, 1, 2)
+
+    def _moved(self, indices: NDArray[np.int64]) -> Tensor:
+        """Indices on the device of the images; a GPU is not waited for."""
+        return torch.from_numpy(indices).to(self.mean.device, non_blocking=True)
+
+
+@functools.lru_cache(maxsize=2)  # thousands of trainings in a row share one set
+def load(images: ImageSet, device: torch.device, *, augment: bool) -> LoadedImages:
+    """Move an image set to a device.
+
+    Args:
+        images: the set.
+        device: where the tensors go.
+        augment: whether batches are cropped and flipped at random.
+
+    Raises:
+        TrainingFailed: they do not fit into its memory.
+    """
+    splits = [getattr(images, name) for name in SPLITS]
+    border = (0, 0, PADDING, PADDING, PADDING, PADDING)  # channels, width, height
+    try:
+        train, validation, test = (torch.tensor(split.images, device=device) for split in splits)
+        padded = functional.pad(train, border) if augment else None
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        size = sum(split.images.nbytes for split in splits) / 2**20
+        raise TrainingFailed(
+            f"the images of {images.name} do not fit into the memory of {device}: they take "
+            f"{size:,.0f} MiB{' and a padded copy' if augment else ''}; give fewer or smaller ones, "
+            "or use another device"
+        ) from error
+    return LoadedImages(
+        images=(train, validation, test),
+        labels=tuple(torch.tensor(split.labels, device=device) for split in splits),  # type: ignore[arg-type]
+        evaluated=images.evaluated,
+        padded=padded,
+        mean=torch.tensor(images.mean, device=device),
+        std=torch.tensor(images.std, device=device),
+    )
+
+
+class Shuffled:
+    """Batches [batch_size] of indices for ever: epochs in random order, one after the other.
+
+    A batch may hold the end of one epoch and the beginning of the next.
+    """
+
+    def __init__(self, rng: Generator, images: int, batch_size: int) -> None:
+        self._rng = rng
+        self._images = images
+        self._batch_size = batch_size
+        #: Indices that are drawn but not given out yet.
+        self.ahead = np.empty(0, np.int64)
+
+    def __iter__(self) -> Iterator[NDArray[np.int64]]:
+        return self
+
+    def __next__(self) -> NDArray[np.int64]:
+        while len(self.ahead) < self._batch_size:
+            self.ahead = np.concatenate([self.ahead, self._rng.permutation(self._images)])
+        batch, self.ahead = np.split(self.ahead, [self._batch_size])
+        return batch

@@ -1,0 +1,274 @@
+"""Trains a cell from scratch by a fixed recipe and measures it, as NAS-Bench-101 was made.
+
+One loop serves every recipe:
+
+    >>> training = train(cell, images, NASBENCH101, epochs=108, seed=0, device="cuda")
+    >>> training.final.validation.accuracy
+    0.93
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nasbench_kit.errors import InvalidSetting, TrainingFailed
+from nasbench_kit.spaces.nasbench101.cell import Cell
+from nasbench_kit.spaces.nasbench101.network import Network
+from nasbench_kit.spaces.skeleton import Precision
+from nasbench_kit.training.checkpoint import State
+from nasbench_kit.training.cuda_graph import recorded
+from nasbench_kit.training.device import clock, out_of_memory, peak_memory, usable
+from nasbench_kit.training.evaluation import measure, track_statistics
+from nasbench_kit.training.images import ImageSet
+from nasbench_kit.training.loaded import Shuffled, load
+from nasbench_kit.training.optimizer import TFRMSProp
+from nasbench_kit.training.recipe import DIGITS, NASBENCH101, Recipe
+from nasbench_kit.training.record import Measurement, Score, Training
+
+__all__ = ["DIGITS", "NASBENCH101", "Measurement", "Recipe", "Score", "Training", "train"]
+
+
+def train(
+    cell: Cell,
+    images: ImageSet,
+    recipe: Recipe,
+    epochs: int,
+    seed: int,
+    *,
+    device: str | torch.device = "cpu",
+    precision: Precision = "float32",
+    cuda_graph: bool = False,
+    checkpoint: Path | None = None,
+    checkpoint_every_seconds: float = 600.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Training:
+    """Train a cell's network from fresh weights.
+
+    The same seed gives the same accuracies again on the same CPU with as many torch threads,
+    also if the training was killed and resumed; global random state is neither read nor changed.
+
+    Args:
+        cell: any cell whose operations have modules.
+        images: what it is trained and measured on.
+        recipe: how; ``NASBENCH101``, ``DIGITS`` or your own.
+        epochs: passes over the training images, the whole length of the cosine.
+        seed: draws the weights, the order of the images and their augmentation.
+        device: where torch computes.
+        precision: of the network's arithmetic, see ``Network``.
+        cuda_graph: whether a GPU replays each step from a recording, which saves small networks
+            most of their time. Modules of your own must not wait for the device then.
+        checkpoint: file that the training resumes from if it is there. Written every so often and
+            at the end, when it holds the trained weights (see ``checkpoint.State.save``).
+        checkpoint_every_seconds: how often.
+        progress: called after each step with the steps done and the steps in all.
+
+    Raises:
+        InvalidSetting: less than two steps, a negative seed, an operation without a module, an
+            unknown precision, or a device that cannot be used.
+        WrongTable: the checkpoint is of another training.
+        CorruptFile: the checkpoint cannot be read.
+        NotWritable: the checkpoint cannot be written.
+        TrainingFailed: out of memory; the message says what fits.
+    """
+    steps = recipe.steps(epochs, len(images.train))
+    if steps < 2:
+        raise InvalidSetting(
+            f"{epochs} epochs of {len(images.train)} images are {steps} steps of "
+            f"{recipe.batch_size}; at least 2 are needed, so train longer or in smaller batches"
+        )
+    if seed < 0:
+        raise InvalidSetting(f"seed is {seed}; it must be 0 or more")
+    if precision not in get_args(Precision):
+        raise InvalidSetting(f"precision {precision!r} is unknown; choose 'float32' or 'bfloat16'")
+    device = usable(device)
+    if cuda_graph and device.type != "cuda":
+        raise InvalidSetting(f"cuda_graph needs a CUDA device, and this is {str(device)!r}")
+    try:
+        return _train(
+            cell,
+            images,
+            recipe,
+            epochs,
+            seed,
+            device=device,
+            precision=precision,
+            cuda_graph=cuda_graph,
+            checkpoint=checkpoint,
+            checkpoint_every_seconds=checkpoint_every_seconds,
+            progress=progress,
+        )
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+    # Here, and not in the handler: the traceback would hold on to the memory.
+    fits = _largest_shard(cell, images, recipe, device, precision)
+    raise TrainingFailed(
+        f"out of memory on {device}, training {cell.to_text()}: shards of {recipe.bn_batch_size} "
+        f"images do not fit, {f'{fits} would' if fits else 'nor would 2'}; use a recipe with "
+        f"{f'bn_batch_size {fits}, ' if fits else ''}a smaller skeleton, or another device"
+    )
+
+
+def _train(
+    cell: Cell,
+    images: ImageSet,
+    recipe: Recipe,
+    epochs: int,
+    seed: int,
+    *,
+    device: torch.device,
+    precision: Precision,
+    cuda_graph: bool,
+    checkpoint: Path | None,
+    checkpoint_every_seconds: float,
+    progress: Callable[[int, int], None] | None,
+) -> Training:
+    data = load(images, device, augment=recipe.augment)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    state = _fresh(cell, images, recipe, seed, device=device, precision=precision)
+    conditions: dict[str, Any] = {}
+    if checkpoint is not None:
+        conditions = {
+            "cell": cell.to_text(),
+            "recipe": asdict(recipe),
+            "images": images.digest,
+            "epochs": epochs,
+            "seed": seed,
+            "precision": precision,
+        }
+        if checkpoint.exists():
+            state.load(checkpoint, conditions)
+
+    make_gradients: Callable[[Tensor, Tensor], None] = functools.partial(
+        _make_gradients, state, recipe.bn_batch_size
+    )
+    if cuda_graph:
+        some = data.batch(np.arange(recipe.batch_size) % len(images.train), np.random.default_rng())
+        make_gradients = recorded(
+            make_gradients, *some, [*state.network.buffers(), state.total_loss]
+        )
+
+    steps = recipe.steps(epochs, len(images.train))
+    measured_after = (int(recipe.idle_first_step), steps // 2, steps)
+    saved = time.monotonic()
+    for end in measured_after[len(state.measurements) :]:
+        started = clock(device)
+        state.network.train()
+        for step in range(state.step, end):
+            for group in state.optimizer.param_groups:
+                group["lr"] = recipe.learning_rate_at(step, steps)
+            make_gradients(*data.batch(next(state.picks), state.rng))
+            state.optimizer.step()
+            state.step = step + 1
+            if progress is not None:
+                progress(state.step, steps)
+            if checkpoint is not None and time.monotonic() - saved >= checkpoint_every_seconds:
+                state.seconds += clock(device) - started
+                state.save(checkpoint, conditions)
+                saved = time.monotonic()
+                started = clock(device)
+        state.seconds += clock(device) - started
+        scores = measure(state.network, data, renew=recipe.bn_momentum is None)
+        state.measurements.append(Measurement(state.seconds, *scores))
+        state.peak_memory = max(state.peak_memory, peak_memory(device))
+        if checkpoint is not None and end == steps:
+            state.save(checkpoint, conditions)
+
+    start, halfway, final = state.measurements
+    return Training(
+        cell=cell,
+        epochs=epochs,
+        seed=seed,
+        trainable_parameters=state.network.trainable_parameters,
+        start=start,
+        halfway=halfway,
+        final=final,
+        failed=not math.isfinite(state.total_loss.item()),
+        peak_memory=state.peak_memory,
+    )
+
+
+def _fresh(
+    cell: Cell,
+    images: ImageSet,
+    recipe: Recipe,
+    seed: int,
+    *,
+    device: torch.device,
+    precision: Precision,
+) -> State:
+    """A training before its first step."""
+    rng = np.random.default_rng(seed)
+    weights = torch.Generator().manual_seed(int(rng.integers(2**63)))
+    shards = recipe.batch_size // recipe.bn_batch_size
+    # Each shard moves the running statistics (on a TPU one did): together by the recipe's share.
+    momentum = recipe.bn_momentum and 1 - (1 - recipe.bn_momentum) ** (1 / shards)
+    network = Network(
+        cell,
+        recipe.skeleton,
+        images.channels,
+        images.classes,
+        generator=weights,
+        bn_momentum=momentum,
+        precision=precision,
+    ).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if recipe.bn_momentum is None:
+        track_statistics(network, False)
+    return State(
+        network,
+        _optimizer(recipe, network),
+        rng,
+        Shuffled(rng, len(images.train), recipe.batch_size),
+        torch.zeros((), device=device),
+    )
+
+
+def _optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
+    settings: dict[str, Any] = {
+        "lr": recipe.learning_rate,
+        "momentum": recipe.momentum,
+        "weight_decay": recipe.weight_decay,
+    }
+    if recipe.optimizer == "rmsprop":
+        return TFRMSProp(network.parameters(), **settings)
+    return torch.optim.SGD(network.parameters(), fused=True, **settings)
+
+
+def _make_gradients(state: State, shard: int, batch: Tensor, labels: Tensor) -> None:
+    """Gradients of the mean loss of a batch, as the mean over shards of so many images."""
+    state.optimizer.zero_grad()
+    for x, y in zip(torch.split(batch, shard), torch.split(labels, shard), strict=True):
+        loss = functional.cross_entropy(state.network(x), y) / (len(labels) // shard)
+        loss.backward()  # type: ignore[no-untyped-call]
+        state.total_loss += loss.detach()
+
+
+def _largest_shard(
+    cell: Cell, images: ImageSet, recipe: Recipe, device: torch.device, precision: Precision
+) -> int:
+    """The largest halving of a shard that memory suffices for; 0 if it does not for 2 images."""
+    size = recipe.bn_batch_size
+    while (size := size // 2) >= 2:
+        try:
+            state = _fresh(cell, images, recipe, 0, device=device, precision=precision)
+            batch = torch.zeros(size, *images.train.images.shape[1:], device=device)
+            labels = torch.zeros(size, dtype=torch.int64, device=device)
+            _make_gradients(state, size, batch.permute(0, 3, 1, 2), labels)
+            state.optimizer.step()
+            return size
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+    return 0
