@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from nasbench_kit.errors import UnknownName, did_you_mean
+from nasbench_kit.errors import InvalidSetting, UnknownName, did_you_mean
 from nasbench_kit.system.files import home
 from nasbench_kit.table.table import Table
 
@@ -25,10 +25,13 @@ def find(name: str | Path) -> Path:
 
     Raises:
         UnknownName: neither a table's name nor a file.
+        InvalidSetting: the name is empty.
     """
     tables = known()
     if str(name) in tables:
         return tables[str(name)]
+    if not str(name):
+        raise InvalidSetting(f"the table's name is empty; {did_you_mean('', tables)}")
     with contextlib.suppress(OSError):  # what is too long for a path is no file either
         if Path(name).is_file():
             return Path(name)
@@ -40,7 +43,7 @@ def open_table(name: str | Path = DEFAULT) -> Table:
     """Open a table by name or path.
 
     Raises:
-        UnknownName: as ``find``.
+        UnknownName, InvalidSetting: as ``find``.
         CorruptFile: as ``Table.open``.
     """
     return Table.open(find(name))

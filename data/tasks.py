@@ -39,7 +39,7 @@ def open_task(table: Table, data: str | Path | None = None) -> Task:
             f"the table {table.name} was made from images of your own, {name!r}; shared weights train "
             "on them, so give their path (--data)"
         )
-    images = open_images(data or name)
+    images = open_images(name if data is None else data)
     made_from = known.get("images_digest", images.digest)
     if images.digest != made_from:
         raise WrongTable(

@@ -15,6 +15,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -100,7 +101,7 @@ def test_all_writes_every_figure_twice_data_and_a_page(complete: Table, tmp_path
     pictures = {path.stem for path in out.glob("*.png")}
     assert pictures == {path.stem for path in out.glob("*.pdf")}
     assert {"random_walk", "local_search", "operations", "depth", "noise", "pareto"} <= pictures
-    assert page.count("<figure>") == len(pictures)
+    assert page.count("<figure><img") == len(pictures)
     assert "Not computed" not in page
     with (out / "random_walk.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -237,3 +238,67 @@ def test_statistics_do_not_import_matplotlib() -> None:
     names.append("nasbench_kit.cli.analyze")
     code = f"import sys, {', '.join(names)}; assert 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_page_lists_its_contents_and_draws_the_best_cells(
+    complete: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(style, "save", no_picture)
+    page = run(complete, tmp_path, "all")
+    links, anchors = re.findall(r'href="#([^"]*)"', page), re.findall(r'<h2 id="([^"]*)"', page)
+    assert links == anchors and len(set(links)) == 1 + len(analyze.STUDIES)
+    means = complete.mean("validation_accuracy")
+    best = [complete.space[int(row)].to_text() for row in np.argsort(-means, kind="stable")[:4]]
+    assert re.findall(r'<svg [^>]*aria-label="([^"]*)"', page) == best
+    assert [page.index(f"<code>{cell}</code>") for cell in best] == sorted(
+        page.index(f"<code>{cell}</code>") for cell in best
+    )
+    assert f"validation accuracy (%): {100 * means.max():.2f}" in page
+
+
+def test_figures_are_shown_in_one_scale(
+    complete: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(style, "save", no_picture)
+    page = run(complete, tmp_path, "all")
+    widths = re.findall(r'<img alt="([^"]*)" style="--inches:([\d.]+)"', page)
+    figures = {
+        name.replace("_", " "): figure.get_figwidth()
+        for study in all_studies(complete)
+        for name, figure in study.figures.items()
+    }
+    assert {name: float(width) for name, width in widths} == figures
+    assert set(figures.values()) == {style.COLUMN, style.PAGE}
+
+
+def test_no_legend_lies_upon_data_or_words(complete: Table) -> None:
+    with style.figure_style():
+        studies = all_studies(complete)
+    legends = 0
+    for figure in (figure for study in studies for figure in study.figures.values()):
+        renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
+        figure.draw_without_rendering()
+        whole = figure.bbox.padded(1)
+        for ax in figure.axes:
+            legend = ax.get_legend()
+            if legend is None:
+                continue
+            legends += 1
+            place = legend.get_window_extent(renderer)
+            others = [other.get_window_extent(renderer) for other in figure.axes]
+            others += [ax.xaxis.label.get_window_extent(renderer) for ax in figure.axes]
+            boxes = (ax.xaxis.get_tightbbox(renderer) for ax in figure.axes)
+            others += [box for box in boxes if box is not None]
+            assert not any(place.overlaps(other) for other in others)
+            assert whole.x0 <= place.x0 and place.x1 <= whole.x1 and whole.y0 <= place.y0
+    assert legends > 8
+
+
+def test_a_table_without_accuracy_has_a_page_without_best_cells(
+    complete: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(style, "save", no_picture)
+    columns = {key: column for key, column in complete.columns.items() if key[1] == "seconds"}
+    bare = Table(complete.space, complete.epochs, columns, provenance={"name": "bare"})
+    page = run(bare, tmp_path, "all")
+    assert "best-cells" not in page and "Not computed" in page

@@ -23,7 +23,13 @@ from numpy.typing import NDArray
 from nasbench_kit.data.benchmarks import download
 from nasbench_kit.data.images import cifar10
 from nasbench_kit.data.images.image_sets import open_images
-from nasbench_kit.errors import CorruptFile, DownloadFailed, NotWritable, UnknownName
+from nasbench_kit.errors import (
+    CorruptFile,
+    DownloadFailed,
+    InvalidSetting,
+    NotWritable,
+    UnknownName,
+)
 from nasbench_kit.training.images import SPLITS, ImageSet
 
 SHARED = Path(__file__).parents[1].parent / "shared"
@@ -88,8 +94,9 @@ def packed(archive: Path, writer: Writer) -> Path:
     inside = "cifar-10-batches-bin" if writer is binary else "cifar-10-batches-py"
     with tempfile.TemporaryDirectory() as folder, tarfile.open(archive, "w:gz") as tar:
         files = sorted(written(Path(folder), writer).iterdir(), reverse=True)
-        for file in (*files, Path(__file__)):
+        for file in files:
             tar.add(file, f"{inside}/{file.name}")
+        tar.add(__file__, f"{inside}/readme.html")
     return archive
 
 
@@ -252,9 +259,40 @@ def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
     with pytest.raises(CorruptFile, match="not a gzip file"):
         cifar10.cifar10(archive)
     with tarfile.open(archive, "w:gz") as tar:
-        tar.addfile(tarfile.TarInfo("cat.png"), io.BytesIO())
+        tar.addfile(tarfile.TarInfo("readme.html"), io.BytesIO())
     with pytest.raises(CorruptFile, match=r"lacks data_batch_1, .* test_batch;"):
         cifar10.cifar10(archive)
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.addfile(tarfile.TarInfo("cat.png"), io.BytesIO())
+    with pytest.raises(InvalidSetting, match=r"binary\.tar\.gz/cat\.png is none of the files"):
+        cifar10.cifar10(archive)
+
+
+@pytest.mark.parametrize("extra", ["data_batch_6.bin", "data_batch_1", "notes.txt", "train/"])
+def test_what_would_not_be_read_is_named(tmp_path: Path, extra: str) -> None:
+    folder = written(tmp_path / "images")
+    for name in ("batches.meta.txt", "readme.html", ".DS_Store"):
+        (folder / name).touch()
+    expected = cifar10.cifar10(folder)
+    (folder / extra).mkdir() if extra.endswith("/") else (folder / extra).touch()
+    with pytest.raises(
+        InvalidSetting, match=f"images/{extra.strip('/')} is none of the files of CIF"
+    ):
+        cifar10.cifar10(folder)
+    (folder / extra).rename(folder / ".hidden")
+    assert equal(cifar10.cifar10(folder), expected)
+
+
+def test_a_batch_that_is_there_twice_is_named(tmp_path: Path) -> None:
+    archive = packed(tmp_path / "cifar-10-python.tar.gz", python3)
+    with tarfile.open(archive) as tar, tarfile.open(tmp_path / "new.tar.gz", "w:gz") as new:
+        for member in tar:
+            for folder in ("one", "two"):
+                content = tar.extractfile(member)
+                member.name = f"{folder}/{Path(member.name).name}"
+                new.addfile(member, content)
+    with pytest.raises(CorruptFile, match=r"new\.tar\.gz holds .*batch.* twice"):
+        cifar10.cifar10(tmp_path / "new.tar.gz")
 
 
 def test_a_folder_without_it_is_named(tmp_path: Path) -> None:

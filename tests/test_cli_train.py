@@ -19,11 +19,14 @@ from nasbench_kit.errors import (
     InvalidSetting,
     NasbenchKitError,
     NotInSpace,
+    NotWritable,
     UnknownName,
     WrongTable,
 )
 from nasbench_kit.spaces.nasbench101.cell import Cell
+from nasbench_kit.spaces.nasbench101.network import Network
 from nasbench_kit.spaces.skeleton import Skeleton
+from nasbench_kit.spaces.trained_network import TrainedNetwork
 from nasbench_kit.training.recipe import DIGITS, NASBENCH101
 from nasbench_kit.training.trainer import train
 
@@ -44,6 +47,21 @@ def printed(capsys: pytest.CaptureFixture[str], *argv: object) -> dict[str, Any]
     assert run(*argv, "--json") == 0
     answer: dict[str, Any] = json.loads(capsys.readouterr().out)
     return answer
+
+
+def test_it_says_how_many_images_each_split_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x = np.random.default_rng(0).integers(0, 255, (60, 8, 8), dtype=np.uint8)
+    path = tmp_path / "mine.npz"
+    np.savez(path, x=x, y=np.arange(60) % 2)
+    asked = ("resnet", "--data", path, "--recipe", "digits", "--epochs", 4)
+    answer = printed(capsys, *asked)
+    assert answer["splits"] == {"train": 36, "validation": 12, "test": 12}
+    assert answer["dealt"] == ["validation", "test"]
+    assert run(*asked) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "36 train, 12 validation, 12 test images (validation and test dealt from the" in said
 
 
 def test_the_command_trains_as_the_function_does(capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,3 +161,28 @@ def test_cells_as_they_are_written() -> None:
     assert parse_cell(small[50].hash, small) == small[50]
     with pytest.raises(NotInSpace):
         parse_cell("0" * 32, small)
+
+
+def test_the_weights_are_those_that_were_scored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "weights.pt"
+    answer = printed(capsys, "resnet", "--epochs", 4, "--stem-channels", 4, "--weights", path)
+    with torch.no_grad():
+        logits = Network.load(path)(torch.from_numpy(digits().test.images).permute(0, 3, 1, 2))
+    correct = int((logits.argmax(1).numpy() == digits().test.labels).sum())
+    assert correct == answer["final"]["test"]["correct"]
+    with pytest.raises(InvalidSetting, match="is the checkpoint too; name two files"):
+        run("resnet", "--weights", path, "--checkpoint", tmp_path / "x" / ".." / "weights.pt")
+
+
+def test_weights_that_cannot_be_written_cost_no_results(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: TrainedNetwork, path: Path) -> None:
+        raise NotWritable(f"cannot write {path}: no space left")
+
+    monkeypatch.setattr(TrainedNetwork, "save", full)
+    with pytest.raises(NotWritable, match="no space"):
+        run("resnet", "--epochs", 2, "--weights", tmp_path / "weights.pt", "--json")
+    assert json.loads(capsys.readouterr().out)["final"]["test"]["images"] == 774

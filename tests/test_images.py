@@ -57,6 +57,9 @@ def test_a_split_names_what_is_wrong(images: Any, labels: Any, says: str) -> Non
         ({"evaluated": (0, 3, 2)}, "0 images are to be evaluated"),
         ({"mean": (1.0,)}, "give 3 numbers each"),
         ({"std": (1.0, 0.0, 1.0)}, "std above 0"),
+        ({"std": (1.0, np.nan, 1.0)}, "all finite"),
+        ({"mean": (1.0, np.inf, 1.0)}, "all finite"),
+        ({"class_names": ("a", "b", "c")}, "3 names for 2 classes"),
     ],
 )
 def test_a_set_names_what_is_wrong(changes: dict[str, Any], says: str) -> None:
@@ -64,7 +67,7 @@ def test_a_set_names_what_is_wrong(changes: dict[str, Any], says: str) -> None:
         image_set(**changes)
 
 
-def test_the_digest_covers_every_field() -> None:
+def test_the_digest_covers_all_that_a_training_sees() -> None:
     other_pixels = split()
     other_pixels.images[3, 1, 1, 2] = 7
     changes: list[dict[str, Any]] = [
@@ -76,9 +79,11 @@ def test_the_digest_covers_every_field() -> None:
         {"std": (1.0, 1.0, 2.0)},
         {"evaluated": (4, 2, 2)},
     ]
-    assert {name for change in changes for name in change} | {"validation"} == {
+    unseen = {"dealt", "class_names"}  # by a training
+    assert {name for change in changes for name in change} | {"validation"} | unseen == {
         field.name for field in dataclasses.fields(ImageSet)
     }
+    assert image_set(dealt=("test",), class_names=("a", "b")).digest == image_set().digest
     digests = [image_set(**change).digest for change in [{}, *changes]]
     assert len(set(digests)) == len(digests)
     assert image_set().digest == digests[0]

@@ -175,7 +175,7 @@ def test_a_summary_by_hand() -> None:
     ties = sum(a == b for a in regret[:3] for b in regret[5:9]) / 32
     assert rows["b"].better.point == pytest.approx(wins + ties)
     assert rows["b"].queries == 10 and rows["b"].unique_cells == 7
-    assert rows["b"].unmetered_seconds is None
+    assert rows["b"].machine_seconds is None
     assert rows["b"].ended == {"budget": 4}
 
 
@@ -193,21 +193,28 @@ def test_the_verdict_names_who_is_ahead_and_who_may_be() -> None:
     )
 
 
-def test_training_that_was_paid_is_not_unmetered(run: Path) -> None:
-    it = Comparison.load(run, table())
-    clock = json.loads((run / "clock/local-search-0.json").read_text())["seconds"]
-    assert it.unmetered["local-search"][0] == clock  # the table answers at no time
-    (trace, *_) = it.traces["local-search"]
-    paid = {**trace.ledger, "supernet": Spending(3, 0.25, 1.0, 0)}
-    path = run / "traces/local-search-0.json"
-    kept = path.read_bytes()
+def test_seconds_on_the_machine_are_what_its_clock_says(run: Path) -> None:
+    path, clock = run / "traces/local-search-0.json", run / "clock/local-search-0.json"
+    kept = path.read_bytes(), clock.read_bytes()
+    seconds = json.loads(kept[1])["seconds"]
+    of = Comparison.load(run, table())
+    assert of.machine_seconds["local-search"][0] == seconds > 0
+    (trace, *_) = of.traces["local-search"]
+    paid = {**trace.ledger, "supernet": Spending(3, 1e6, 1.0, 0)}  # far more than it took here
     try:
         replace(trace, ledger=paid).save(path)
         again = Comparison.load(run, table())
+        assert again.machine_seconds == of.machine_seconds
+        assert again.ledger["local-search"]["supernet"].charges == pytest.approx(3 / 6)
+        for damaged in ("NaN", "-1", "Infinity", '"9"', "null"):
+            clock.write_text(f'{{"seconds": {damaged}}}')
+            with pytest.raises(CorruptFile, match=r"clock/local-search-0\.json says .* seconds"):
+                Comparison.load(run, table())
+        clock.unlink()
+        assert len(Comparison.load(run, table()).machine_seconds["local-search"]) == 5
     finally:
-        path.write_bytes(kept)
-    assert again.unmetered["local-search"][0] == pytest.approx(clock - 0.25)
-    assert again.ledger["local-search"]["supernet"].charges == pytest.approx(3 / 6)
+        path.write_bytes(kept[0])
+        clock.write_bytes(kept[1])
 
 
 def test_json_says_what_the_page_says(
@@ -323,7 +330,7 @@ def test_damaged_folders_are_named(tmp_path: Path) -> None:
     with pytest.raises(CorruptFile, match="is damaged"):
         Comparison.load(folder, table())
     (folder / "clock/local-search-0.json").unlink()
-    assert Comparison.load(folder, table()).unmetered["local-search"] == []
+    assert Comparison.load(folder, table()).machine_seconds["local-search"] == []
     for trace in (folder / "traces").iterdir():
         trace.unlink()
     with pytest.raises(InvalidSetting, match="no finished run"):

@@ -311,3 +311,30 @@ def test_damaged_and_missing_comparisons(comparison: Path, small_table: Table) -
     (comparison / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(WrongTable, match="is not the table of"):
         recommended(comparison, small_table, 1)
+
+
+# Weights ----------------------------------------------------------------------------------------
+
+
+def test_weights_are_kept_a_file_for_each_seed(
+    comparison: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(comparison, "--seeds", 2) == 0  # without weights, which makes it train once more
+    folder = comparison / "retrain"
+    before = {path.name: path.read_bytes() for path in (folder / "trainings").iterdir()}
+    assert not (folder / "weights").exists()
+    assert run(comparison, "--seeds", 2, "--weights") == 0
+    assert {path.stem for path in (folder / "weights").iterdir()} == {
+        name.removesuffix(".json") for name in before
+    }
+    for name, content in before.items():
+        assert (folder / "trainings" / name).read_bytes() == content
+        network = Network.load(folder / "weights" / name.replace(".json", ".pt"))
+        with torch.no_grad():
+            logits = network(torch.from_numpy(digits().test.images).permute(0, 3, 1, 2))
+        correct = int((logits.argmax(1).numpy() == digits().test.labels).sum())
+        assert correct == json.loads(content)["final"]["test"]["correct"]
+        assert network.conditions["seed"] == json.loads(content)["seed"]
+    written = {path: path.stat().st_mtime_ns for path in (folder / "weights").iterdir()}
+    assert run(comparison, "--seeds", 2, "--weights") == 0
+    assert written == {path: path.stat().st_mtime_ns for path in (folder / "weights").iterdir()}

@@ -17,6 +17,7 @@ from PIL import Image
 
 from nasbench_kit import Cell
 from nasbench_kit.data.images import image_folder as folders
+from nasbench_kit.data.images.cifar10 import cifar10
 from nasbench_kit.data.images.digits import digits
 from nasbench_kit.data.images.image_folder import image_folder
 from nasbench_kit.data.images.image_sets import open_images
@@ -148,9 +149,56 @@ def test_folders_give_splits_by_their_names(tmp_path: Path) -> None:
     assert same_images(image_folder(tmp_path), from_arrays("mine", parts))
     (tmp_path / "val").rename(tmp_path / "validation")
     assert same_images(image_folder(tmp_path), from_arrays("mine", parts))
-    (tmp_path / "README").write_text("Beside the classes, and no image.")
-    (tmp_path / "test" / CLASSES[0] / ".DS_Store").write_text("hidden")
+    for hidden in (".DS_Store", "test/Thumbs.db", f"test/{CLASSES[0]}/desktop.ini"):
+        (tmp_path / hidden).write_text("hidden")
+    (tmp_path / ".ipynb_checkpoints").mkdir()
     assert same_images(image_folder(tmp_path), from_arrays("mine", parts))
+
+
+@pytest.mark.parametrize(
+    "name", ["validation", "valid", "val", "dev", "VALID", "Dev", "Validation"]
+)
+def test_a_split_goes_by_several_names_in_any_case(tmp_path: Path, name: str) -> None:
+    whole = stripes(60)
+    for i, folder in enumerate(("Training", name, "TESTING")):
+        save_files(tmp_path / folder, whole["x"][i::3], whole["y"][i::3])
+    parts = {f"{key}_{split}": whole[key][i::3] for i, split in enumerate(SPLITS) for key in "xy"}
+    images = image_folder(tmp_path)
+    assert same_images(images, from_arrays("mine", parts))
+    assert images.dealt == () and images.class_names == CLASSES
+    assert images.sizes == "20 train, 20 validation, 20 test images"
+
+
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [
+        ("x_{}", "y_{}"),
+        ("X_{}", "Y_{}"),
+        ("{}_images", "{}_labels"),
+        ("images_{}", "Labels_{}"),
+        ("{}_x", "y_{}"),
+    ],
+)
+@pytest.mark.parametrize("name", ["validation", "valid", "val", "dev", "VAL"])
+def test_arrays_go_by_several_names_in_any_case(x: str, y: str, name: str) -> None:
+    whole = stripes(60)
+    one, other = {}, {}
+    for i, (split, called) in enumerate(zip(SPLITS, ("train", name, "testing"), strict=True)):
+        for key, pattern in (("x", x), ("y", y)):
+            one[f"{key}_{split}"] = other[pattern.format(called)] = whole[key][i::3]
+    assert same_images(from_arrays("mine", one), from_arrays("mine", other))
+
+
+def test_a_set_says_which_splits_were_dealt(tmp_path: Path) -> None:
+    whole = stripes(60)
+    images = from_arrays("mine", whole)
+    assert images.dealt == ("validation", "test") and images.class_names == ()
+    assert images.sizes == (
+        "36 train, 12 validation, 12 test images (validation and test dealt from the training images)"
+    )
+    save_files(tmp_path / "train", **whole)
+    save_files(tmp_path / "dev", **whole)
+    assert image_folder(tmp_path).dealt == ("test",)
 
 
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
@@ -218,8 +266,19 @@ def test_resize_makes_files_of_one_size(tmp_path: Path) -> None:
     ("changes", "says"),
     [
         ({"x": None, "y": None}, r"mine has the arrays \(none\); x_train and y_train are needed"),
-        ({"y": None}, "mine has only one of x and y; give both or neither"),
-        ({"x_test": np.zeros((2, 8, 8, 3))}, "only one of x_test and y_test"),
+        ({"y": None}, "mine has x and no labels for it; give both or neither"),
+        ({"x_test": np.zeros((2, 8, 8, 3))}, "mine has x_test and no labels for it"),
+        ({"valid_labels": np.zeros(2)}, "mine has valid_labels and no images for it"),
+        ({"x_train": stripes(2)["x"]}, "x and x_train are both images of the train split"),
+        (
+            {"x_val": stripes(2)["x"], "y_val": np.arange(2), "Valid_Y": np.arange(2)},
+            "y_val and Valid_Y are both labels of the validation split",
+        ),
+        ({"z": np.zeros(3)}, "no use for the array 'z'; leave it out, or call it x or y"),
+        ({"x_extra": stripes(2)["x"], "y_extra": np.arange(2)}, "no use for the array 'x_extra'"),
+        ({"x_test_a": stripes(2)["x"]}, "no use for the array 'x_test_a'"),
+        ({"": np.zeros(3)}, "no use for the array ''"),
+        ({"weights": np.zeros(20)}, "no use for the array 'weights'"),
         ({"x": np.zeros((20, 3, 8, 8), np.uint8)}, r"channels first; numpy\.moveaxis"),
         ({"x": np.zeros((20, 8), np.uint8)}, r"mine: x is uint8 \[20, 8\]; give images as uint8"),
         ({"x": np.zeros((20, 8, 8), np.int64)}, r"x is int64 \[20, 8, 8, 1\]"),
@@ -264,6 +323,17 @@ def lying_header() -> bytes:
     return file.getvalue()
 
 
+def twice() -> bytes:
+    """An archive with two arrays of one name; numpy would read the last."""
+    array = io.BytesIO()
+    np.save(array, np.zeros((20, 8, 8), np.uint8))
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("x.npy", array.getvalue())
+        archive.writestr("x", array.getvalue())
+    return file.getvalue()
+
+
 def one_array() -> bytes:
     file = io.BytesIO()
     np.save(file, np.zeros(3))
@@ -272,7 +342,15 @@ def one_array() -> bytes:
 
 @pytest.mark.parametrize(
     "make",
-    [object_array, lying_header, one_array, lambda: b"", lambda: b"hello", lambda: b"PK\3\4"],
+    [
+        object_array,
+        lying_header,
+        one_array,
+        twice,
+        lambda: b"",
+        lambda: b"hello",
+        lambda: b"PK\3\4",
+    ],
 )
 def test_bad_npz_files_are_named(tmp_path: Path, make: Callable[[], bytes]) -> None:
     (tmp_path / "mine.npz").write_bytes(make())
@@ -291,6 +369,11 @@ def sixteen_bits(file: Path) -> None:
     Image.fromarray(np.full((8, 8), 1000, np.uint16)).save(file)
 
 
+def animate(file: Path) -> None:
+    frames = [Image.new("RGB", (8, 8), (value, 0, 0)) for value in (0, 200)]
+    frames[0].save(file.with_suffix(".gif"), save_all=True, append_images=frames[1:])
+
+
 def subfolder(file: Path) -> None:
     (file.parent / "more").mkdir()
 
@@ -303,6 +386,25 @@ def subfolder(file: Path) -> None:
         (sixteen_bits, InvalidSetting, r"0003\.png has pixels of type 'I;16'; store 8 bits"),
         (subfolder, InvalidSetting, "more is a folder within the class horizontal"),
         (lambda file: (file.parents[1] / "new").mkdir(), InvalidSetting, "new is empty; put"),
+        (animate, InvalidSetting, r"0003\.gif has 2 frames; store each image in a file"),
+        (lambda file: (file.parent / "gone").symlink_to("nowhere"), CorruptFile, "gone cannot be"),
+        (
+            lambda file: (file.parent / "loop").symlink_to(file.parents[1]),
+            InvalidSetting,
+            "loop is a",
+        ),
+        (
+            lambda file: (file.parents[1] / "README.md").touch(),
+            InvalidSetting,
+            "README.md is no fo",
+        ),
+        (lambda file: (file.parents[1] / "valid").touch(), InvalidSetting, "valid is no folder"),
+        (lambda file: (file.parents[1] / "__MACOSX").mkdir(), InvalidSetting, "__MACOSX is empty"),
+        (
+            lambda file: save_files(file.parents[1] / "dev", **stripes(2)),
+            InvalidSetting,
+            "beside the",
+        ),
     ],
 )
 def test_bad_files_are_named(
@@ -310,6 +412,49 @@ def test_bad_files_are_named(
 ) -> None:
     spoil(save_files(tmp_path, **stripes(20)) / CLASSES[0] / "0003.png")
     with pytest.raises(kind, match=says):
+        image_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda root: save_files(root / "val", **stripes(2)), "val and .*valid are both the valid"),
+        (
+            lambda root: save_files(root / "Train", **stripes(2)),
+            "Train and .*train are both the tr",
+        ),
+        (lambda root: save_files(root / "extra", **stripes(2)), "extra lies beside the folders of"),
+        (
+            lambda root: (root / "unlabelled").mkdir(),
+            "unlabelled lies beside the folders of the spl",
+        ),
+        (lambda root: (root / "labels.csv").touch(), r"labels\.csv lies beside the folders of the"),
+        (lambda root: (root / "test").touch(), "test lies beside the folders of the splits"),
+        (lambda root: (root / "test").mkdir(), "test has no folders; give one a class"),
+        (lambda root: (root / "valid" / "1.png").touch(), r"valid/1\.png is no folder; valid may"),
+        (lambda root: (root / "valid" / "other").mkdir(), "valid/other is empty"),
+        (lambda root: (root / "train").rename(root / "test"), "has test, valid and no train; add"),
+    ],
+)
+def test_nothing_beside_the_splits_is_passed_over(
+    tmp_path: Path, spoil: Callable[[Path], object], says: str
+) -> None:
+    for split in ("train", "valid"):
+        save_files(tmp_path / split, **stripes(20))
+    assert len(image_folder(tmp_path).validation) == 20
+    spoil(tmp_path)
+    with pytest.raises(InvalidSetting, match=says):
+        image_folder(tmp_path)
+
+
+def test_splits_without_class_folders_are_no_classes(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        save_files(tmp_path, **stripes(20))
+        (tmp_path / CLASSES[0]).rename(tmp_path / split)
+    with pytest.raises(InvalidSetting, match=f"{CLASSES[1]} lies beside the folders of the splits"):
+        image_folder(tmp_path)
+    (tmp_path / CLASSES[1]).rename(tmp_path / "valid")
+    with pytest.raises(InvalidSetting, match=r"train/0000\.png is no folder"):
         image_folder(tmp_path)
 
 
@@ -355,6 +500,26 @@ def test_names_and_paths_that_are_none(tmp_path: Path) -> None:
         open_images(__file__)
     with pytest.raises(InvalidSetting, match="resize is 8, but digits is no folder of image files"):
         open_images("digits", resize=8)
+
+
+@pytest.mark.parametrize("read", [open_images, image_folder, npz_file, cifar10])
+def test_paths_that_can_be_none_are_named(read: Callable[[str], ImageSet]) -> None:
+    with pytest.raises(InvalidSetting, match=r"the path of the .* is empty; name a file or folder"):
+        read("")
+    with pytest.raises(UnknownName, match=r"can be at '~nobody-of-this-name/x' .* check the path"):
+        read("~nobody-of-this-name/x")
+    with pytest.raises(UnknownName, match=r"can be at 'x+…' \(File name too long\)"):
+        read("x" * 5000)
+    with pytest.raises(UnknownName, match=r"null"):
+        read("x\0y")
+
+
+def test_cifar10_and_images_in_one_folder_are_told_apart(tmp_path: Path) -> None:
+    save_files(tmp_path / "train", **stripes(20))
+    (tmp_path / "cifar-10-batches-bin").mkdir()
+    (tmp_path / "cifar-10-batches-bin" / "test_batch.bin").touch()
+    with pytest.raises(InvalidSetting, match=r"holds CIFAR-10 .* and also train; name the folder"):
+        open_images(tmp_path)
 
 
 def test_reading_images_needs_no_torch() -> None:

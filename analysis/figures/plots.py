@@ -77,12 +77,15 @@ def anytime(
 ) -> Axes:
     """Median regret (steps) and quartiles (band) of each algorithm against spend.
 
+    Where a quarter of the runs has recommended nothing yet, the band has no upper end: it goes up to
+    the edge of the axes, and arrowheads along the edge say that it goes on.
+
     Args:
         ax: where to draw.
         curves: regret in [0, 1] by algorithm.
         axis: what the curves' grid counts.
         metric: what the regret is in, as ``test_accuracy``.
-        styles: of the algorithms; without them the axes get a legend.
+        styles: of the algorithms; without them the axes get a legend below them.
     """
     shown: list[NDArray[np.float64]] = []
     finite_upper = 0.0
@@ -102,6 +105,7 @@ def anytime(
             **area(look),
         )
         shown += [lower, median]
+        _mark_open(ax, curve, look)
         finite_upper = max(finite_upper, 100 * curve.upper[np.isfinite(curve.upper)].max(initial=0))
     values = np.concatenate(shown)
     if not len(values):
@@ -113,8 +117,29 @@ def anytime(
     spend_axis(ax, axis)
     ax.set_ylabel(f"regret in mean\n{metric.replace('_', ' ')} (points)")
     if styles is None:
-        ax.legend()
+        style.legend(ax, columns=3)
     return ax
+
+
+def is_open(curve: Curve) -> NDArray[np.bool_]:
+    """Where there is a median but no upper quartile: [grid]."""
+    return np.isfinite(curve.median) & ~np.isfinite(curve.upper)
+
+
+def _mark_open(ax: Axes, curve: Curve, look: Look) -> None:
+    """Arrowheads along the upper edge of the axes where the band goes on above it."""
+    places = np.flatnonzero(is_open(curve))
+    some = places[:: max(1, len(curve.grid) // 40)]
+    ax.plot(
+        curve.grid[some],
+        np.ones(len(some)),
+        marker=6,  # a caret with its tip at the place
+        markersize=5,
+        linestyle="none",
+        transform=ax.get_xaxis_transform(),
+        clip_on=False,
+        **area(look),
+    )
 
 
 def regret_scale(axis: Any, points: NDArray[np.float64]) -> None:
@@ -165,6 +190,9 @@ def save_anytime(
     """Write the any-time figure as PNG and PDF; returns the PNG's path."""
     with style.figure_style():
         figure = Figure(figsize=(6.4, 4.0), layout="constrained")
-        ax = anytime(figure.subplots(), curves, axis, metric=metric)
-        ax.set_title(f"Any-time regret on {table}: median and quartiles over runs")
+        anytime(figure.subplots(), curves, axis, metric=metric)
+        title = f"Any-time regret on {plain(table)}: median and quartiles over runs"
+        if any(is_open(curve).any() for curve in curves.values()):
+            title += "\nArrowheads: a quarter of the runs has recommended nothing yet"
+        figure.suptitle(title, x=0.01, ha="left", fontsize="medium")
         return style.save(figure, folder, f"regret-{axis}")

@@ -22,6 +22,8 @@ DENSITY = "cividis"
 
 #: Inches: a figure within one column of a printed page, and one across both.
 COLUMN, PAGE = 3.5, 7.2
+#: Points that ticks, their labels and the axis' label take below the axes.
+_BELOW_LABEL = 36
 
 
 @contextlib.contextmanager
@@ -42,8 +44,9 @@ def figure_style() -> Iterator[None]:
         "axes.titlelocation": "left",
         "font.family": "DejaVu Sans",  # comes with matplotlib: the same figure everywhere
         "font.size": 9,
-        "legend.fontsize": 7.5,
-        "legend.edgecolor": "none",
+        "legend.fontsize": 8,
+        "legend.title_fontsize": 8,
+        "legend.frameon": False,
         "lines.linewidth": 1.6,
         "lines.markersize": 4,
         "xtick.labelsize": 8,
@@ -63,6 +66,24 @@ def axes(ax: Axes | None) -> Axes:
 
         _, ax = pyplot.subplots(figsize=(COLUMN, 2.7), layout="constrained")
     return ax
+
+
+def legend(ax: Axes, *, columns: int = 1, title: str | None = None) -> None:
+    """A legend below the axes and the line that says what x is: no data can lie behind it."""
+    from matplotlib.transforms import ScaledTranslation
+
+    assert ax.figure is not None
+    below = ScaledTranslation(0, -_BELOW_LABEL / 72, ax.figure.dpi_scale_trans)
+    ax.legend(
+        loc="upper left",
+        bbox_to_anchor=(0, 0),
+        bbox_transform=ax.transAxes + below,
+        borderaxespad=0,
+        borderpad=0,
+        ncols=columns,
+        title=title,
+        alignment="left",
+    )
 
 
 def count_by_ones(ax: Axes) -> None:

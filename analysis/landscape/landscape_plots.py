@@ -45,7 +45,7 @@ def draw_autocorrelation(curves: Mapping[str, Autocorrelation], ax: Axes | None 
             )
     ax.set_xlabel("distance √lag")
     ax.set_ylabel("autocorrelation of accuracy")
-    ax.legend()
+    style.legend(ax)
     return ax
 
 
@@ -66,7 +66,7 @@ def draw_by_distance(found: ByDistance, ax: Axes | None = None, label: str = "")
     style.count_by_ones(ax)
     ax.set_xlabel(f"distance to {label or 'the nearest target'}")
     ax.set_ylabel("accuracy (%)")
-    ax.legend(loc="lower left", title=f"correlation {found.correlation:.2f}", title_fontsize=7)
+    style.legend(ax, title=f"correlation {found.correlation:.2f}")
     return ax
 
 
@@ -102,7 +102,7 @@ def draw_volume(
     ax.set_xlabel("edit distance to the nearest top encoding")
     ax.set_ylabel("share within it (%)")
     ax.set_ylim(0, 102)
-    ax.legend()
+    style.legend(ax)
     return ax
 
 
@@ -127,12 +127,10 @@ def draw_neighbourhoods(
     style.count_by_ones(ax)
     ax.set_xlabel("top cells, best first")
     ax.set_ylabel("accuracy (%)")
-    low, high = ax.get_ylim()
-    ax.set_ylim(low - 0.35 * (high - low), high)  # room for the legend
     ax.plot([], [], "*", color=style.VERMILION, label="the cell")
     ax.plot([], [], color=style.BLUE, linewidth=4, label="half of its neighbours")
     ax.plot([], [], color=style.SKY, linewidth=1, label="90 % of them")
-    ax.legend(loc="lower left")
+    style.legend(ax)
     return ax
 
 
@@ -155,9 +153,10 @@ def draw_reach(
             shown, 100 * weight[order].cumsum(), color=color, drawstyle="steps-post", label=label
         )
     ax.set_xscale("log")
+    style.count_by_factors(ax)
     ax.set_xlabel("regret of the final cell (points)")
     ax.set_ylabel("probability (%)")
-    ax.legend(loc="upper left")
+    style.legend(ax)
     return ax
 
 
@@ -169,7 +168,9 @@ def draw_basins(searches: Mapping[str, LocalSearch], ax: Axes | None = None) -> 
         ax.plot(np.arange(1, len(sizes) + 1), 100 * sizes, color=color, label=label)
     ax.set_xscale("log")
     ax.set_yscale("log")
+    style.count_by_factors(ax)
+    ax.yaxis.set_major_formatter("{x:g}")
     ax.set_xlabel("local optima, largest basin first")
     ax.set_ylabel("basin (% of all cells)")
-    ax.legend()
+    style.legend(ax)
     return ax

@@ -49,7 +49,7 @@ class Study:
         from matplotlib.figure import Figure  # not pyplot's: no global state knows of it
 
         width = style.COLUMN if count == 1 else style.PAGE
-        drawn = Figure(figsize=(width, 2.9), layout="constrained")
+        drawn = Figure(figsize=(width, 3.2), layout="constrained")
         drawn.suptitle(f"{title}: {label(self.table)}", x=0.01, ha="left", fontsize="medium")
         self.figures[name] = drawn
         axes: list[Axes] = drawn.subplots(1, count, squeeze=False)[0].tolist()

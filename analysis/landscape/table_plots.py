@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from nasbench_kit.analysis.figures import style
 from nasbench_kit.analysis.landscape.pareto import ecdf, front
@@ -38,11 +38,12 @@ def draw_estimates(
             theirs = ax.plot(published[label], place, "D", mfc="none", mec=style.VERMILION, ms=6)
             theirs[0].set_label("" if place else "the paper")
     if published:
-        ax.legend(loc="lower left")
+        style.legend(ax)
     ax.axvline(0, color=style.GREY, linewidth=0.8)
     ax.set_yticks(range(len(lines)), [label for label, _ in lines])
     ax.set_ylim(-0.6, len(estimates) - 0.4)
     ax.grid(axis="y", visible=False)
+    ax.xaxis.set_major_locator(MaxNLocator(5))
     return ax
 
 
@@ -96,7 +97,7 @@ def draw_density(
         style.count_by_factors(ax)
     if scale:
         assert ax.figure is not None
-        ax.figure.colorbar(drawn, ax=ax, label="cells", pad=0.02, aspect=30)
+        ax.figure.colorbar(drawn, ax=ax, label="cells", pad=0.02, aspect=30, format="{x:g}")
     return ax
 
 
@@ -109,7 +110,7 @@ def draw_front(
     ax = draw_density(cost[shown], value[shown], ax, log=True, scale=False)
     ax.step(cost[best], value[best], where="post", color=style.VERMILION, label="Pareto front")
     ax.plot(cost[best], value[best], ".", color=style.VERMILION, markersize=3)
-    ax.legend(loc="lower right")
+    style.legend(ax)
     return ax
 
 
@@ -120,7 +121,7 @@ def draw_ecdf(values: Mapping[str, NDArray[np.float64]], ax: Axes | None = None)
         x, share = ecdf(found)
         ax.plot(x, 100 * share, color=color, drawstyle="steps-post", label=label)
     ax.set_ylabel("share of cells (%)")
-    ax.legend()
+    style.legend(ax)
     return ax
 
 
@@ -161,8 +162,8 @@ def draw_noise(found: Sequence[Noise], ax: Axes | None = None) -> Axes:
     ax.set_xticks(x, [str(noise.epochs) for noise in found])
     ax.set_xlabel("epochs")
     ax.set_ylabel("standard deviation (points)")
-    ax.set_ylim(0, 1.3 * ax.get_ylim()[1])  # room for the legend
-    ax.legend()
+    ax.set_ylim(bottom=0)
+    style.legend(ax)
     return ax
 
 
@@ -187,5 +188,5 @@ def draw_repeat_agreement(found: Sequence[Noise], ax: Axes | None = None) -> Axe
     ax.set_xlabel("epochs")
     ax.set_ylabel("tau-b of two repeats")
     ax.set_ylim(min(0, ax.get_ylim()[0]), 1)
-    ax.legend()
+    style.legend(ax)
     return ax

@@ -76,13 +76,15 @@ def _regret(studio: Studio, it: Comparison, axis: Axis, *, wide: bool = False) -
         for queries, medians in exact.values():
             ax.plot(queries, 100 * medians, ".", color=style.BLACK, markersize=2.5)
 
+    opened = any(plots.is_open(curve).any() for curve in curves.values())
+    heads = " Arrowheads: where a quarter of them has not, the band has no upper end." * opened
     dots = f" Dots: the exact median of {' and '.join(exact)}, without a run." * bool(exact)
     return studio.draw(
         file_name(it.name, "regret", axis),
         f"Any-time regret against {axis}: {it.label}",
         f"Median over runs (line) and quartiles (band) of the recommended cell's regret in mean "
         f"{it.metric}; the last recommendation is carried forward. A line begins where half of the "
-        f"runs have recommended a cell.{dots}",
+        f"runs have recommended a cell.{heads}{dots}",
         draw,
         names=list(it.traces),
         wide=wide,

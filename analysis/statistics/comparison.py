@@ -39,15 +39,16 @@ class Comparison:
         table: what the searches asked.
         manifest: what the results depend on.
         traces: by algorithm, each by seed.
-        unmetered: seconds that each run took and its budget did not count, by algorithm; of the runs
-            that have a clock reading.
+        machine_seconds: what each run took on its machine, by the clock on the wall there, in all; by
+            algorithm, of the runs that have a reading. Not to be reckoned up against the table's
+            seconds, which the budget counts: those are of another machine.
     """
 
     name: str
     table: Table
     manifest: Mapping[str, Any]
     traces: Mapping[str, Sequence[Trace]]
-    unmetered: Mapping[str, Sequence[float]]
+    machine_seconds: Mapping[str, Sequence[float]]
 
     @classmethod
     def load(cls, folder: Path, table: Table) -> Comparison:
@@ -78,7 +79,7 @@ class Comparison:
             raise InvalidSetting(f"{folder} has no finished run; call compare again to make them")
         try:
             clock = clocks(folder)
-            unmetered = {
+            machine_seconds = {
                 name: [seconds for run in runs if (seconds := _measured(clock, run)) is not None]
                 for name, runs in traces.items()
             }
@@ -91,7 +92,7 @@ class Comparison:
             raise CorruptFile(
                 f"{folder} is damaged ({error!r}); run the comparison again"
             ) from error
-        return cls(folder.resolve().name, table, manifest, traces, unmetered)
+        return cls(folder.resolve().name, table, manifest, traces, machine_seconds)
 
     @property
     def label(self) -> str:
@@ -158,12 +159,15 @@ class Comparison:
 
 
 def _measured(clock: Mapping[tuple[str, int], Mapping[str, Any]], run: Trace) -> float | None:
-    """Measured seconds of a run less those that its budget paid and that were computed here.
+    """Seconds that a run took on its machine; None where there is no reading.
 
-    Queries are answered by the table and take no time; other kinds of charge are real training.
+    Raises:
+        ValueError: the reading is no time.
     """
     reading = clock.get((run.algorithm, run.seed))
     if reading is None:
         return None
-    paid = (spending.seconds for kind, spending in run.ledger.items() if kind != "query")
-    return float(reading["seconds"]) - math.fsum(paid)
+    seconds = reading["seconds"]
+    if not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
+        raise ValueError(f"clock/{run.algorithm}-{run.seed}.json says {seconds!r} seconds")
+    return float(seconds)

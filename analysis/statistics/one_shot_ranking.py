@@ -94,7 +94,7 @@ def correlation_curves(
     ax.axhline(0, color=style.BLACK, linewidth=0.8)
     ax.set_xlabel("training seconds spent (table's clock)")
     ax.set_ylabel("Kendall's tau-b" + (", best tenth" if best else ""))
-    ax.legend()
+    style.legend(ax)
     return ax
 
 

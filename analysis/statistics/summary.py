@@ -47,8 +47,8 @@ class Summary:
     unique_cells: float
     seconds: float
     epochs: float
-    #: Median of the seconds that a run took and its budget did not count; None: no reading.
-    unmetered_seconds: float | None
+    #: Median of the seconds that a run took on its machine in all; None: no reading.
+    machine_seconds: float | None
     #: How many runs ended in which way.
     ended: Mapping[str, int]
 
@@ -61,7 +61,7 @@ def summarize(comparison: Comparison, rng: Generator) -> list[Summary]:
     for name, runs in comparison.traces.items():
         ours = comparison.final[name]
         other = name != baseline
-        unmetered = comparison.unmetered[name]
+        measured = comparison.machine_seconds[name]
         found.append(
             Summary(
                 algorithm=name,
@@ -78,7 +78,7 @@ def summarize(comparison: Comparison, rng: Generator) -> list[Summary]:
                 unique_cells=float(np.mean([run.unique_cells for run in runs])),
                 seconds=float(np.mean([run.seconds for run in runs])),
                 epochs=float(np.mean([run.epochs for run in runs])),
-                unmetered_seconds=float(np.median(unmetered)) if unmetered else None,
+                machine_seconds=float(np.median(measured)) if measured else None,
                 ended=dict(sorted(Counter(run.ended for run in runs).items())),
             )
         )

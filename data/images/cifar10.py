@@ -12,6 +12,7 @@ label and 3,072 bytes of pixels) or python (``cifar-10-batches-py``: pickles). T
 The files are known by their checksums. Any other files of these layouts serve as well, also smaller
 ones, as long as the training files are of one size and hold all classes equally often, and so does
 the test file; but the set is then named ``UNOFFICIAL``, and what is trained on it reproduces nothing.
+Beside the six may lie ``batches.meta``, ``readme.html`` and hidden files; anything else is refused.
 
 Nothing is unpickled. A pickle is a program for a small stack machine, and what makes it dangerous are
 its instructions to import and to call. Those of them that a batch file needs, ``_literals`` below
@@ -25,15 +26,15 @@ import pickletools
 import tarfile
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import numpy as np
 
-from nasbench_kit.errors import CorruptFile, DownloadFailed, UnknownName
-from nasbench_kit.system.files import home
+from nasbench_kit.errors import CorruptFile, DownloadFailed, InvalidSetting, UnknownName
+from nasbench_kit.system.files import existing, home
 from nasbench_kit.training.images import ImageSet, Split
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ _CHECKSUMS = {
     "test_batch.bin": "67eb016db431130d61cd03c7ad570b013799c88c",
 }
 _NESTED = ("cifar-10-batches-bin", "cifar-10-batches-py", "cifar-10-binary.tar.gz", ARCHIVE)
+#: What the official archives hold besides.
+_BESIDE = ("batches.meta", "batches.meta.txt", "readme.html")
 _AGAIN = f"get it again from {URLS[0]}"
 
 
@@ -93,9 +96,10 @@ def cifar10(path: str | Path | None = None, *, progress: Progress | None = None)
         UnknownName: nothing of the kind lies in ``path``.
         DownloadFailed: nor could it be fetched; the message tells what to do by hand.
         CorruptFile: a file is missing, damaged, of another layout, or holds more than data.
+        InvalidSetting: an empty path, or a file beside the six that would not be read.
         NotWritable: the download has nowhere to go.
     """
-    folder = home() / "images" if path is None else Path(path).expanduser()
+    folder = home() / "images" if path is None else existing(path, "copy of CIFAR-10")
     place = find(folder)
     if place is None and path is None:
         place = _download(folder / ARCHIVE, progress or (lambda what, done, total: None))
@@ -104,7 +108,12 @@ def cifar10(path: str | Path | None = None, *, progress: Progress | None = None)
             f"no CIFAR-10 in {folder}: it holds none of {', '.join(_NESTED)}, data_batch_1 and "
             f"data_batch_1.bin; get it from {URLS[0]}"
         )
-    return _image_set(place, dict(_contents(place)))
+    files: dict[str, tuple[bool, Split]] = {}
+    for name, content in _contents(place):
+        if name in files:
+            raise CorruptFile(f"{place} holds {name} twice; {_AGAIN}")
+        files[name] = content
+    return _image_set(place, files)
 
 
 def find(path: Path) -> Path | None:
@@ -151,18 +160,36 @@ def _contents(place: Path) -> Iterator[tuple[str, tuple[bool, Split]]]:
 
 def _read_folder(place: Path) -> Iterator[tuple[str, bytes]]:
     ending = ".bin" if any(place.glob("*_batch*.bin")) else ""
-    for name in (*_TRAINING, _TEST):
-        path = place / f"{name}{ending}"
-        if path.is_file():
+    batches = [f"{name}{ending}" for name in (*_TRAINING, _TEST)]
+    for path in sorted(place.iterdir()):
+        if _is_batch(path, batches):
             yield path.name, path.read_bytes()
+
+
+def _is_batch(path: Path, batches: Collection[str]) -> bool:
+    """Whether this is a batch.
+
+    Raises:
+        InvalidSetting: it is neither a batch nor what may lie beside them.
+    """
+    if path.name in batches:
+        return True
+    if path.name in _BESIDE or path.name.startswith("."):
+        return False
+    raise InvalidSetting(
+        f"{path} is none of the files of CIFAR-10 (data_batch_1 to data_batch_5 and test_batch, either "
+        "all with .bin or all without) and would not be read; take it away"
+    )
 
 
 def _read_archive(place: Path) -> Iterator[tuple[str, bytes]]:
     with tarfile.open(place, "r:gz") as archive:
         for member in archive:
-            name = Path(member.name).name
-            if name in _CHECKSUMS and (file := archive.extractfile(member)):
-                yield name, file.read()
+            path = place / member.name
+            if member.isdir() or not _is_batch(path, _CHECKSUMS):
+                continue
+            if file := archive.extractfile(member):
+                yield path.name, file.read()
 
 
 def _image_set(place: Path, files: dict[str, tuple[bool, Split]]) -> ImageSet:

@@ -3,8 +3,9 @@
     >>> images = image_folder("shapes", resize=32)  # shapes/circle/1.png, shapes/square/2.jpg, ...
     >>> train(Cell.named("resnet"), images, DIGITS, epochs=12, seed=0)
 
-Splits lie above the classes: ``train/CLASS/*``, ``validation/CLASS/*`` (or ``val``), ``test/CLASS/*``.
-What is missing is dealt as `nasbench_kit.data.images.user_images` says; without splits, ``CLASS/*``, all of it.
+Splits lie above the classes: ``train/CLASS/*``, ``validation/CLASS/*``, ``test/CLASS/*``, or by the other
+names in `nasbench_kit.data.images.user_images`. What is missing is dealt as is said there; without splits,
+``CLASS/*``, all of it. Whatever else lies there is refused by its name, hidden files excepted.
 
 Files are read in grey if all of them are grey, in RGB otherwise, without transparency. They must be of
 one size, unless ``resize`` makes them so.
@@ -18,8 +19,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nasbench_kit.data.images.user_images import NAMES, deal, image_set
+from nasbench_kit.data.images.user_images import NAMES, deal, image_set, split_called
 from nasbench_kit.errors import CorruptFile, InvalidSetting, NasbenchKitError, UnknownName
+from nasbench_kit.system.files import existing
 from nasbench_kit.training.images import ImageSet
 
 if TYPE_CHECKING:
@@ -27,13 +29,15 @@ if TYPE_CHECKING:
 
 #: Image modes of Pillow with 8 bits a channel or less.
 _GREY, _COLOUR = ("1", "L", "LA"), ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
+#: What Windows puts into folders without showing it.
+_HIDDEN = ("thumbs.db", "desktop.ini")
 
 
 def image_folder(root: str | Path, *, resize: int | None = None) -> ImageSet:
     """A data set of image files in one folder a class; it is called as the folder is.
 
-    Classes are numbered in the order of their names. Only class folders are read, and of these all
-    files but those whose name begins with a dot.
+    Classes are numbered in the order of their names. Hidden are files whose name begins with a dot, and
+    those that Windows hides: ``Thumbs.db``, ``desktop.ini``.
 
     Args:
         root: The folder; see above for what it holds.
@@ -43,9 +47,10 @@ def image_folder(root: str | Path, *, resize: int | None = None) -> ImageSet:
         UnknownName: there is no such folder.
         CorruptFile: a file is no image, or damaged.
         InvalidSetting: a class without images or with too few to deal, splits with different classes,
-            images that differ in size or have more than 8 bits a channel.
+            two folders for one split, anything beside the folders of splits or classes, images that
+            differ in size, have more than 8 bits a channel or several frames.
     """
-    root = Path(root).expanduser()
+    root = existing(root, "folder of images")
     if not root.is_dir():
         raise UnknownName(f"there is no folder {root}; check the path")
     if resize is not None and resize < 1:
@@ -54,7 +59,7 @@ def image_folder(root: str | Path, *, resize: int | None = None) -> ImageSet:
     labels: dict[str, NDArray[np.int64]] = {}
     classes = None
     for split, folder in _split_folders(root).items():
-        found = {entry.name: _files(entry) for entry in _folders(folder)}
+        found = {entry.name: _files(entry) for entry in _class_folders(folder)}
         classes = classes or list(found)
         if odd := sorted(set(classes) ^ set(found)):
             raise InvalidSetting(
@@ -62,32 +67,67 @@ def image_folder(root: str | Path, *, resize: int | None = None) -> ImageSet:
             )
         files[split] = [path for name in classes for path in found[name]]
         labels[split] = np.repeat(np.arange(len(classes)), [len(found[name]) for name in classes])
-    if not classes:
-        raise InvalidSetting(
-            f"{root} has no folders; give one a class, {root.name}/CLASS/* or "
-            f"{root.name}/train/CLASS/* and so on"
-        )
+    assert classes is not None
     name = root.resolve().name
     dealt = deal(name, labels, classes)
     paths = [files[source][place] for source, chosen in dealt.values() for place in chosen.tolist()]
     ends = np.cumsum([len(chosen) for _, chosen in dealt.values()])
     parts = dict(zip(dealt, np.split(_pictures(paths, resize), ends[:-1]), strict=True))
-    return image_set(name, parts, labels, dealt, len(classes))
+    return image_set(name, parts, labels, dealt, len(classes), class_names=classes)
 
 
 def _split_folders(root: Path) -> dict[str, Path]:
-    """Split -> its folder; without a folder ``train`` of folders, ``root`` holds the classes."""
-    if not (root / "train").is_dir() or not _folders(root / "train"):
+    """Split -> its folder, train first; where no folder is one of a split, ``root`` holds the classes.
+
+    A class may be called ``train``: it has images within, and other classes beside it.
+    """
+    folders = [entry for entry in _visible(root) if entry.is_dir()]
+    named = named_as_splits(root)
+    nested = any(inner.is_dir() for entry in named for inner in _visible(entry))
+    if not named or (len(named) == 1 < len(folders) and not nested):
         return {"train": root}
-    found = {
-        split: [root / name for name in names if name and (root / name).is_dir()]
-        for split, names in NAMES.items()
-    }
-    return {split: folders[0] for split, folders in found.items() if folders}
+    splits: dict[str, Path] = {}
+    for entry in _visible(root):
+        split = split_called(entry.name) if entry.is_dir() else None
+        if split is None:
+            names = ", ".join(name for names in NAMES.values() for name in names)
+            raise InvalidSetting(
+                f"{entry} lies beside the folders of the splits; take it away, or give a folder one "
+                f"of their names: {names}"
+            )
+        if split in splits:
+            raise InvalidSetting(
+                f"{splits[split]} and {entry} are both the {split} split; take one away"
+            )
+        splits[split] = entry
+    if "train" not in splits:
+        raise InvalidSetting(
+            f"{root} has {', '.join(entry.name for entry in named)} and no train; add the folder "
+            "train/CLASS/* of the images to train on"
+        )
+    return {split: splits[split] for split in NAMES if split in splits}
 
 
-def _folders(folder: Path) -> list[Path]:
-    return [entry for entry in _visible(folder) if entry.is_dir()]
+def named_as_splits(root: Path) -> list[Path]:
+    """The folders in ``root`` that are called as splits are."""
+    return [entry for entry in _visible(root) if entry.is_dir() and split_called(entry.name)]
+
+
+def _class_folders(folder: Path) -> list[Path]:
+    """The folders of the classes, beside which nothing else may lie."""
+    entries = _visible(folder)
+    for entry in entries:
+        if not entry.is_dir():
+            raise InvalidSetting(
+                f"{entry} is no folder; {folder.name} may hold folders only, one a class: take the "
+                "file away, or put it into the folder of its class"
+            )
+    if not entries:
+        raise InvalidSetting(
+            f"{folder} has no folders; give one a class, {folder.name}/CLASS/*, or one a split and "
+            "class, train/CLASS/*"
+        )
+    return entries
 
 
 def _files(folder: Path) -> list[Path]:
@@ -106,8 +146,15 @@ def _files(folder: Path) -> list[Path]:
 
 def _visible(folder: Path) -> list[Path]:
     """What is in a folder, in the order of the names, which is the same on any system."""
-    entries = (entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    return sorted(entries, key=lambda entry: entry.name)
+    try:
+        entries = list(folder.iterdir())
+    except OSError as error:
+        raise CorruptFile(f"{folder} cannot be read ({error.strerror}); check it") from error
+    hidden = (entry.name.startswith(".") or entry.name.casefold() in _HIDDEN for entry in entries)
+    return sorted(
+        (entry for entry, no in zip(entries, hidden, strict=True) if not no),
+        key=lambda entry: entry.name,
+    )
 
 
 def _pictures(paths: Sequence[Path], resize: int | None) -> NDArray[np.uint8]:
@@ -141,6 +188,11 @@ def _picture(path: Path, resize: int | None) -> tuple[NDArray[np.uint8], bool]:
             if image.mode not in (*_GREY, *_COLOUR):
                 raise InvalidSetting(
                     f"{path} has pixels of type {image.mode!r}; store 8 bits a channel, grey or RGB"
+                )
+            frames = getattr(image, "n_frames", 1)
+            if frames > 1 and image.format != "MPO":  # a camera's JPEG with a preview behind
+                raise InvalidSetting(
+                    f"{path} has {frames} frames; store each image in a file of its own"
                 )
             coloured = image.convert("RGB")
             if resize is not None:

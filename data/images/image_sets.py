@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from nasbench_kit.data.images import cifar10, digits, image_folder, user_images
 from nasbench_kit.errors import InvalidSetting, UnknownName
+from nasbench_kit.system.files import existing
 from nasbench_kit.training.images import ImageSet
 
 if TYPE_CHECKING:
@@ -31,13 +32,21 @@ def open_images(
     Raises:
         UnknownName: neither a name nor a path to any of these.
         CorruptFile: a file is missing or damaged.
-        InvalidSetting: the images do not make a set, or are none that could be scaled.
+        InvalidSetting: an empty name, images that do not make a set or could not be scaled, or a
+            folder that holds both CIFAR-10 and splits.
         DownloadFailed, NotWritable: CIFAR-10 is not at hand and cannot be fetched.
     """
-    path = Path(name).expanduser()
+    path = existing(name, "image set")
     named = str(name) in NAMES
-    if not named and path.is_dir() and not cifar10.find(path):
-        return image_folder.image_folder(path, resize=resize)
+    if not named and path.is_dir():
+        place = cifar10.find(path)
+        if place is None:
+            return image_folder.image_folder(path, resize=resize)
+        if both := image_folder.named_as_splits(path):
+            raise InvalidSetting(
+                f"{path} holds CIFAR-10 ({place.name}) and also {both[0].name}; name the folder of "
+                "the images that you mean"
+            )
     if resize is not None:
         raise InvalidSetting(
             f"resize is {resize}, but {name} is no folder of image files; leave it"

@@ -5,9 +5,11 @@
 
 Image files are the business of `nasbench_kit.data.images.image_folder`; the splits are the same there.
 
-A data set has three splits: ``x_train`` and ``y_train``, ``x_validation`` and so on (``val`` will do),
-``x_test`` and so on. Images that are not split yet, ``x`` and ``y``, are training images. Each split
-that is missing gets a fifth of the training images: those of every class are shuffled, once for all,
+A data set has three splits: ``x_train`` and ``y_train``, ``x_validation`` and ``y_validation``,
+``x_test`` and ``y_test``. Images that are not split yet, ``x`` and ``y``, are training images. Other
+names that are understood are ``images`` for x and ``labels`` for y, the split in front (``train_images``),
+the split names of ``NAMES``, and capital letters. An array whose name says none of this is refused, and
+so are two for one purpose. Each split that is missing gets a fifth of the training images: those of every class are shuffled, once for all,
 and dealt in turn to five heaps; the last heap becomes the test split, the last one left the validation
 split. The others are kept in that shuffled order, so that any part of the training images mixes the
 classes; the first 10,000 of them measure training accuracy. Mean and standard deviation are those of
@@ -25,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nasbench_kit.errors import CorruptFile, InvalidSetting, UnknownName
+from nasbench_kit.system.files import existing
 from nasbench_kit.training.images import SPLITS, ImageSet, Split
 
 if TYPE_CHECKING:
@@ -33,8 +36,13 @@ if TYPE_CHECKING:
     #: Split -> the given split that its images come from, and their places there.
     Dealt = dict[str, tuple[str, NDArray[np.int64]]]
 
-#: How arrays and folders may be called, by split.
-NAMES = {"train": ("train", ""), "validation": ("validation", "val"), "test": ("test",)}
+#: How the splits may be called, in small or capital letters.
+NAMES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing"),
+}
+_AXES = {"x": "x", "images": "x", "y": "y", "labels": "y"}
 #: Training images that are scored at most.
 SCORED = 10_000
 _HEAPS = 5
@@ -51,17 +59,14 @@ def from_arrays(name: str, arrays: Mapping[str, NDArray[Any]]) -> ImageSet:
             height, width, channels]; labels integers [n] or [n, 1], numbered from 0 without gaps.
 
     Raises:
-        InvalidSetting: no training images, an array of another shape or type, labels out of range,
-            or a class with too few images to deal.
+        InvalidSetting: no training images, an array by another name or of another shape or type,
+            two for one purpose, labels out of range, or a class with too few images to deal.
     """
+    keys = _keys(name, arrays)
     images, labels = {}, {}
-    for split, endings in NAMES.items():
-        for ending in endings:
-            x, y = (f"{axis}_{ending}".rstrip("_") for axis in "xy")
-            if (x in arrays) != (y in arrays):
-                raise InvalidSetting(f"{name} has only one of {x} and {y}; give both or neither")
-            if split in images or x not in arrays:
-                continue
+    for split in SPLITS:
+        x, y = (keys.get((axis, split)) for axis in "xy")
+        if x is not None and y is not None:
             images[split] = _images(f"{name}: {x}", arrays[x])
             labels[split] = _labels(f"{name}: {y}", arrays[y])
             if len(images[split]) != len(labels[split]):
@@ -69,6 +74,11 @@ def from_arrays(name: str, arrays: Mapping[str, NDArray[Any]]) -> ImageSet:
                     f"{name}: {x} has {len(images[split])} images, {y} has {len(labels[split])} "
                     "labels; give one for each image"
                 )
+        elif x or y:
+            raise InvalidSetting(
+                f"{name} has {x or y} and no {'labels' if x else 'images'} for it; give both or "
+                "neither"
+            )
     if "train" not in labels:
         raise InvalidSetting(
             f"{name} has the arrays {', '.join(arrays) or '(none)'}; x_train and y_train are needed"
@@ -84,6 +94,42 @@ def from_arrays(name: str, arrays: Mapping[str, NDArray[Any]]) -> ImageSet:
     return image_set(name, parts, labels, dealt, len(classes))
 
 
+def split_called(name: str) -> str | None:
+    """The split that goes by a name, in small or capital letters."""
+    return next((split for split, names in NAMES.items() if name.casefold() in names), None)
+
+
+def _keys(name: str, arrays: Mapping[str, object]) -> dict[tuple[str, str], str]:
+    """(x or y, split) -> the array's name.
+
+    Raises:
+        InvalidSetting: a name that is not understood, or two for one purpose.
+    """
+    keys: dict[tuple[str, str], str] = {}
+    for key in arrays:
+        match str(key).casefold().split("_"):
+            case [axis] if axis in _AXES:
+                split: str | None = "train"
+            case [axis, word] if axis in _AXES:
+                split = split_called(word)
+            case [word, axis] if axis in _AXES:
+                split = split_called(word)
+            case _:
+                axis, split = "", None
+        if split is None:
+            raise InvalidSetting(
+                f"{name}: there is no use for the array {key!r}; leave it out, or call it x or y "
+                f"followed by one of {', '.join(f'_{word}' for words in NAMES.values() for word in words)}"
+            )
+        other = keys.setdefault((_AXES[axis], split), key)
+        if other != key:
+            kind = "images" if _AXES[axis] == "x" else "labels"
+            raise InvalidSetting(
+                f"{name}: {other} and {key} are both {kind} of the {split} split; leave out one"
+            )
+    return keys
+
+
 def npz_file(path: str | Path) -> ImageSet:
     """A data set of the arrays in an ``.npz`` file; it is called as the file is.
 
@@ -92,11 +138,13 @@ def npz_file(path: str | Path) -> ImageSet:
         CorruptFile: it is damaged, something else, or holds Python objects: these would be pickles.
         InvalidSetting: as ``from_arrays``.
     """
-    path = Path(path).expanduser()
+    path = existing(path, "file of arrays")
     if not path.is_file():
         raise UnknownName(f"there is no file {path}; check the path")
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            if len(set(file.files)) < len(file.files):
+                raise ValueError("an array is there twice")
             arrays = dict(file)
     except (
         *(ValueError, TypeError, EOFError, OSError, RuntimeError, MemoryError),
@@ -145,6 +193,8 @@ def image_set(
     labels: Mapping[str, NDArray[np.int64]],
     dealt: Dealt,
     classes: int,
+    *,
+    class_names: Sequence[str] = (),
 ) -> ImageSet:
     """The set of the images dealt to each split, with their mean and standard deviation.
 
@@ -173,6 +223,8 @@ def image_set(
         mean=_rounded(mean),
         std=_rounded(std),
         evaluated=(min(len(train), SCORED), len(validation), len(test)),
+        dealt=tuple(split for split in SPLITS[1:] if dealt[split][0] == "train"),
+        class_names=tuple(class_names),
     )
 
 

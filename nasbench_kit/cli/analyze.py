@@ -76,7 +76,7 @@ def run_analyze(args: argparse.Namespace) -> int:
             page.write_study(args.out, found)
         studies.append(found)
     index = page.write_page(
-        args.out, f"Analysis of {study.label(table)}", study.description(table), studies
+        args.out, f"Analysis of {study.label(table)}", study.description(table), table, studies
     )
     if args.json:
         findings = {name: found.findings for name, found in zip(names, studies, strict=True)}

@@ -69,6 +69,7 @@ def run_build(args: argparse.Namespace) -> int:
     )
     left = estimate(plan, args.target)
     hours = left.hours(args.workers)
+    print(f"{plan.images.name}: {plan.images.sizes}", file=sys.stderr)
     print(
         f"{len(plan.space):,} cells: about {left.training:.2g} core-hours of training to go and "
         f"{left.timing:.2g} hours of taking times, {hours:.2g} hours on {args.workers} workers",

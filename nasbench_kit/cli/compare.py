@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -32,6 +33,7 @@ from nasbench_kit.compare.running import (
     write_results,
 )
 from nasbench_kit.data import tables
+from nasbench_kit.data.images.image_sets import open_images
 from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.oracle.oracle import Policy
 from nasbench_kit.system.workers import check_workers
@@ -134,6 +136,8 @@ def run_compare(args: argparse.Namespace) -> int:
     if args.dry_run:
         _print_plan(plan, table, folder, args.json)
         return 0
+    if (data := said.get("data")) is not None:
+        print(f"{data}: {open_images(data).sizes}", file=sys.stderr)
     with progress_bar(f"comparing on {table.name}") as progress:
         run(plan, folder, workers=args.workers, executor=args.executor, progress=progress)
     traces = all_traces(folder)  # those of earlier calls too

@@ -68,6 +68,11 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         help="CPU threads of each training (default: %(default)s)",
     )
     parser.add_argument(
+        "--weights",
+        action="store_true",
+        help="keep the trained networks, a file each, in the folder weights of the results",
+    )
+    parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder of the results (default: RUN/retrain)"
     )
     add_json(parser)
@@ -107,6 +112,7 @@ def run_retrain(args: argparse.Namespace) -> int:
                 devices=args.devices,
                 workers_per_device=workers,
                 threads=args.threads,
+                weights=args.weights,
                 progress=progress,
             )
     except TrainingFailed as error:  # the others are finished, and worth a table
@@ -117,6 +123,7 @@ def run_retrain(args: argparse.Namespace) -> int:
         print_json({"folder": str(folder), "cells": rows})
     else:
         _print(f"{images.name}, recipe {recipe.name}, {epochs} epochs, {len(seeds)} seeds", rows)
+        print(f"{images.name}: {images.sizes}")
         print(f"results: {folder}/")
     if failure is not None:
         raise failure

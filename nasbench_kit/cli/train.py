@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, get_args
 
 from nasbench_kit.cli.cells import CELL_HELP, parse_cell
 from nasbench_kit.cli.common import add_json, print_json, print_table, progress_bar
+from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.spaces.skeleton import Precision, Skeleton
 from nasbench_kit.training.images import SPLITS
 from nasbench_kit.training.recipe import DIGITS, NASBENCH101, Recipe
@@ -39,6 +40,12 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         type=Path,
         metavar="FILE",
         help="resume from this file; written every ten minutes and with the trained weights",
+    )
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="keep the trained network in this file, for Network.load and ONNX",
     )
     add_json(parser)
     parser.set_defaults(run=run_train)
@@ -105,14 +112,19 @@ def asked_epochs(args: argparse.Namespace, recipe: Recipe) -> int:
 def run_train(args: argparse.Namespace) -> int:
     """Train, then print what came out."""
     from nasbench_kit.data.images.image_sets import open_images
-    from nasbench_kit.training.trainer import train
+    from nasbench_kit.spaces.trained_network import check_target
+    from nasbench_kit.training.trainer import train_network
 
     cell = parse_cell(args.cell)
     recipe = asked_recipe(args)
     epochs = asked_epochs(args, recipe)
+    if args.weights is not None:
+        if args.checkpoint is not None and args.weights.resolve() == args.checkpoint.resolve():
+            raise InvalidSetting(f"{args.weights} is the checkpoint too; name two files")
+        check_target(args.weights)
     images = open_images(args.data)
     with progress_bar(f"training {args.cell}") as progress:
-        training = train(
+        training, network = train_network(
             cell,
             images,
             recipe,
@@ -127,18 +139,24 @@ def run_train(args: argparse.Namespace) -> int:
     if args.json:
         conditions = {
             "images": images.name,
+            "splits": {name: len(getattr(images, name)) for name in SPLITS},
+            "dealt": images.dealt,
             "recipe": dataclasses.asdict(recipe),
             "device": args.device,
             "precision": args.precision,
         }
         print_json(training.to_dict() | {"seconds": training.seconds} | conditions)
-        return 0
-    title = f"{cell.to_text()} on {images.name}: {epochs} epochs, seed {args.seed}, {args.device}"
-    _print_training(title, training)
+    else:
+        title = (
+            f"{cell.to_text()} on {images.name}: {epochs} epochs, seed {args.seed}, {args.device}"
+        )
+        _print_training(title, training, images.sizes)
+    if args.weights is not None:  # after the results, which a full disk must not cost
+        network.save(args.weights)
     return 0
 
 
-def _print_training(title: str, training: Training) -> None:
+def _print_training(title: str, training: Training, sizes: str) -> None:
     points = {"start": training.start, "half": training.halfway, "end": training.final}
     rows = [
         (
@@ -149,7 +167,7 @@ def _print_training(title: str, training: Training) -> None:
         for name, point in points.items()
     ]
     note = (
-        f"{training.trainable_parameters:,} trainable parameters; at most "
+        f"{sizes}.\n{training.trainable_parameters:,} trainable parameters; at most "
         f"{training.peak_memory / 2**20:,.0f} MiB of memory in use."
     )
     if training.failed:

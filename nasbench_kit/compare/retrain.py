@@ -103,6 +103,7 @@ def retrain(
     epochs: int,
     *,
     precision: Precision = "float32",
+    weights: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
     **how: Any,
 ) -> None:
@@ -115,6 +116,8 @@ def retrain(
         recipe: how.
         epochs: how long.
         precision: see ``train``.
+        weights: whether the trained networks are kept as well, in ``weights/HASH-seedN.pt``; what was
+            trained without them is trained again.
         progress: called with the jobs done and all that were missing.
         how: devices, processes and threads, see ``train_many``.
 
@@ -135,7 +138,8 @@ def retrain(
             "precision": precision,
         },
     )
-    missing = [job for job in jobs if not _path(folder, "trainings", job).exists()]
+    kinds = ("trainings", "weights") if weights else ("trainings",)
+    missing = [job for job in jobs if not all(_path(folder, kind, job).exists() for kind in kinds)]
     trainings = train_many(
         missing,
         images,
@@ -143,6 +147,7 @@ def retrain(
         epochs,
         precision=precision,
         checkpoint=lambda *job: _path(folder, "checkpoints", job),
+        weights=lambda *job: _path(folder, "weights", job) if weights else None,
         **how,
     )
     progress(0, len(missing))
@@ -167,7 +172,7 @@ def _claim(path: Path, conditions: dict[str, Any]) -> None:
 
 def _path(folder: Path, kind: str, job: Job) -> Path:
     cell, seed = job
-    ending = "pt" if kind == "checkpoints" else "json"
+    ending = "pt" if kind in ("checkpoints", "weights") else "json"
     return folder / kind / f"{cell.hash}-seed{seed}.{ending}"
 
 

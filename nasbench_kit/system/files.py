@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from nasbench_kit.errors import NasbenchKitError, NotWritable, WrongTable
+from nasbench_kit.errors import (
+    InvalidSetting,
+    NasbenchKitError,
+    NotWritable,
+    UnknownName,
+    WrongTable,
+)
 
 
 def home() -> Path:
@@ -20,33 +27,106 @@ def home() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "nasbench-kit"
 
 
+def check_writable(*paths: Path) -> None:
+    """Refuse files that could not be written, before the work that they are for; changes nothing.
+
+    Raises:
+        NotWritable: a folder cannot be made or written, a path is no file's, or the disk is full.
+    """
+    for path in paths:
+        with _named(path):
+            _check_kind(path)
+            folder = path.parent
+            while not os.path.lexists(folder) and folder != folder.parent:
+                folder = folder.parent
+            # In a folder of its own, all is tried as it will be done, and nothing seen by others.
+            with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=folder) as trial:
+                copy = Path(trial, path.parent.relative_to(folder), path.name)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                _beside(copy).write_bytes(b"?")
+
+
+def existing(path: str | Path, what: str) -> Path:
+    """A path that a user named, with ``~`` expanded, if something can lie there.
+
+    Args:
+        path: as it was given.
+        what: it should name, as "image set", for messages.
+
+    Raises:
+        InvalidSetting: the path is empty; ``Path("")`` would be the current folder.
+        UnknownName: it begins with an unknown user's ``~``, is too long, or leads through a folder
+            that must not be read.
+    """
+    if not str(path):
+        raise InvalidSetting(f"the path of the {what} is empty; name a file or folder")
+    try:
+        expanded = Path(path).expanduser()
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            expanded.stat()
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        shown = str(path) if len(str(path)) <= 80 else f"{str(path)[:79]}…"
+        raise UnknownName(f"no {what} can be at {shown!r} ({reason}); check the path") from error
+    return expanded
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its place when the block ends without error.
+
+    After an error the folder is as it was, and so are those above it.
 
     Raises:
         NotWritable: the folder cannot be made or written, or the disk is full.
     """
     temporary: Path | None = None
+    new = [folder for folder in path.parents if not os.path.lexists(folder)]
+    with _named(path):
+        try:
+            _check_kind(path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = _beside(path)
+            yield temporary
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
+            temporary.replace(path)
+        except BaseException:
+            if temporary is not None:
+                temporary.unlink(missing_ok=True)
+            for folder in new:
+                with contextlib.suppress(OSError):  # another process has put something there
+                    folder.rmdir()
+            raise
+
+
+def _beside(path: Path) -> Path:
+    """A new, empty file with a name that nobody else has."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.close(handle)
+    return Path(name)
+
+
+def _check_kind(path: Path) -> None:
+    """A folder cannot be replaced; a device or a pipe could be, and must not."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if path.exists() and not path.is_file():
+        raise OSError("it is a device or a pipe, not a file")
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """The system's errors, with the file's name and a way out."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
+        yield
     except OSError as error:
         if isinstance(error, NasbenchKitError):
             raise
         raise NotWritable(
             f"cannot write {path}: {error.strerror or error}; choose a folder you can write to"
         ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

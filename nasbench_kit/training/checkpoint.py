@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import pickle
-import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,21 +13,9 @@ from torch import Tensor
 
 from nasbench_kit.errors import CorruptFile, WrongTable
 from nasbench_kit.spaces.nasbench101.network import Network
-from nasbench_kit.system.files import replacing
+from nasbench_kit.system import tensor_file
 from nasbench_kit.training.loaded import Shuffled
 from nasbench_kit.training.record import Measurement
-
-#: What reading a damaged or foreign file may raise.
-_UNREADABLE = (
-    OSError,
-    EOFError,
-    RuntimeError,
-    LookupError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-)
 
 
 @dataclass(eq=False)
@@ -111,10 +96,7 @@ def write(
         NotWritable: the folder cannot be written, or the disk is full.
     """
     plain = {"conditions": json.dumps(conditions), "numbers": json.dumps(numbers)}
-    content = io.BytesIO()  # torch's own writer has no OSError for a full disk
-    torch.save(plain | tensors, content)
-    with replacing(path) as temporary:
-        temporary.write_bytes(content.getbuffer())
+    tensor_file.save(path, plain | tensors)
 
 
 def read(
@@ -132,14 +114,11 @@ def read(
         CorruptFile: no state can be read from it.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            if damaged := archive.testzip():  # torch does not look at the checksums
-                raise zipfile.BadZipFile(f"{damaged} is damaged")
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+        saved = tensor_file.load(path)
         known, numbers = (json.loads(saved[name]) for name in ("conditions", "numbers"))
-    except _UNREADABLE as error:
+    except tensor_file.UNREADABLE as error:
         raise CorruptFile(
-            f"{path} is no checkpoint of a {kind} ({_first_line(error)}); delete it to start over"
+            f"{path} is no checkpoint of a {kind} ({tensor_file.first_line(error)}); delete it to start over"
         ) from error
     if differs := [name for name in conditions if known.get(name) != conditions[name]]:
         raise WrongTable(
@@ -147,7 +126,3 @@ def read(
             "choose another file, or delete it"
         )
     return numbers, saved
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

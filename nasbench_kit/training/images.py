@@ -77,6 +77,10 @@ class ImageSet:
     #: Accuracy is measured on the first so many images of train, validation and test. (NAS-Bench-101
     #: scores 9,984 of 10,000, whole batches of 256, and of the training images the first file's.)
     evaluated: tuple[int, int, int]
+    #: Splits that were dealt from the training images, as the data had none of their own.
+    dealt: tuple[str, ...] = ()
+    #: What the classes are called, by label; empty where they have numbers only.
+    class_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         shape, kind = self.train.images.shape[1:], self.train.images.dtype
@@ -101,10 +105,16 @@ class ImageSet:
                     f"{where}: {scored} images are to be evaluated; choose 1..{len(split)}"
                 )
         channels = shape[2]
-        if len(self.mean) != channels or len(self.std) != channels or min(self.std) <= 0:
+        fit = len(self.mean) == channels and len(self.std) == channels and min(self.std) > 0
+        if not fit or not np.isfinite([*self.mean, *self.std]).all():
             raise InvalidSetting(
                 f"{self.name}: mean {self.mean} and std {self.std}; "
-                f"give {channels} numbers each, one a channel, std above 0"
+                f"give {channels} numbers each, one a channel, all finite, std above 0"
+            )
+        if len(self.class_names) not in (0, self.classes):
+            raise InvalidSetting(
+                f"{self.name}: {len(self.class_names)} names for {self.classes} classes; give one "
+                "each, or none"
             )
 
     @property
@@ -112,9 +122,17 @@ class ImageSet:
         """Channels of an image."""
         return int(self.train.images.shape[3])
 
+    @property
+    def sizes(self) -> str:
+        """How many images each split has and where they come from, in words."""
+        counts = ", ".join(f"{len(getattr(self, name)):,} {name}" for name in SPLITS)
+        if not self.dealt:
+            return f"{counts} images"
+        return f"{counts} images ({' and '.join(self.dealt)} dealt from the training images)"
+
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over everything here, as 64 hexadecimal characters."""
+        """SHA-256 over all that a training sees, as 64 hexadecimal characters."""
         sha = hashlib.sha256()
         sha.update(repr((self.name, self.classes, self.mean, self.std, self.evaluated)).encode())
         for name in SPLITS:

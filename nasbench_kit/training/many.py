@@ -28,6 +28,7 @@ def train_many(
     precision: Precision = "float32",
     cuda_graph: bool = False,
     checkpoint: Callable[[Cell, int], Path | None] = lambda cell, seed: None,
+    weights: Callable[[Cell, int], Path | None] = lambda cell, seed: None,
 ) -> Iterator[tuple[int, Training]]:
     """Train every (cell, seed); yields place in ``jobs`` and record as they are finished.
 
@@ -44,6 +45,7 @@ def train_many(
         precision: of the arithmetic.
         cuda_graph: whether GPUs replay recorded steps.
         checkpoint: from cell and seed to the file that the training resumes from, or None.
+        weights: from cell and seed to the file that the trained network is kept in, or None.
 
     Raises:
         InvalidSetting: no device, less than one worker or thread, or see ``train``.
@@ -65,6 +67,7 @@ def train_many(
             precision=precision,
             cuda_graph=cuda_graph,
             checkpoint=checkpoint(cell, seed),
+            weights=weights(cell, seed),
         )
         for cell, seed in jobs
     ]

@@ -26,6 +26,7 @@ from nasbench_kit.errors import InvalidSetting, TrainingFailed
 from nasbench_kit.spaces.nasbench101.cell import Cell
 from nasbench_kit.spaces.nasbench101.network import Network
 from nasbench_kit.spaces.skeleton import Precision
+from nasbench_kit.spaces.trained_network import TrainedNetwork, check_target
 from nasbench_kit.training.checkpoint import State
 from nasbench_kit.training.cuda_graph import recorded
 from nasbench_kit.training.device import clock, out_of_memory, peak_memory, usable
@@ -36,7 +37,16 @@ from nasbench_kit.training.optimizer import TFRMSProp
 from nasbench_kit.training.recipe import DIGITS, NASBENCH101, Recipe
 from nasbench_kit.training.record import Measurement, Score, Training
 
-__all__ = ["DIGITS", "NASBENCH101", "Measurement", "Recipe", "Score", "Training", "train"]
+__all__ = [
+    "DIGITS",
+    "NASBENCH101",
+    "Measurement",
+    "Recipe",
+    "Score",
+    "Training",
+    "train",
+    "train_network",
+]
 
 
 def train(
@@ -51,6 +61,7 @@ def train(
     cuda_graph: bool = False,
     checkpoint: Path | None = None,
     checkpoint_every_seconds: float = 600.0,
+    weights: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Training:
     """Train a cell's network from fresh weights.
@@ -71,6 +82,8 @@ def train(
         checkpoint: file that the training resumes from if it is there. Written every so often and
             at the end, when it holds the trained weights (see ``checkpoint.State.save``).
         checkpoint_every_seconds: how often.
+        weights: file that the trained network is written to at the end, for ``Network.load``; a file
+            of weights that is there is replaced.
         progress: called after each step with the steps done and the steps in all.
 
     Raises:
@@ -78,9 +91,44 @@ def train(
             unknown precision, or a device that cannot be used.
         WrongTable: the checkpoint is of another training.
         CorruptFile: the checkpoint cannot be read.
-        NotWritable: the checkpoint cannot be written.
+        NotWritable: the checkpoint or the weights cannot be written.
         TrainingFailed: out of memory; the message says what fits.
     """
+    if weights is not None:
+        check_target(weights)
+    training, network = train_network(
+        cell,
+        images,
+        recipe,
+        epochs,
+        seed,
+        device=device,
+        precision=precision,
+        cuda_graph=cuda_graph,
+        checkpoint=checkpoint,
+        checkpoint_every_seconds=checkpoint_every_seconds,
+        progress=progress,
+    )
+    if weights is not None:
+        network.save(weights)
+    return training
+
+
+def train_network(
+    cell: Cell,
+    images: ImageSet,
+    recipe: Recipe,
+    epochs: int,
+    seed: int,
+    *,
+    device: str | torch.device = "cpu",
+    precision: Precision = "float32",
+    cuda_graph: bool = False,
+    checkpoint: Path | None = None,
+    checkpoint_every_seconds: float = 600.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Training, TrainedNetwork]:
+    """As ``train``, with the network that the final accuracies are of."""
     steps = recipe.steps(epochs, len(images.train))
     if steps < 2:
         raise InvalidSetting(
@@ -133,7 +181,7 @@ def _train(
     checkpoint: Path | None,
     checkpoint_every_seconds: float,
     progress: Callable[[int, int], None] | None,
-) -> Training:
+) -> tuple[Training, TrainedNetwork]:
     data = load(images, device, augment=recipe.augment)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -187,7 +235,7 @@ def _train(
             state.save(checkpoint, conditions)
 
     start, halfway, final = state.measurements
-    return Training(
+    training = Training(
         cell=cell,
         epochs=epochs,
         seed=seed,
@@ -197,6 +245,30 @@ def _train(
         final=final,
         failed=not math.isfinite(state.total_loss.item()),
         peak_memory=state.peak_memory,
+    )
+    return training, _trained(training, state.network, images, recipe)
+
+
+def _trained(
+    training: Training, network: Network, images: ImageSet, recipe: Recipe
+) -> TrainedNetwork:
+    track_statistics(network, True)  # as in any other network, should it be trained further
+    height, width, channels = images.train.images.shape[1:]
+    return TrainedNetwork(
+        network,
+        training.cell,
+        recipe.skeleton,
+        mean=images.mean,
+        std=images.std,
+        image_shape=(channels, height, width),
+        class_names=images.class_names,
+        conditions={
+            "images": images.name,
+            "images_digest": images.digest,
+            "recipe": asdict(recipe),
+            "epochs": training.epochs,
+            "seed": training.seed,
+        },
     )
 
 

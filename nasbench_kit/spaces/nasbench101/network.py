@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from nasbench_pytorch.model.base_ops import OP_MAP, ConvBnRelu
@@ -20,6 +22,9 @@ from torch import Tensor, nn
 from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.spaces.nasbench101.cell import Cell
 from nasbench_kit.spaces.skeleton import Precision, Skeleton
+
+if TYPE_CHECKING:
+    from nasbench_kit.spaces.trained_network import TrainedNetwork
 
 __all__ = ["CellModule", "Network", "Skeleton", "draw_weights", "register_module"]
 
@@ -175,6 +180,17 @@ class Network(nn.Module):
         features: Tensor = self.layers(images)  # [n, c, h', w']
         logits: Tensor = self.classifier(features.mean((2, 3)))
         return logits
+
+    @staticmethod
+    def load(path: str | Path) -> TrainedNetwork:
+        """The trained network in a file of weights, with its normalisation.
+
+        Raises:
+            UnknownName, CorruptFile, InvalidSetting: see `trained_network.TrainedNetwork.load`.
+        """
+        from nasbench_kit.spaces.trained_network import TrainedNetwork
+
+        return TrainedNetwork.load(path)
 
     @property
     def trainable_parameters(self) -> int:
