@@ -25,7 +25,9 @@ def subset(table: Table, space: CellSpace) -> Table:
 
     Raises:
         InvalidSetting: the table has no cell of the space.
+        CorruptFile: the table's file was altered.
     """
+    table.verify()
     found = np.array([_row(table, cell) for cell in space])
     known = np.flatnonzero(found >= 0)
     if not len(known):

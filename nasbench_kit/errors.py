@@ -6,6 +6,7 @@ builtin that it refines. A message names the value, the limit it breaks and the 
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class NasbenchKitError(Exception):
@@ -46,6 +47,15 @@ class UnknownName(NasbenchKitError, LookupError):
 
 class NotWritable(NasbenchKitError, OSError):
     """A folder or file cannot be written."""
+
+
+class CheckpointLost(NotWritable):
+    """A training is finished, and its checkpoint could not be written."""
+
+    #: The `nasbench_kit.training.record.Training` that came out.
+    training: Any = None
+    #: The trained network, a `nasbench_kit.spaces.trained_network.TrainedNetwork`.
+    network: Any = None
 
 
 class DownloadFailed(NasbenchKitError, OSError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fcntl
 import os
@@ -99,7 +100,8 @@ def test_the_parts_of_other_cells_are_refused(tmp_path: Path) -> None:
     fewer = CellSpace(4, 4)
     for rows in build_parts.row_ranges(fewer):
         path = build_parts.training_path(folder, rows, 1)
-        build_parts.save(path, fewer, rows, failed=np.zeros(len(rows)))
+        arrays = {name: np.zeros(len(rows)) for name in build_parts.TRAINED}
+        build_parts.save(path, fewer, rows, **arrays)
     with pytest.raises(WrongTable, match=r"epochs001\.npz is of other cells than rows .* of v4e6"):
         build(a_plan(space=CellSpace(4)), folder.with_suffix(".h5"))
 
@@ -180,6 +182,22 @@ def test_a_missing_or_damaged_part_is_named(built: tuple[Path, Table], tmp_path:
             build(plan, target)
         file.write_text(said)
     assert build(plan, target).complete
+
+
+def test_no_flipped_bit_of_a_part_changes_a_number(tmp_path: Path) -> None:
+    space, path = CellSpace(3), tmp_path / "part.npz"
+    rows = build_parts.row_ranges(space)[-1]
+    rng = np.random.default_rng(0)
+    written = {name: rng.integers(0, 99, (len(rows), 3)) for name in build_parts.TRAINED}
+    build_parts.save(path, space, rows, **written)
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(
+            whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :]
+        )
+        with contextlib.suppress(NotRecorded, WrongTable):  # else the bit says nothing
+            read = build_parts.load(path, space, rows, build_parts.TRAINED)
+            assert all(np.array_equal(read[name], written[name]) for name in written)
 
 
 def _flipped(whole: bytes) -> list[bytes]:

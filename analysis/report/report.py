@@ -142,6 +142,11 @@ def _task_names(comparisons: Sequence[Comparison]) -> list[str]:
 # The page ----------------------------------------------------------------------------------------
 
 
+def figures_folder(page: Path) -> Path:
+    """Where the figures of a page lie as files of their own."""
+    return page.with_name(f"{page.stem}-figures")
+
+
 def write_report(
     path: Path,
     tasks: Sequence[Task],
@@ -165,7 +170,7 @@ def write_report(
     comparisons = [task.comparison for task in tasks]
     names = list(dict.fromkeys(name for it in comparisons for name in it.traces))
     styles = plots.looks(names)
-    studio = Studio(path.with_name(f"{path.stem}-figures"), styles)
+    studio = Studio(figures_folder(path), styles)
     rng = np.random.default_rng([seed, len(tasks)])
     figures = [task_figures(studio, task.comparison, task.summaries, rng) for task in tasks]
     if across is not None and across.algorithms:

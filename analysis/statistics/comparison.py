@@ -57,9 +57,10 @@ class Comparison:
         Raises:
             UnknownName: there is no comparison.
             WrongTable: the comparison was made on another table.
-            CorruptFile: a file of the folder is damaged.
+            CorruptFile: a file of the folder is damaged, or the table's was altered.
             InvalidSetting: no run is finished.
         """
+        table.verify(fresh=True)
         manifest = read_manifest(folder)
         if manifest is None:
             raise UnknownName(

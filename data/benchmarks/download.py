@@ -20,7 +20,7 @@ from pathlib import Path
 
 from nasbench_kit.data.benchmarks.nasbench101.convert import ConversionReport, convert
 from nasbench_kit.errors import CorruptFile, DownloadFailed, InvalidSetting, NotWritable
-from nasbench_kit.system.files import home
+from nasbench_kit.system.files import check_writable, home
 from nasbench_kit.training.recipe import NASBENCH101
 
 #: Called with what is going on, bytes done, and bytes in all (0 if the server does not tell).
@@ -94,6 +94,10 @@ def download(
     """
     target = home() / "tables" / f"{official.table}.h5"
     path = source or target.with_name(official.file)
+    try:
+        check_writable(target, *([] if source else [path]))
+    except NotWritable as error:
+        raise NotWritable(f"{error}, with NASBENCH_KIT_HOME") from error
     if source is None and not path.exists():
         fetch(f"{mirror.rstrip('/')}/{official.file}", path, official, progress, pause)
     else:

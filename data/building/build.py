@@ -24,7 +24,7 @@ from nasbench_kit.data.building import parts
 from nasbench_kit.data.building.clock import processor, seconds_an_epoch
 from nasbench_kit.errors import InvalidSetting, WrongTable
 from nasbench_kit.spaces.nasbench101.space import CellSpace
-from nasbench_kit.system.files import write_text
+from nasbench_kit.system.files import check_writable, write_text
 from nasbench_kit.system.measured import available_memory, torch_threads
 from nasbench_kit.system.workers import Executor, Progress, check_workers, spread
 from nasbench_kit.table.table import Column, Table
@@ -48,8 +48,8 @@ class Build:
 
     Raises:
         UnknownName: a space without a name, which no table can be of.
-        InvalidSetting: epochs that do not ascend from 1, no repeats, a negative seed, or fewer
-            images than a batch has.
+        InvalidSetting: epochs that do not ascend from 1, no repeats, a negative seed, fewer
+            images than a batch has, or trainings of less than two steps.
     """
 
     name: str
@@ -74,6 +74,11 @@ class Build:
             raise InvalidSetting(
                 f"{self.images.name} has {len(self.images.train)} training images, less than a batch "
                 f"of {self.recipe.batch_size}; choose a recipe with smaller batches"
+            )
+        if self.recipe.steps(self.epochs[0], len(self.images.train)) < 2:
+            raise InvalidSetting(
+                f"a training of {self.epochs[0]} epochs has less than 2 steps; train longer, or "
+                "choose a recipe with smaller batches"
             )
 
     def check_memory(self) -> None:
@@ -130,6 +135,7 @@ def build(
     check_workers(workers, executor)
     plan.check_memory()
     folder = target.with_suffix(".parts")
+    check_writable(target, folder / "conditions.json")
     with parts.claimed(folder, plan.conditions()):
         untrained, untimed = missing(plan, folder)
         timed_here = len(untimed) == ROUNDS * len(parts.row_ranges(plan.space))
@@ -160,15 +166,23 @@ def missing(plan: Build, folder: Path) -> tuple[list[tuple[range, int]], list[tu
     training = [(rows, epochs) for rows in ranges for epochs in plan.epochs]
     timing = [(rows, turn) for turn in range(ROUNDS) for rows in ranges]
     return (
-        [it for it in training if not _there(plan, parts.training_path(folder, *it), it[0])],
-        [it for it in timing if not _there(plan, parts.seconds_path(folder, *it), it[0])],
+        [
+            job
+            for job in training
+            if not _there(plan, parts.training_path(folder, *job), job[0], parts.TRAINED)
+        ],
+        [
+            job
+            for job in timing
+            if not _there(plan, parts.seconds_path(folder, *job), job[0], parts.TIMED)
+        ],
     )
 
 
-def _there(plan: Build, path: Path, rows: range) -> bool:
+def _there(plan: Build, path: Path, rows: range, names: Sequence[str]) -> bool:
     if not path.exists():
         return False
-    parts.load(path, plan.space, rows)
+    parts.load(path, plan.space, rows, names)
     return True
 
 
@@ -186,14 +200,20 @@ def assemble(plan: Build, target: Path) -> Table:
     ranges = parts.row_ranges(space)
     rounds = [
         _joined(
-            [parts.load(parts.seconds_path(folder, rows, turn), space, rows) for rows in ranges]
+            [
+                parts.load(parts.seconds_path(folder, rows, turn), space, rows, parts.TIMED)
+                for rows in ranges
+            ]
         )
         for turn in range(ROUNDS)
     ]
     seconds = np.min([each["seconds"] for each in rounds], axis=0)
     trained = [
         _joined(
-            [parts.load(parts.training_path(folder, rows, epochs), space, rows) for rows in ranges]
+            [
+                parts.load(parts.training_path(folder, rows, epochs), space, rows, parts.TRAINED)
+                for rows in ranges
+            ]
         )
         for epochs in plan.epochs
     ]

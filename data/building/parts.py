@@ -11,7 +11,7 @@ import itertools
 import json
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from nasbench_kit.spaces.nasbench101.space import CellSpace
 
+#: Arrays of a part of trainings, and of one of seconds.
+TRAINED, TIMED = ("correct", "failed", "parameters"), ("seconds",)
 #: Cells of one part: about a minute of work at 36 epochs on the digits.
 PART = 16
 
@@ -60,8 +62,10 @@ def save(path: Path, space: CellSpace, rows: range, **arrays: NDArray[Any]) -> N
         np.savez_compressed(file, allow_pickle=False, cells=_cells(space, rows), **arrays)
 
 
-def load(path: Path, space: CellSpace, rows: range) -> dict[str, NDArray[Any]]:
-    """Read what ``save`` wrote.
+def load(
+    path: Path, space: CellSpace, rows: range, names: Sequence[str]
+) -> dict[str, NDArray[Any]]:
+    """Read what ``save`` wrote: arrays of these names.
 
     Raises:
         NotRecorded: the part is missing or damaged.
@@ -76,7 +80,7 @@ def load(path: Path, space: CellSpace, rows: range) -> dict[str, NDArray[Any]]:
     except FileNotFoundError:
         raise NotRecorded(f"{path} is missing; run the build again to make it") from None
     except (OSError, ValueError, LookupError, EOFError, NotImplementedError,
-            TypeError, zlib.error, zipfile.BadZipFile) as error:  # fmt: skip
+            TypeError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:  # fmt: skip
         raise NotRecorded(
             f"{path} is damaged ({error}); delete it and run the build again"
         ) from error
@@ -85,6 +89,8 @@ def load(path: Path, space: CellSpace, rows: range) -> dict[str, NDArray[Any]]:
             f"{path} is of other cells than rows {rows.start} to {rows.stop - 1} of {space.name}; "
             "choose another target"
         )
+    if arrays.keys() != set(names):
+        raise NotRecorded(f"{path} is damaged (it lacks arrays); delete it and run the build again")
     return arrays
 
 

@@ -110,10 +110,12 @@ def fit(
     Raises:
         InvalidSetting: too few cells, or all are equally accurate.
         NotRecorded: the table lacks validation accuracies, or some of its readings.
+        CorruptFile: the table's file was altered.
     """
     import sklearn.ensemble  # noqa: F401  # its threads are limited only once they are loaded
     from threadpoolctl import threadpool_limits
 
+    table.verify()
     if table.provenance.get("source") == "surrogate":
         raise InvalidSetting(
             f"the table {table.name} holds predictions already; give one of measurements"

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nasbench_kit.cli.common import add_json, add_table, print_json, progress_bar
+from nasbench_kit.cli.common import add_json, add_table, print_json, progress_bar, then
 from nasbench_kit.data import tables
-from nasbench_kit.errors import InvalidSetting, NotRecorded
+from nasbench_kit.errors import InvalidSetting, NotRecorded, NotWritable
+from nasbench_kit.system.files import check_writable
 
 if TYPE_CHECKING:
     from nasbench_kit.analysis.landscape.study import Options, Study
@@ -59,9 +60,11 @@ def run_analyze(args: argparse.Namespace) -> int:
     from nasbench_kit.analysis.figures import style
     from nasbench_kit.analysis.landscape import page, study
 
+    check_writable(args.out / "index.html")
     table = tables.open_table(args.table)
     names = list(STUDIES) if args.study == "all" else [args.study]
     studies: list[Study] = []
+    failure: NotWritable | None = None
     for name in names:
         # Each study has its own generator, so alone it finds what it finds among all.
         rng = np.random.default_rng([args.seed, list(STUDIES).index(name)])
@@ -73,18 +76,28 @@ def run_analyze(args: argparse.Namespace) -> int:
                 if args.study != "all":
                     raise
                 found = study.Study(table, name, [f"Not computed: {error}."])
-            page.write_study(args.out, found)
-        studies.append(found)
-    index = page.write_page(
-        args.out, f"Analysis of {study.label(table)}", study.description(table), table, studies
-    )
-    if args.json:
-        findings = {name: found.findings for name, found in zip(names, studies, strict=True)}
-        print_json({"table": table.name, "findings": findings, "page": str(index)})
-        return 0
-    for found in studies:
-        print(f"{found.title}\n" + "".join(f"  {text}\n" for text in found.findings))
-    print(index)
+            studies.append(found)
+            try:
+                page.write_study(args.out, found)
+            except NotWritable as error:  # what the others find is printed all the same
+                failure = error
+    index = args.out / "index.html"
+
+    def show() -> None:
+        if args.json:
+            findings = {name: found.findings for name, found in zip(names, studies, strict=True)}
+            print_json({"table": table.name, "findings": findings, "page": str(index)})
+            return
+        for found in studies:
+            print(f"{found.title}\n" + "".join(f"  {text}\n" for text in found.findings))
+
+    with then(show):
+        if failure is not None:
+            raise failure
+        title = f"Analysis of {study.label(table)}"
+        page.write_page(args.out, title, study.description(table), table, studies)
+    if not args.json:
+        print(index)
     return 0
 
 

@@ -6,13 +6,24 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nasbench_kit.cli.common import add_executor, add_json, add_workers, print_json, progress_bar
+from nasbench_kit.cli.common import (
+    add_executor,
+    add_json,
+    add_workers,
+    print_json,
+    progress_bar,
+    then,
+)
 from nasbench_kit.cli.train import add_recipe, asked_recipe
 from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.spaces.nasbench101.space import CellSpace
-from nasbench_kit.system.files import write_text
+from nasbench_kit.system.files import check_writable, write_text
 from nasbench_kit.system.workers import check_workers
+
+if TYPE_CHECKING:
+    from nasbench_kit.table.table import Table
 
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -58,6 +69,8 @@ def run_build(args: argparse.Namespace) -> int:
     if args.target.suffix != ".h5":
         raise InvalidSetting(f"the target is {args.target}; its name must end with .h5")
     check_workers(args.workers, args.executor)
+    card = args.target.with_suffix(".md")
+    check_writable(args.target, card, args.target.with_suffix(".parts") / "conditions.json")
     plan = Build(
         name=args.target.stem,
         space=CellSpace.named(args.space),
@@ -84,15 +97,17 @@ def run_build(args: argparse.Namespace) -> int:
         table = build(
             plan, args.target, workers=args.workers, executor=args.executor, progress=progress
         )
-    if table.repeats > 1 and len(table) > 1:
-        write_text(
-            args.target.with_suffix(".md"), measured_card(table, _command(args, plan.epochs))
-        )
+    with then(lambda: _tell(args, table)):
+        if table.repeats > 1 and len(table) > 1:
+            write_text(card, measured_card(table, _command(args, plan.epochs)))
+    return 0
+
+
+def _tell(args: argparse.Namespace, table: Table) -> None:
     if args.json:
         print_json({"target": str(args.target), "cells": len(table), "checksum": table.checksum})
     else:
         print(f"{args.target}: {table!r}")
-    return 0
 
 
 def _command(args: argparse.Namespace, epochs: Sequence[int]) -> str:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, get_args
 
+from nasbench_kit.errors import NotWritable
 from nasbench_kit.system.workers import Executor
 
 Subparsers = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -74,6 +75,17 @@ def print_table(
     if not console.is_terminal:
         console.width = 160  # a file or a pipe has no edge
     console.print(grid)
+
+
+@contextlib.contextmanager
+def then(show: Callable[[], object]) -> Iterator[None]:
+    """Print results once they are written by the block; also if they could not be written."""
+    try:
+        yield
+    except NotWritable:
+        show()
+        raise
+    show()
 
 
 @contextlib.contextmanager

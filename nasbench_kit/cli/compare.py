@@ -20,6 +20,7 @@ from nasbench_kit.cli.common import (
     print_json,
     print_table,
     progress_bar,
+    then,
 )
 from nasbench_kit.compare.run_folder import clocks
 from nasbench_kit.compare.running import (
@@ -29,6 +30,7 @@ from nasbench_kit.compare.running import (
     missing,
     regrets,
     run,
+    score,
     scored_by,
     write_results,
 )
@@ -36,6 +38,7 @@ from nasbench_kit.data import tables
 from nasbench_kit.data.images.image_sets import open_images
 from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.oracle.oracle import Policy
+from nasbench_kit.system.files import check_writable
 from nasbench_kit.system.workers import check_workers
 from nasbench_kit.table.table import Table
 
@@ -136,19 +139,25 @@ def run_compare(args: argparse.Namespace) -> int:
     if args.dry_run:
         _print_plan(plan, table, folder, args.json)
         return 0
+    check_writable(folder / "results.csv")
     if (data := said.get("data")) is not None:
         print(f"{data}: {open_images(data).sizes}", file=sys.stderr)
     with progress_bar(f"comparing on {table.name}") as progress:
         run(plan, folder, workers=args.workers, executor=args.executor, progress=progress)
     traces = all_traces(folder)  # those of earlier calls too
-    results = write_results(folder, table, traces)
     axis = _axis(table, plan.budget)
-    figure = _write_figure(folder, table, traces, axis)
-    if args.json:
-        rows = [asdict(result) for result in results]
-        print_json({"folder": str(folder), "scored_by": scored_by(table), "runs": rows})
-    else:
-        _print_summary(table, plan, traces, axis)
+
+    def show() -> None:
+        if args.json:
+            rows = [asdict(result) for result in score(table, traces)]
+            print_json({"folder": str(folder), "scored_by": scored_by(table), "runs": rows})
+        else:
+            _print_summary(table, plan, traces, axis)
+
+    with then(show):
+        write_results(folder, table, traces)
+        figure = _write_figure(folder, table, traces, axis)
+    if not args.json:
         print(f"results, traces and figure: {folder}/  ({figure.name})")
     return 0
 

@@ -105,7 +105,7 @@ def _listed(described: dict[str, Any]) -> str:
 
 def _described(name: str, table: Table, verify: bool) -> dict[str, Any]:
     if verify:
-        table.verify()
+        table.verify(fresh=True)
     return {
         "name": name,
         "source": table.provenance.get("source", "measured"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from nasbench_kit.cli.common import add_json, print_json
 from nasbench_kit.errors import InvalidSetting
+from nasbench_kit.system.files import check_writable, home
 
 if TYPE_CHECKING:
     from nasbench_kit.data.benchmarks.nasbench101.convert import ConversionReport
@@ -81,7 +82,6 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 def run_download(args: argparse.Namespace) -> int:
     """Fetch, check and convert."""
     from nasbench_kit.data.benchmarks.download import ADDRESS, FULL, ONLY_108, download
-    from nasbench_kit.system.files import home
 
     official = ONLY_108 if args.only108 else FULL
     target = home() / "tables" / f"{official.table}.h5"
@@ -113,6 +113,7 @@ def run_convert(args: argparse.Namespace) -> int:
     if kind == "table":
         raise InvalidSetting(f"{args.source} is a table already; open it by its path")
     if kind == "sample":
+        check_writable(args.target)
         table = from_sample(args.source)
         table.save(args.target)
         if args.json:

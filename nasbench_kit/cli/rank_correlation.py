@@ -17,12 +17,14 @@ from nasbench_kit.cli.common import (
     print_json,
     print_table,
     progress_bar,
+    then,
 )
 from nasbench_kit.cli.scoring_job import ScoringJob, method, train_and_score
 from nasbench_kit.data import tables
-from nasbench_kit.errors import InvalidSetting, NotWritable
+from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.oracle.budget import Budget
 from nasbench_kit.oracle.oracle import Oracle
+from nasbench_kit.system.files import check_writable
 from nasbench_kit.system.tidy import write_columns
 from nasbench_kit.system.workers import check_workers, finished
 from nasbench_kit.table.table import Table
@@ -90,6 +92,8 @@ def run_rank_correlation(args: argparse.Namespace) -> int:
         InvalidSetting: a number that is too small, a search that shares no weights, or one that the
             table, its images or the seconds do not suffice for.
         NotRecorded: the table has one repeat only, so that no ceiling is known.
+        NotWritable: the folder cannot be written.
+        CorruptFile, WrongTable: the table's file was altered or replaced meanwhile.
     """
     from nasbench_kit.analysis.landscape import fidelity, study
     from nasbench_kit.analysis.statistics import one_shot_ranking
@@ -101,6 +105,7 @@ def run_rank_correlation(args: argparse.Namespace) -> int:
             raise InvalidSetting(f"{name} is {value}; at least {least} is needed")
     if not 0 < args.seconds < np.inf:
         raise InvalidSetting(f"seconds is {args.seconds:g}; give a number above 0")
+    check_writable(args.out / "correlation.csv", args.out / "runs" / "scores.json")
     path = tables.find(args.table)
     table = Table.open(path)
     methods = {name: method(name) for name in args.methods}
@@ -112,10 +117,6 @@ def run_rank_correlation(args: argparse.Namespace) -> int:
     oracle = Oracle(table, Budget(seconds=args.seconds), rng, task=open_task(table, args.data))
     for search in methods.values():
         search.check(oracle, rng)
-    try:
-        args.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise NotWritable(f"cannot write {args.out}: {error.strerror}; choose another") from error
     chosen = tuple(rows.tolist())
     jobs = [
         ScoringJob(
@@ -158,26 +159,42 @@ def run_rank_correlation(args: argparse.Namespace) -> int:
         )
         last[job.name].append(moments[-1])
     summary = [_summarised(name, found[name], last[name]) for name in methods]
-    _write_columns(args.out, found)
-    scored = {name: np.array(runs[0]["accuracy"]) for name, runs in last.items()}
-    one_shot_ranking.save_figure(
-        args.out, study.label(table), found, scored=scored, truth=truth, ceiling=ceiling
-    )
     limits = {
         "tau": _known(ceiling.repeats_agree.tau),
         "spearman": _known(ceiling.repeats_agree.spearman),
         "tau_best": _known(ceiling.best_agree.tau),
         "spearman_best": _known(ceiling.best_agree.spearman),
     }
-    if args.json:
-        print_json({"table": table.name, "cells": len(rows), "ceiling": limits, "methods": summary})
-        return 0
+
+    def show() -> None:
+        if args.json:
+            described = {"table": table.name, "cells": len(rows), "ceiling": limits}
+            print_json({**described, "methods": summary})
+        else:
+            title = f"{len(rows):,} cells of {table.name}, {args.seconds:g} s of training"
+            _print(title, summary, limits)
+
+    table.verify(fresh=True)
+    table.check_in_place()
+    with then(show):
+        _write_columns(args.out, found)
+        scored = {name: np.array(runs[0]["accuracy"]) for name, runs in last.items()}
+        one_shot_ranking.save_figure(
+            args.out, study.label(table), found, scored=scored, truth=truth, ceiling=ceiling
+        )
+    if not args.json:
+        print(f"columns and figure: {args.out}/")
+    return 0
+
+
+def _print(
+    title: str, summary: Sequence[Mapping[str, Any]], limits: Mapping[str, float | None]
+) -> None:
     columns = ["method", *list(summary[0])[1:]]
     shown = [[_text(row[key]) for key in row] for row in summary]
     shown.append(["two repeats of the truth", "", *map(_text, limits.values()), "", "", "", "", ""])
     print_table(
-        f"Shared weights against the truth: {len(rows):,} cells of {table.name}, "
-        f"{args.seconds:g} s of training",
+        f"Shared weights against the truth: {title}",
         columns,
         shown,
         "tau: Kendall's tau-b; best: among the truly best tenth; hits: their share of the best "
@@ -186,8 +203,6 @@ def run_rank_correlation(args: argparse.Namespace) -> int:
         "with its own widths and at the mixture's; labellings: standard deviation (points) of a "
         "cell's score between its labellings. Means over seeds.",
     )
-    print(f"columns and figure: {args.out}/")
-    return 0
 
 
 def _lost(recommended: int, means: NDArray[np.float64]) -> float:

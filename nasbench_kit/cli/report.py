@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nasbench_kit.cli.common import add_json, print_json
+from nasbench_kit.cli.common import add_json, print_json, then
 from nasbench_kit.compare.retrain import table_of
 from nasbench_kit.data import tables
 from nasbench_kit.errors import UnknownName
+from nasbench_kit.system.files import check_writable
 
 if TYPE_CHECKING:
     from nasbench_kit.analysis.report.report import Across, Task
@@ -60,16 +61,27 @@ def run_report(args: argparse.Namespace) -> int:
     Raises:
         NasbenchKitError: a folder holds no comparison, or its table is not at hand.
     """
-    from nasbench_kit.analysis.report.report import analyse, write_report
+    from nasbench_kit.analysis.report.report import analyse, figures_folder, write_report
     from nasbench_kit.analysis.statistics.comparison import Comparison
 
-    named = [tables.open_table(name) for name in args.table]
-    comparisons = [Comparison.load(run, _table(run, named)) for run in args.runs]
-    tasks, across = analyse(comparisons)
     path = args.out or (
         args.runs[0] / "report.html" if len(args.runs) == 1 else Path("report.html")
     )
-    write_report(path, tasks, across)
+    check_writable(path, figures_folder(path) / "curves.png")
+    named = [tables.open_table(name) for name in args.table]
+    comparisons = [Comparison.load(run, _table(run, named)) for run in args.runs]
+    tasks, across = analyse(comparisons)
+    with then(lambda: _print(args, path, tasks, across)):
+        write_report(path, tasks, across)
+    if not args.json:
+        print(f"{path}  (figures: {figures_folder(path).name}/)")
+    return 0
+
+
+def _print(
+    args: argparse.Namespace, path: Path, tasks: Sequence[Task], across: Across | None
+) -> None:
+    """The verdicts, or everything as JSON."""
     if args.json:
         print_json(
             {
@@ -78,13 +90,11 @@ def run_report(args: argparse.Namespace) -> int:
                 "across": None if across is None else _ranks_as_json(across),
             }
         )
-        return 0
+        return
     for task in tasks:
         print(task.verdict)
     if across is not None and across.refusal:
         print(f"No critical-difference diagram: {across.refusal}.")
-    print(f"{path}  (figures: {path.stem}-figures/)")
-    return 0
 
 
 def _table(run: Path, named: Sequence[Table]) -> Table:

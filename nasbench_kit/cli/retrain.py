@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nasbench_kit.cli.common import add_json, print_json, print_table, progress_bar
+from nasbench_kit.cli.common import add_json, print_json, print_table, progress_bar, then
 from nasbench_kit.cli.train import add_training, asked_epochs, asked_recipe
 from nasbench_kit.compare.retrain import recommended, retrain, summaries, table_of
 from nasbench_kit.data import tables
 from nasbench_kit.errors import InvalidSetting, TrainingFailed, UnknownName
-from nasbench_kit.system.files import write_text
+from nasbench_kit.system.files import check_writable, write_text
 from nasbench_kit.system.tidy import write_columns
 from nasbench_kit.table.table import Table
 
@@ -86,6 +86,8 @@ def run_retrain(args: argparse.Namespace) -> int:
     for name in ("seeds", "threads"):
         if getattr(args, name) < 1:
             raise InvalidSetting(f"{name} is {getattr(args, name)}; at least 1 is needed")
+    folder = args.out or args.comparison / "retrain"
+    check_writable(folder / "results.csv")
     recipe = asked_recipe(args)
     epochs = asked_epochs(args, recipe)
     per_algorithm = None if args.all else args.per_algorithm
@@ -93,7 +95,6 @@ def run_retrain(args: argparse.Namespace) -> int:
     cells = list(dict.fromkeys(cell for group in chosen.values() for cell in group))
     seeds = range(args.seeds)
     images = open_images(args.data)
-    folder = args.out or args.comparison / "retrain"
     workers = args.workers_per_device
     if workers is None:
         on_cpu = args.devices == ["cpu"]
@@ -118,12 +119,18 @@ def run_retrain(args: argparse.Namespace) -> int:
     except TrainingFailed as error:  # the others are finished, and worth a table
         failure = error
     rows = summaries(folder, chosen, seeds)
-    _write(folder, rows)
-    if args.json:
-        print_json({"folder": str(folder), "cells": rows})
-    else:
-        _print(f"{images.name}, recipe {recipe.name}, {epochs} epochs, {len(seeds)} seeds", rows)
-        print(f"{images.name}: {images.sizes}")
+    conditions = f"{images.name}, recipe {recipe.name}, {epochs} epochs, {len(seeds)} seeds"
+
+    def show() -> None:
+        if args.json:
+            print_json({"folder": str(folder), "cells": rows})
+        else:
+            _print(conditions, rows)
+            print(f"{images.name}: {images.sizes}")
+
+    with then(show):
+        _write(folder, rows)
+    if not args.json:
         print(f"results: {folder}/")
     if failure is not None:
         raise failure

@@ -91,11 +91,18 @@ class ScoringJob:
 
 
 def train_and_score(job: ScoringJob) -> None:
-    """Make a job's file."""
+    """Make a job's file.
+
+    Raises:
+        WrongTable: another table has taken the place of the job's.
+        CorruptFile: the table's file was altered, before or meanwhile; nothing is written.
+    """
     from nasbench_kit.algorithms.weight_sharing.scores import shared_scores
     from nasbench_kit.data.tasks import open_task
 
     table = Table.open(job.table)
+    if table.checksum != job.checksum:
+        raise WrongTable(f"{job.table} is another table than when the work began; start again")
     entropy = np.random.SeedSequence([job.seed, zlib.crc32(job.name.encode())])
     for_oracle, for_search = map(np.random.default_rng, entropy.spawn(2))
     budget = Budget(seconds=job.seconds)
@@ -114,4 +121,5 @@ def train_and_score(job: ScoringJob) -> None:
             }
             for scores in shared_scores(search, oracle, for_search, rows, job.moments)
         ]
+    table.verify(fresh=True)
     write_text(job.path, json.dumps({"conditions": job.conditions, "moments": taken}) + "\n")

@@ -10,6 +10,7 @@ from nasbench_kit.data import tables
 from nasbench_kit.data.subset import subset
 from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.spaces.nasbench101.space import CellSpace
+from nasbench_kit.system.files import check_writable
 from nasbench_kit.table.table import Table
 
 
@@ -36,7 +37,9 @@ def run_subset(args: argparse.Namespace) -> int:
     Raises:
         UnknownName: no such table or space.
         InvalidSetting: the table has no cell of the space, or the target is the table itself.
+        NotWritable: the target cannot be written.
     """
+    check_writable(args.target)
     path = tables.find(args.table)
     if args.target.exists() and args.target.samefile(path):
         raise InvalidSetting(f"{args.target} is the table itself; choose another target")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nasbench_kit.cli.common import add_json, print_json, print_table, progress_bar
+from nasbench_kit.cli.common import add_json, print_json, print_table, progress_bar, then
 from nasbench_kit.errors import InvalidSetting
-from nasbench_kit.system.files import replacing, write_text
+from nasbench_kit.system.files import check_writable, replacing, write_text
 from nasbench_kit.table.table import Table
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ def run_fit_surrogate(args: argparse.Namespace) -> int:
         raise InvalidSetting(f"the target is {target}; its name must end with .h5")
     if args.seed < 0:
         raise InvalidSetting(f"the seed is {args.seed}; it must be 0 or more")
+    figure, card = target.with_suffix(".png"), target.with_suffix(".md")
+    check_writable(target, figure, card)
     source = find(args.measured)
     if target.exists() and target.samefile(source):
         raise InvalidSetting(f"{target} is the measured table itself; choose another target")
@@ -58,14 +60,13 @@ def run_fit_surrogate(args: argparse.Namespace) -> int:
         rng = np.random.default_rng(args.seed)
         surrogate = fit(measured, rng, name=target.stem, progress=progress)
     minutes = (time.process_time() - began) / 60
-    surrogate.table.save(target)
     command = (
         f"nasbench-kit fit-surrogate {Path(args.measured).name} {target.name} --seed {args.seed}"
     )
-    figure = target.with_suffix(".png")
-    _save_figure(surrogate, figure)
-    write_text(target.with_suffix(".md"), surrogate_card(surrogate, command, minutes, figure.name))
-    _report(surrogate, target, as_json=args.json)
+    with then(lambda: _report(surrogate, target, as_json=args.json)):
+        surrogate.table.save(target)
+        _save_figure(surrogate, figure)
+        write_text(card, surrogate_card(surrogate, command, minutes, figure.name))
     return 0
 
 

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, get_args
 
 from nasbench_kit.cli.cells import CELL_HELP, parse_cell
 from nasbench_kit.cli.common import add_json, print_json, print_table, progress_bar
-from nasbench_kit.errors import InvalidSetting
+from nasbench_kit.errors import CheckpointLost, InvalidSetting
 from nasbench_kit.spaces.skeleton import Precision, Skeleton
+from nasbench_kit.system.files import check_writable
 from nasbench_kit.training.images import SPLITS
 from nasbench_kit.training.recipe import DIGITS, NASBENCH101, Recipe
 
 if TYPE_CHECKING:
+    from nasbench_kit.training.images import ImageSet
     from nasbench_kit.training.record import Training
 
 RECIPES = {recipe.name: recipe for recipe in (DIGITS, NASBENCH101)}
@@ -122,20 +124,37 @@ def run_train(args: argparse.Namespace) -> int:
         if args.checkpoint is not None and args.weights.resolve() == args.checkpoint.resolve():
             raise InvalidSetting(f"{args.weights} is the checkpoint too; name two files")
         check_target(args.weights)
+    if args.checkpoint is not None:
+        check_writable(args.checkpoint)
     images = open_images(args.data)
-    with progress_bar(f"training {args.cell}") as progress:
-        training, network = train_network(
-            cell,
-            images,
-            recipe,
-            epochs,
-            args.seed,
-            device=args.device,
-            precision=args.precision,
-            cuda_graph=args.cuda_graph,
-            checkpoint=args.checkpoint,
-            progress=progress,
-        )
+    lost = None
+    try:
+        with progress_bar(f"training {args.cell}") as progress:
+            training, network = train_network(
+                cell,
+                images,
+                recipe,
+                epochs,
+                args.seed,
+                device=args.device,
+                precision=args.precision,
+                cuda_graph=args.cuda_graph,
+                checkpoint=args.checkpoint,
+                progress=progress,
+            )
+    except CheckpointLost as error:
+        training, network, lost = error.training, error.network, error
+    _print(args, images, recipe, epochs, training)
+    if args.weights is not None:  # after the results, which a full disk must not cost
+        network.save(args.weights)
+    if lost is not None:
+        raise lost
+    return 0
+
+
+def _print(
+    args: argparse.Namespace, images: ImageSet, recipe: Recipe, epochs: int, training: Training
+) -> None:
     if args.json:
         conditions = {
             "images": images.name,
@@ -146,14 +165,9 @@ def run_train(args: argparse.Namespace) -> int:
             "precision": args.precision,
         }
         print_json(training.to_dict() | {"seconds": training.seconds} | conditions)
-    else:
-        title = (
-            f"{cell.to_text()} on {images.name}: {epochs} epochs, seed {args.seed}, {args.device}"
-        )
-        _print_training(title, training, images.sizes)
-    if args.weights is not None:  # after the results, which a full disk must not cost
-        network.save(args.weights)
-    return 0
+        return
+    title = f"{training.cell.to_text()} on {images.name}: {epochs} epochs, seed {args.seed}, {args.device}"
+    _print_training(title, training, images.sizes)
 
 
 def _print_training(title: str, training: Training, sizes: str) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from nasbench_kit.errors import CorruptFile, InvalidSetting, UnknownName, WrongTable
 from nasbench_kit.spaces.nasbench101.cell import Cell
-from nasbench_kit.system.files import write_text
+from nasbench_kit.system.files import check_writable, write_text
 from nasbench_kit.table.table import Table
 
 if TYPE_CHECKING:
@@ -62,12 +62,13 @@ def recommended(run: Path, table: Table, per_algorithm: int | None) -> dict[str,
 
     Raises:
         UnknownName: the folder holds no comparison.
-        CorruptFile: its files cannot be read.
+        CorruptFile: its files cannot be read, or the table's was altered.
         WrongTable: the table is another one.
         InvalidSetting: fewer than one cell is asked for, or no run recommended any.
     """
     if per_algorithm is not None and per_algorithm < 1:
         raise InvalidSetting(f"{per_algorithm} cells per algorithm; at least 1 is needed")
+    table.verify()
     if table.checksum != table_of(run)[1]:
         raise WrongTable(
             f"{table.name} is not the table of {run}: its checksum differs; open that one"
@@ -124,20 +125,13 @@ def retrain(
     Raises:
         WrongTable: the folder holds trainings under other conditions.
         NotWritable: the folder cannot be written.
+        InvalidSetting: see ``train_many``; nothing is written.
         TrainingFailed: see ``train_many``; all other jobs are done.
     """
     from nasbench_kit.training.many import train_many
 
-    _claim(
-        folder / "conditions.json",
-        {
-            "images": images.name,
-            "images_digest": images.digest,
-            "recipe": asdict(recipe),
-            "epochs": epochs,
-            "precision": precision,
-        },
-    )
+    conditions = folder / "conditions.json"
+    check_writable(conditions)
     kinds = ("trainings", "weights") if weights else ("trainings",)
     missing = [job for job in jobs if not all(_path(folder, kind, job).exists() for kind in kinds)]
     trainings = train_many(
@@ -149,6 +143,16 @@ def retrain(
         checkpoint=lambda *job: _path(folder, "checkpoints", job),
         weights=lambda *job: _path(folder, "weights", job) if weights else None,
         **how,
+    )  # refuses settings before anything is written
+    _claim(
+        conditions,
+        {
+            "images": images.name,
+            "images_digest": images.digest,
+            "recipe": asdict(recipe),
+            "epochs": epochs,
+            "precision": precision,
+        },
     )
     progress(0, len(missing))
     for done, (place, training) in enumerate(trainings, start=1):

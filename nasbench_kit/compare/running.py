@@ -54,7 +54,7 @@ from nasbench_kit.errors import (
 from nasbench_kit.oracle.answer import Answer
 from nasbench_kit.oracle.budget import Budget, Charge
 from nasbench_kit.oracle.oracle import Oracle, Policy
-from nasbench_kit.system.files import write_text
+from nasbench_kit.system.files import check_writable, write_text
 from nasbench_kit.system.measured import measured, torch_threads
 from nasbench_kit.system.workers import Executor, Progress, check_workers, spread
 from nasbench_kit.table.table import Table
@@ -179,8 +179,9 @@ def run(
     """Run what is missing of a plan, and return all its traces in the order of the plan.
 
     Raises:
-        WrongTable: the folder holds results made under other conditions, or is in use.
-        CorruptFile: the table was altered.
+        WrongTable: the folder holds results made under other conditions, or is in use; or another
+            table has taken the place of the plan's meanwhile.
+        CorruptFile: the table was altered, before or meanwhile.
         NotWritable: the folder cannot be written.
         InvalidSetting: see ``missing``.
         WorkerDied: a run killed every worker that tried it; all others are finished.
@@ -189,12 +190,16 @@ def run(
     table = _checked(plan)
     manifest = plan.manifest(table)
     merged(folder, manifest)  # refuses before the folder is made
+    files = (trace_path, clock_path, checkpoint_path)
+    last = max(plan.seeds)
+    check_writable(*(file(folder, label, last) for file in files for label in plan.algorithms))
     with claimed(folder, manifest):
         for job in _jobs(plan):
             if trace_path(folder, *job).exists():  # killed between the two
                 checkpoint_path(folder, *job).unlink(missing_ok=True)
         work = functools.partial(_run_and_save, plan, folder, table.checksum)
         spread(work, _missing(plan, folder), workers, progress, executor)
+        _check_unchanged(table, fresh=True)
     return [Trace.load(trace_path(folder, *job)) for job in _jobs(plan)]
 
 
@@ -289,10 +294,17 @@ def _run_and_save(plan: Plan, folder: Path, checksum: str, label: str, seed: int
     with torch_threads(1), measured() as clock:
         checkpoint = checkpoint_path(folder, label, seed)
         trace = run_one(plan, table, label, seed, checkpoint)
+    _check_unchanged(table)
     clock["metered_seconds"] = trace.seconds
     write_text(clock_path(folder, label, seed), json.dumps(clock) + "\n")
     trace.save(trace_path(folder, label, seed))
     checkpoint.unlink(missing_ok=True)
+
+
+def _check_unchanged(table: Table, *, fresh: bool = False) -> None:
+    """Keep nothing that a run read from a table that was altered or replaced meanwhile."""
+    table.verify(fresh=fresh)
+    table.check_in_place()
 
 
 @functools.lru_cache(maxsize=1)

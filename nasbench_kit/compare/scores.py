@@ -46,13 +46,22 @@ def regrets(table: Table) -> NDArray[np.float64]:
     """Regret of every row: best mean accuracy minus its own, at the largest fidelity.
 
     Source: Ying et al. 2019, section 4.1.
+
+    Raises:
+        CorruptFile: the table's file was altered.
     """
+    table.verify()
     means = table.mean(scored_by(table))
     return np.max(means) - means
 
 
 def score(table: Table, traces: Sequence[Trace]) -> list[Result]:
-    """The flat rows of a comparison."""
+    """The flat rows of a comparison.
+
+    Raises:
+        CorruptFile: the table's file was altered.
+    """
+    table.verify()
     means = table.mean(scored_by(table))
     best = means.max()
     results = []
@@ -80,17 +89,22 @@ def write_results(folder: Path, table: Table, traces: Sequence[Trace]) -> list[R
     """Write the tidy columns of a comparison: results, incumbents and ledger; returns the results.
 
     Raises:
+        CorruptFile: the table's file was altered; nothing is written.
+        WrongTable: another table has taken its place; likewise.
         NotWritable: the folder cannot be written.
     """
     results = score(table, traces)
     columns = fields(Result)
+    regret = regrets(table)
+    table.verify(fresh=True)  # after all that is read from it, before anything is written
+    table.check_in_place()
     write_columns(
         folder / "results",
         {field.name: [getattr(result, field.name) for result in results] for field in columns},
         {field.name: str(field.type) for field in columns},
     )
     steps = _stacked(traces, [trace.incumbents for trace in traces], Incumbent)
-    steps["regret"] = regrets(table)[np.array(steps["row"], np.int64)]
+    steps["regret"] = regret[np.array(steps["row"], np.int64)]
     write_columns(folder / "incumbents", steps, _types(Incumbent))
     spendings = _stacked(traces, [list(trace.ledger.values()) for trace in traces], Spending)
     kinds = [kind for trace in traces for kind in trace.ledger]

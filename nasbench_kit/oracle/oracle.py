@@ -68,6 +68,7 @@ class Oracle:
 
     Raises:
         InvalidSetting: an unknown policy, or a seconds budget on a table without seconds.
+        CorruptFile: the table's file was altered.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Oracle:
             raise InvalidSetting(
                 f"the table {table.name} records no seconds; limit epochs or queries instead"
             )
+        table.verify()
         self.space = table.covered
         self.budget = budget
         self.epochs = table.epochs

@@ -16,14 +16,18 @@ import hashlib
 import json
 import math
 import mmap
+import os
+import time
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nasbench_kit.errors import CorruptFile
 from nasbench_kit.system.files import replacing
+from nasbench_kit.table import verified
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,6 +35,11 @@ if TYPE_CHECKING:
 _FORMAT = b"nasbench-kit table 1\n"
 #: Bytes before the JSON: the format, ten digits, a space, 64 hexadecimal digits, a line's end.
 _PREFIX = len(_FORMAT) + 10 + 1 + 64 + 1
+#: Bytes below which an array is read into memory. Only pages of larger ones follow the file if other
+#: programs write to it (and are gone if they truncate it, which ends the process).
+_SMALL = 1 << 18
+#: Bytes by which a file grows in memory while it is written.
+_GROWTH = 1 << 24
 
 
 def write(
@@ -43,7 +52,7 @@ def write(
 
     Args:
         path: the file.
-        header: what ``read`` gives back.
+        header: what ``TableFile`` gives back.
         arrays: contiguous in the file, aligned to 8 bytes.
         attributes: HDF5 attributes by array, for other programs; ours reads the header only.
 
@@ -61,9 +70,11 @@ def write(
         "alignment_threshold": mmap.PAGESIZE,
         "alignment_interval": mmap.PAGESIZE,
     }
+    # In memory, as the library may crash where a disk is full.
+    in_memory = {"driver": "core", "backing_store": False, "block_size": _GROWTH}
     with replacing(path) as temporary:
         places = {}
-        with h5py.File(temporary, "w", **layout) as file:
+        with h5py.File(temporary, "w", **layout, **in_memory) as file:
             file.attrs["header"] = json.dumps(header)
             for name, array in arrays.items():
                 # Written in full at once: a dataset without data has no offset to map.
@@ -71,84 +82,140 @@ def write(
                 dataset.attrs.update(attributes.get(name, {}))
                 offset = dataset.id.get_offset() or 0
                 places[name] = [array.dtype.str, list(array.shape), offset]
-        with temporary.open("r+b") as file:
-            file.seek(block)
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            said = {"bytes": file.tell(), "sha256": digest, "arrays": places, **header}
-            text = _json(said).ljust(block - _PREFIX)
-            file.seek(0)
-            file.write(_prefix(block, text) + text)
+            file.flush()
+            content = file.id.get_file_image()  # without the block
+        told = {
+            "bytes": block + len(content),
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "arrays": places,
+            **header,
+        }
+        text = _json(told).ljust(block - _PREFIX)
+        with temporary.open("wb") as file:
+            file.writelines((_prefix(block, text), text, content))
 
 
-def read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """The header, and read-only arrays: each in a memory map of its own, small ones copied.
+class TableFile:
+    """A table's file that is open, and stays the same one whatever takes its place at its path.
 
-    Who holds one array thus holds nothing of the others.
+    Attributes:
+        path: where it was opened, as it was given.
+        place: the same, absolute.
+        header: what was given to ``write``, and of the format: "bytes", "sha256", "arrays".
 
     Raises:
         CorruptFile: no such file, no table, of another format, or truncated.
     """
-    try:
-        with path.open("rb") as file:
-            header = _header(path, file.read(_PREFIX), file)
-            size = file.seek(0, 2)
-            if size != header["bytes"]:
-                raise CorruptFile(
-                    f"{path} is truncated: it has {size:,} of {header['bytes']:,} bytes; get it again"
-                )
-            return header, {name: _array(file, *at) for name, at in header["arrays"].items()}
-    except (OSError, ValueError) as error:
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.place = path.absolute()  # as the working folder may change
+        try:
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would wait
+        except OSError as error:
+            raise self._absent(error) from error
+        weakref.finalize(self, os.close, self._descriptor)
+        try:
+            self._block = self._read_block()
+        except OSError as error:
+            raise self._absent(error) from error
+        self.header: dict[str, Any] = json.loads(self._block[_PREFIX:])
+        self._check_size()
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()  # who copies or pickles a table copies its arrays into memory
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Read-only arrays: each in a memory map of its own, small ones copied.
+
+        Who holds one array thus holds nothing of the others.
+        """
+        return {name: self._array(*place) for name, place in self.header["arrays"].items()}
+
+    def _array(self, dtype: str, shape: list[int], offset: int) -> NDArray[Any]:
+        count = math.prod(shape)
+        size = count * np.dtype(dtype).itemsize
+        if size < _SMALL:
+            return np.frombuffer(os.pread(self._descriptor, size, offset), dtype).reshape(shape)
+        before = offset % mmap.ALLOCATIONGRANULARITY  # 0 wherever pages are of the writer's size
+        mapped = mmap.mmap(
+            self._descriptor, before + size, access=mmap.ACCESS_READ, offset=offset - before
+        )
+        return np.frombuffer(mapped, dtype, count, before).reshape(shape)
+
+    def verify(self, *, fresh: bool = False) -> None:
+        """Compare every byte with the checksums in the file.
+
+        Nothing is read where the same file, unchanged since, was compared before.
+
+        Args:
+            fresh: whether to read it in any case. A file that is written to through a memory map
+                may not show that it was changed.
+
+        Raises:
+            CorruptFile: the file was altered, or truncated.
+        """
+        identity = self._identity()
+        if not fresh and verified.remembers(identity):
+            return
+        began = time.time()
+        self._check_size()
+        digest = hashlib.sha256()
+        if self._read_block() != self._block:
+            raise CorruptFile(f"{self.path} was overwritten while it was in use; start again")
+        place = len(self._block)
+        while chunk := os.pread(self._descriptor, 1 << 20, place):
+            digest.update(chunk)
+            place += len(chunk)
+        if digest.hexdigest() != self.header["sha256"]:
+            raise CorruptFile(
+                f"{self.path} was altered: its checksum is {digest.hexdigest()[:12]}…, its header "
+                f"says {self.header['sha256'][:12]}…; get it again, or build it again"
+            )
+        if self._identity() == identity:  # else it was touched meanwhile
+            verified.remember(identity, began)
+
+    def moved(self) -> bool:
+        """Whether its path leads to another file now, or to none."""
+        try:
+            there = os.stat(self.place)
+        except OSError:
+            return True
+        return not os.path.samestat(there, os.fstat(self._descriptor))
+
+    def _identity(self) -> verified.Identity:
+        return verified.Identity.of(os.fstat(self._descriptor), self.header["sha256"])
+
+    def _check_size(self) -> None:
+        size = os.fstat(self._descriptor).st_size
+        if size != self.header["bytes"]:
+            raise CorruptFile(
+                f"{self.path} is truncated: it has {size:,} of {self.header['bytes']:,} bytes; get "
+                "it again"
+            )
+
+    def _read_block(self) -> bytes:
+        """What stands before the HDF5 file: our format and the header, checked."""
+        prefix = os.pread(self._descriptor, _PREFIX, 0)
+        if not prefix.startswith(_FORMAT):
+            begin = prefix.partition(b"\n")[0][:40]
+            raise CorruptFile(
+                f"{self.path} is no table of this version: it begins with {begin!r}, not "
+                f"{_FORMAT.strip().decode()!r}; convert or build it again"
+            )
+        size = prefix[len(_FORMAT) : len(_FORMAT) + 10]
+        block = int(size) if size.isdigit() else 0
+        text = os.pread(self._descriptor, max(0, block - _PREFIX), _PREFIX)
+        if prefix != _prefix(block, text):
+            raise CorruptFile(
+                f"the header of {self.path} is damaged; get it again, or build it again"
+            )
+        return prefix + text
+
+    def _absent(self, error: OSError) -> CorruptFile:
         if isinstance(error, CorruptFile):
-            raise
-        raise CorruptFile(f"there is no table at {path} ({error})") from error
-
-
-def _array(file: BinaryIO, dtype: str, shape: list[int], offset: int) -> NDArray[Any]:
-    count = math.prod(shape)
-    size = count * np.dtype(dtype).itemsize
-    if size < mmap.PAGESIZE:
-        file.seek(offset)
-        return np.frombuffer(file.read(size), dtype, count).reshape(shape)
-    before = offset % mmap.ALLOCATIONGRANULARITY  # 0 wherever pages are of the writer's size
-    mapped = mmap.mmap(
-        file.fileno(), before + size, access=mmap.ACCESS_READ, offset=offset - before
-    )
-    return np.frombuffer(mapped, dtype, count, before).reshape(shape)
-
-
-def verify(path: Path) -> None:
-    """Read every byte and compare with the checksums in the file.
-
-    Raises:
-        CorruptFile: as ``read``, or the file was altered.
-    """
-    header, _ = read(path)
-    with path.open("rb") as file:
-        file.seek(len(_FORMAT))
-        file.seek(int(file.read(10)))
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != header["sha256"]:
-        raise CorruptFile(
-            f"{path} was altered: its checksum is {digest[:12]}…, its header says "
-            f"{header['sha256'][:12]}…; get it again, or build it again"
-        )
-
-
-def _header(path: Path, prefix: bytes, file: BinaryIO) -> dict[str, Any]:
-    """Check the block and parse it."""
-    if not prefix.startswith(_FORMAT):
-        said = prefix.partition(b"\n")[0][:40]
-        raise CorruptFile(
-            f"{path} is no table of this version: it begins with {said!r}, not "
-            f"{_FORMAT.strip().decode()!r}; convert or build it again"
-        )
-    size = prefix[len(_FORMAT) : len(_FORMAT) + 10]
-    block = int(size) if size.isdigit() else 0
-    text = file.read(max(0, block - _PREFIX))
-    if prefix != _prefix(block, text):
-        raise CorruptFile(f"the header of {path} is damaged; get it again, or build it again")
-    header: dict[str, Any] = json.loads(text)
-    return header
+            return error
+        return CorruptFile(f"there is no table at {self.path} ({error})")
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

@@ -41,7 +41,14 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from nasbench_kit.errors import CorruptFile, InvalidSetting, NotInSpace, NotInTable, NotRecorded
+from nasbench_kit.errors import (
+    CorruptFile,
+    InvalidSetting,
+    NotInSpace,
+    NotInTable,
+    NotRecorded,
+    WrongTable,
+)
 from nasbench_kit.spaces.nasbench101.space import CellSpace
 from nasbench_kit.table import file as table_file
 
@@ -345,8 +352,8 @@ class Table:
     @functools.cached_property
     def checksum(self) -> str:
         """SHA-256 of all that the table says: what it is called, its arrays, how to read them."""
-        if self._path is not None:
-            return self._header["checksum"]
+        if self._file is not None:
+            return str(self._file.header["checksum"])
         digest = hashlib.sha256(json.dumps([self._said(), self._images()]).encode())
         arrays = self._arrays()
         for name in sorted(arrays):
@@ -390,13 +397,15 @@ class Table:
 
     @classmethod
     def open(cls, path: str | Path) -> Table:
-        """Open a table by memory map; checks header, size and row order, not every byte.
+        """Open a table by memory map, and verify it.
 
         Raises:
-            CorruptFile: no such file, no table, truncated, or of another row order.
+            CorruptFile: no such file, no table, truncated, altered, or of another row order.
         """
         path = Path(path)
-        header, arrays = table_file.read(path)
+        file = table_file.TableFile(path)
+        file.verify()
+        header, arrays = file.header, file.arrays()
         space = CellSpace.named(header["space"])
         if space.digest != header["order"]:
             raise CorruptFile(
@@ -426,17 +435,37 @@ class Table:
             extra={name: arrays[name] for name in _EXTRA if name in arrays},
             provenance=header["provenance"],
         )
-        table._path, table._header = path, header
+        table._file = file
         return table
 
-    _path: Path | None = None
-    _header: Mapping[str, Any] = {}
+    #: Where the arrays are mapped; None if they are in memory.
+    _file: table_file.TableFile | None = None
 
-    def verify(self) -> None:
-        """Read every byte of the table's file and compare with its checksum.
+    def verify(self, *, fresh: bool = False) -> None:
+        """Compare every byte of the table's file with its checksums; costs as good as nothing again.
+
+        What publishes or derives numbers does so first. A table in memory has nothing to compare.
+
+        Args:
+            fresh: whether to read the file even if it has not changed since it was verified.
 
         Raises:
             CorruptFile: the file was altered.
         """
-        if self._path is not None:
-            table_file.verify(self._path)
+        if self._file is not None:
+            self._file.verify(fresh=fresh)
+
+    def check_in_place(self) -> None:
+        """Refuse to go on where another table has taken the place of this one's file.
+
+        Raises:
+            WrongTable: there is another table now.
+            CorruptFile: there is none.
+        """
+        if self._file is None or not self._file.moved():
+            return
+        path = self._file.place
+        if Table.open(path).checksum != self.checksum:
+            raise WrongTable(
+                f"{path} was replaced by another table while it was in use; start again"
+            )

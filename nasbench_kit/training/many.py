@@ -6,14 +6,14 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from nasbench_kit.errors import InvalidSetting, TrainingFailed, WorkerDied
+from nasbench_kit.errors import CheckpointLost, InvalidSetting, TrainingFailed, WorkerDied
 from nasbench_kit.spaces.nasbench101.cell import Cell
 from nasbench_kit.spaces.skeleton import Precision
 from nasbench_kit.system.measured import torch_threads
 from nasbench_kit.system.workers import finished
 from nasbench_kit.training.images import ImageSet
 from nasbench_kit.training.recipe import Recipe
-from nasbench_kit.training.trainer import Training, train
+from nasbench_kit.training.trainer import Training, check_training, train
 
 
 def train_many(
@@ -49,6 +49,7 @@ def train_many(
 
     Raises:
         InvalidSetting: no device, less than one worker or thread, or see ``train``.
+            Raised at once, before a result is asked for.
         TrainingFailed: see ``train``, or a process was killed; raised after all others' results.
     """
     slots = [device for _ in range(workers_per_device) for device in devices]
@@ -57,6 +58,17 @@ def train_many(
             f"{workers_per_device} workers on each of {len(devices)} devices with {threads} threads; "
             "at least 1 is needed of each"
         )
+    for device in dict.fromkeys(devices):
+        for seed in sorted({seed for _, seed in jobs})[:1]:  # the least: it may be negative
+            check_training(
+                images,
+                recipe,
+                epochs,
+                seed,
+                device=device,
+                precision=precision,
+                cuda_graph=cuda_graph,
+            )
     calls = [
         functools.partial(
             train,
@@ -71,7 +83,12 @@ def train_many(
         )
         for cell, seed in jobs
     ]
-    seats = [(device, images, threads) for device in slots]
+    return _results(calls, [(device, images, threads) for device in slots])
+
+
+def _results(
+    calls: Sequence[Callable[..., Training]], seats: Sequence[tuple[str, ImageSet, int]]
+) -> Iterator[tuple[int, Training]]:
     failure: TrainingFailed | None = None
     try:
         for place, result in finished(_trained, [(call,) for call in calls], seats):
@@ -94,3 +111,6 @@ def _trained(
             return call(images=images, device=device)
     except TrainingFailed as error:
         return error
+    except CheckpointLost as error:
+        training: Training = error.training
+        return training

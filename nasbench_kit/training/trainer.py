@@ -9,6 +9,7 @@ One loop serves every recipe:
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import time
@@ -22,11 +23,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nasbench_kit.errors import InvalidSetting, TrainingFailed
+from nasbench_kit.errors import CheckpointLost, InvalidSetting, NotWritable, TrainingFailed
 from nasbench_kit.spaces.nasbench101.cell import Cell
 from nasbench_kit.spaces.nasbench101.network import Network
 from nasbench_kit.spaces.skeleton import Precision
 from nasbench_kit.spaces.trained_network import TrainedNetwork, check_target
+from nasbench_kit.system.files import check_writable
 from nasbench_kit.training.checkpoint import State
 from nasbench_kit.training.cuda_graph import recorded
 from nasbench_kit.training.device import clock, out_of_memory, peak_memory, usable
@@ -91,24 +93,30 @@ def train(
             unknown precision, or a device that cannot be used.
         WrongTable: the checkpoint is of another training.
         CorruptFile: the checkpoint cannot be read.
-        NotWritable: the checkpoint or the weights cannot be written.
+        NotWritable: the checkpoint or the weights cannot be written; nothing was trained.
+        CheckpointLost: the checkpoint could be written no more at the end; has the training.
         TrainingFailed: out of memory; the message says what fits.
     """
     if weights is not None:
         check_target(weights)
-    training, network = train_network(
-        cell,
-        images,
-        recipe,
-        epochs,
-        seed,
-        device=device,
-        precision=precision,
-        cuda_graph=cuda_graph,
-        checkpoint=checkpoint,
-        checkpoint_every_seconds=checkpoint_every_seconds,
-        progress=progress,
-    )
+    try:
+        training, network = train_network(
+            cell,
+            images,
+            recipe,
+            epochs,
+            seed,
+            device=device,
+            precision=precision,
+            cuda_graph=cuda_graph,
+            checkpoint=checkpoint,
+            checkpoint_every_seconds=checkpoint_every_seconds,
+            progress=progress,
+        )
+    except CheckpointLost as error:
+        if weights is not None:
+            error.network.save(weights)
+        raise
     if weights is not None:
         network.save(weights)
     return training
@@ -129,19 +137,11 @@ def train_network(
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Training, TrainedNetwork]:
     """As ``train``, with the network that the final accuracies are of."""
-    steps = recipe.steps(epochs, len(images.train))
-    if steps < 2:
-        raise InvalidSetting(
-            f"{epochs} epochs of {len(images.train)} images are {steps} steps of "
-            f"{recipe.batch_size}; at least 2 are needed, so train longer or in smaller batches"
-        )
-    if seed < 0:
-        raise InvalidSetting(f"seed is {seed}; it must be 0 or more")
-    if precision not in get_args(Precision):
-        raise InvalidSetting(f"precision {precision!r} is unknown; choose 'float32' or 'bfloat16'")
-    device = usable(device)
-    if cuda_graph and device.type != "cuda":
-        raise InvalidSetting(f"cuda_graph needs a CUDA device, and this is {str(device)!r}")
+    device = check_training(
+        images, recipe, epochs, seed, device=device, precision=precision, cuda_graph=cuda_graph
+    )
+    if checkpoint is not None:
+        check_writable(checkpoint)
     try:
         return _train(
             cell,
@@ -166,6 +166,37 @@ def train_network(
         f"images do not fit, {f'{fits} would' if fits else 'nor would 2'}; use a recipe with "
         f"{f'bn_batch_size {fits}, ' if fits else ''}a smaller skeleton, or another device"
     )
+
+
+def check_training(
+    images: ImageSet,
+    recipe: Recipe,
+    epochs: int,
+    seed: int,
+    *,
+    device: str | torch.device = "cpu",
+    precision: Precision = "float32",
+    cuda_graph: bool = False,
+) -> torch.device:
+    """Refuse what ``train`` would refuse for any cell; returns the device.
+
+    Raises:
+        InvalidSetting: as ``train``.
+    """
+    steps = recipe.steps(epochs, len(images.train))
+    if steps < 2:
+        raise InvalidSetting(
+            f"{epochs} epochs of {len(images.train)} images are {steps} steps of "
+            f"{recipe.batch_size}; at least 2 are needed, so train longer or in smaller batches"
+        )
+    if seed < 0:
+        raise InvalidSetting(f"seed is {seed}; it must be 0 or more")
+    if precision not in get_args(Precision):
+        raise InvalidSetting(f"precision {precision!r} is unknown; choose 'float32' or 'bfloat16'")
+    device = usable(device)
+    if cuda_graph and device.type != "cuda":
+        raise InvalidSetting(f"cuda_graph needs a CUDA device, and this is {str(device)!r}")
+    return device
 
 
 def _train(
@@ -211,6 +242,7 @@ def _train(
     steps = recipe.steps(epochs, len(images.train))
     measured_after = (int(recipe.idle_first_step), steps // 2, steps)
     saved = time.monotonic()
+    lost: CheckpointLost | None = None
     for end in measured_after[len(state.measurements) :]:
         started = clock(device)
         state.network.train()
@@ -224,7 +256,10 @@ def _train(
                 progress(state.step, steps)
             if checkpoint is not None and time.monotonic() - saved >= checkpoint_every_seconds:
                 state.seconds += clock(device) - started
-                state.save(checkpoint, conditions)
+                with contextlib.suppress(
+                    NotWritable
+                ):  # the training goes on; later it is tried again
+                    state.save(checkpoint, conditions)
                 saved = time.monotonic()
                 started = clock(device)
         state.seconds += clock(device) - started
@@ -232,7 +267,10 @@ def _train(
         state.measurements.append(Measurement(state.seconds, *scores))
         state.peak_memory = max(state.peak_memory, peak_memory(device))
         if checkpoint is not None and end == steps:
-            state.save(checkpoint, conditions)
+            try:
+                state.save(checkpoint, conditions)
+            except NotWritable as error:
+                lost = CheckpointLost(str(error))
 
     start, halfway, final = state.measurements
     training = Training(
@@ -246,7 +284,11 @@ def _train(
         failed=not math.isfinite(state.total_loss.item()),
         peak_memory=state.peak_memory,
     )
-    return training, _trained(training, state.network, images, recipe)
+    network = _trained(training, state.network, images, recipe)
+    if lost is not None:
+        lost.training, lost.network = training, network
+        raise lost
+    return training, network
 
 
 def _trained(

@@ -36,7 +36,7 @@ from nasbench_kit.data.benchmarks.nasbench101.tfrecord import RecordChunk, read_
 from nasbench_kit.errors import CorruptFile, InvalidSetting
 from nasbench_kit.spaces.nasbench101.cell import edge_bit
 from nasbench_kit.spaces.nasbench101.space import CellSpace
-from nasbench_kit.system.files import replacing
+from nasbench_kit.system.files import check_writable, replacing
 from nasbench_kit.table.table import Checkpoint, Column, Table
 
 if TYPE_CHECKING:
@@ -142,6 +142,7 @@ def convert(
     """
     if on_error not in ("raise", "skip"):
         raise InvalidSetting(f"on_error is {on_error!r}; choose 'raise' or 'skip'")
+    check_writable(Path(target))
     report = ConversionReport(str(source), str(target), checked_crc=check_crc)
     chunks = read_chunks(source, check_crc=check_crc, progress=progress, on_error=report.note)
     known = {"made_from": Path(source).name, "checked_crc": check_crc, **(provenance or {})}
@@ -352,7 +353,7 @@ def _prove(table: Table, read: Mapping[tuple[Checkpoint, str, int], NDArray[np.f
     Raises:
         CorruptFile: a bit differs.
     """
-    table.verify()
+    table.verify(fresh=True)
     for (checkpoint, metric, epochs), values in read.items():
         back = table.values(metric, epochs, checkpoint)
         if not np.array_equal(back.view(np.int64), np.ascontiguousarray(values).view(np.int64)):

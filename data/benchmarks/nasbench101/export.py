@@ -18,6 +18,7 @@ from nasbench_kit.data.benchmarks.nasbench101.columns import READINGS
 from nasbench_kit.data.benchmarks.nasbench101.tfrecord import RecordChunk, write_records
 from nasbench_kit.errors import NotRecorded
 from nasbench_kit.spaces.nasbench101.cell import edge_bit
+from nasbench_kit.system.files import check_writable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,8 +60,11 @@ def export(
 
     Raises:
         NotRecorded: the table lacks something that the layout needs.
+        CorruptFile: the table's file was altered.
         NotWritable: the target cannot be written.
     """
+    check_writable(Path(target))
+    table.verify()
     for checkpoint, metric in READINGS:
         table.column(metric, checkpoint)
     parameters(table)
