@@ -19,9 +19,9 @@ import weakref
 from collections.abc import Sequence
 from queue import SimpleQueue
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
 
-from nasbench_kit.errors import InvalidSetting, NasbenchKitError, NotRecorded
+from nasbench_kit.errors import InvalidSetting, NasbenchKitError, NotCopyable, NotRecorded
 from nasbench_kit.oracle.answer import Answer
 from nasbench_kit.oracle.budget import Budget
 
@@ -134,6 +134,12 @@ class AskTell:
         self._finalizer()
         if self._thread.ident is not None:
             self._thread.join()
+
+    def __reduce__(self) -> NoReturn:
+        raise NotCopyable(
+            "a search under way runs in a thread, which cannot be copied; copy the search itself, and "
+            "tell the copy the same results"
+        )
 
     def __enter__(self) -> Self:
         return self

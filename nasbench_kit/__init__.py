@@ -1,16 +1,19 @@
 """Compare architecture search algorithms on a tabular benchmark, query by counted query."""
 
 from nasbench_kit.errors import (
+    AccountsDisagree,
     BudgetExhausted,
     CorruptFile,
     DownloadFailed,
     InvalidCell,
     InvalidSetting,
     NasbenchKitError,
+    NotCopyable,
     NotInSpace,
     NotInTable,
     NotRecorded,
     NotWritable,
+    ReadOnlyAttribute,
     Stalled,
     TrainingFailed,
     UnknownName,
@@ -25,6 +28,7 @@ from nasbench_kit.spaces.nasbench101.space import CellSpace
 from nasbench_kit.table.table import Column, Table
 
 __all__ = [
+    "AccountsDisagree",
     "Answer",
     "Budget",
     "BudgetExhausted",
@@ -37,11 +41,13 @@ __all__ = [
     "InvalidCell",
     "InvalidSetting",
     "NasbenchKitError",
+    "NotCopyable",
     "NotInSpace",
     "NotInTable",
     "NotRecorded",
     "NotWritable",
     "Oracle",
+    "ReadOnlyAttribute",
     "Stalled",
     "Table",
     "TrainingFailed",

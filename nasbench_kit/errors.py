@@ -70,6 +70,18 @@ class Stalled(BudgetExhausted):
     """The search asked only for answers it already had, so it will never spend its budget."""
 
 
+class ReadOnlyAttribute(NasbenchKitError, AttributeError):
+    """An attribute that is fixed was to be changed."""
+
+
+class NotCopyable(NasbenchKitError, TypeError):
+    """An object that must stay the only one was to be copied or pickled."""
+
+
+class AccountsDisagree(NasbenchKitError, RuntimeError):
+    """A run's ledger, totals and limits do not agree, so its result is worth nothing."""
+
+
 class TrainingFailed(NasbenchKitError, RuntimeError):
     """A training could not be carried out (out of memory, unusable data)."""
 

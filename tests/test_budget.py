@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
 from nasbench_kit import Budget, BudgetExhausted, InvalidSetting, NasbenchKitError
+from nasbench_kit.errors import ReadOnlyAttribute
 
 UNITS = ("seconds", "epochs", "queries")
+NO_NUMBERS = [
+    "5",
+    b"5",
+    True,
+    np.True_,
+    [5],
+    (5,),
+    {},
+    5j,
+    Decimal(5),
+    np.array([5.0]),
+    np.array(5),
+    object,
+]
 
 prices = st.fixed_dictionaries(
     {
@@ -38,7 +58,7 @@ def test_spent_never_exceeds_a_limit_and_is_the_sum_of_the_ledger(
 ) -> None:
     budget = Budget(**limit)  # type: ignore[arg-type]
     for price in asked:
-        before = spent(budget), list(budget.ledger)
+        before = spent(budget), budget.ledger
         affordable = all(
             getattr(budget, f"spent_{unit}") + price[unit] <= limit.get(unit, math.inf)
             for unit in UNITS
@@ -82,14 +102,14 @@ def test_a_check_charges_nothing() -> None:
     for _ in range(3):
         budget.check(queries=1)
     assert spent(budget) == (0, 0, 0)
-    assert budget.ledger == []
+    assert budget.ledger == ()
 
 
 def test_without_limits_everything_is_paid_and_listed() -> None:
     budget = Budget()
     budget.charge("training", seconds=1e12, epochs=1e9, queries=10**9, item="what")
     assert spent(budget) == (1e12, 1e9, 10**9)
-    assert budget.ledger == [("training", 1e12, 1e9, 10**9, "what")]
+    assert budget.ledger == (("training", 1e12, 1e9, 10**9, "what"),)
     assert repr(budget) == "<Budget: no limit spent>"
 
 
@@ -126,10 +146,74 @@ def test_a_limit_below_zero_or_no_number_is_refused(unit: str, limit: float) -> 
 
 
 @pytest.mark.parametrize("unit", UNITS)
-@pytest.mark.parametrize("price", [-1, math.nan])
-def test_a_price_below_zero_or_no_number_is_refused(unit: str, price: float) -> None:
+@pytest.mark.parametrize(
+    "price", [-1, -5e-324, math.nan, math.inf, -math.inf, 10**400, *NO_NUMBERS]
+)
+def test_a_price_below_zero_or_no_number_is_refused(unit: str, price: Any) -> None:
     """A charge that gives back, or after which every comparison is false, would end all limits."""
-    budget = Budget(seconds=10, epochs=10, queries=10)
-    with pytest.raises(NasbenchKitError):
-        budget.charge("query", **{unit: price})  # type: ignore[arg-type]
-    assert spent(budget) == (0, 0, 0)
+    for budget in (Budget(seconds=10, epochs=10, queries=10), Budget()):
+        for ask in (functools.partial(budget.charge, "query"), budget.check):
+            with pytest.raises(InvalidSetting, match=f"the price in {unit} is "):
+                ask(**{unit: price})
+        assert spent(budget) == (0, 0, 0)
+        assert budget.ledger == ()
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("limit", [10**400, *NO_NUMBERS])
+def test_a_limit_that_is_no_number_is_refused(unit: str, limit: Any) -> None:
+    with pytest.raises(InvalidSetting, match=f"the budget's {unit} are "):
+        Budget(**{unit: limit})
+
+
+@pytest.mark.parametrize("kind", [None, 3, ["query"]])
+def test_a_kind_of_charge_is_a_name(kind: Any) -> None:
+    with pytest.raises(InvalidSetting, match="give a name such as 'query'"):
+        Budget().charge(kind, seconds=1)
+
+
+@pytest.mark.parametrize("number", [np.float64(2.5), np.float32(2.5), np.int64(2), Fraction(5, 2)])
+def test_numbers_of_other_libraries_become_pythons_own(number: Any) -> None:
+    budget = Budget(seconds=number, epochs=number)
+    budget.charge("query", seconds=number)
+    for value in (budget.seconds, budget.spent_seconds, budget.ledger[0].seconds):
+        assert type(value) in (int, float)
+        assert value == number
+
+
+def test_endless_limits_never_end_and_sums_stay_finite() -> None:
+    budget = Budget(seconds=math.inf)
+    budget.charge("query", seconds=1e308)
+    with pytest.raises(BudgetExhausted):
+        budget.charge("query", seconds=1e308)
+    assert budget.spent_seconds == 1e308
+    assert budget.meters() == [("seconds", math.inf, 1e308)]
+
+
+def test_attributes_are_read_only_and_the_ledger_cannot_be_changed() -> None:
+    budget = Budget(seconds=10)
+    budget.charge("query", seconds=5)
+    for name in ("seconds", "epochs", "queries", "ledger", *(f"spent_{unit}" for unit in UNITS)):
+        with pytest.raises(ReadOnlyAttribute, match=f"Budget.{name} is read-only"):
+            setattr(budget, name, 0)
+        with pytest.raises(ReadOnlyAttribute):
+            delattr(budget, name)
+    before = budget.ledger
+    budget.charge("query", seconds=1)
+    assert isinstance(before, tuple)
+    assert (len(before), len(budget.ledger)) == (1, 2)
+
+
+def test_what_is_paid_for_is_made_after_the_price_is_checked() -> None:
+    made = []
+    pay = Budget(queries=1)._account.pay
+    assert pay("query", 0.0, 0.0, 1, lambda: made.append(1) or "item") == "item"  # type: ignore[func-returns-value]
+    with pytest.raises(BudgetExhausted):
+        pay("query", 0.0, 0.0, 1, made.append, 2)
+    assert made == [1]
+
+
+@pytest.mark.parametrize("price", [None, "3", math.nan, -1, [1.0]])
+def test_a_trainers_price_that_is_none_is_refused(price: Any) -> None:
+    with pytest.raises(InvalidSetting, match="the price in seconds is"):
+        Budget()._account.pay("training", price, 1, 1, lambda: None)

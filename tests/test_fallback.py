@@ -74,7 +74,7 @@ def test_without_a_trainer_it_is_an_error_that_costs_nothing(small_table: Table)
     oracle = oracle_with(small_table, None, queries=1)
     with pytest.raises(NotInSpace, match="7 vertices; the space allows 5"):
         oracle.query(OUTSIDE)
-    assert oracle.budget.ledger == []
+    assert oracle.budget.ledger == ()
 
 
 def test_a_partial_table_is_completed(small_table: Table, fallback: Fallback, quick: Any) -> None:

@@ -23,6 +23,7 @@ from nasbench_kit import (
     Cell,
     CellSpace,
     Column,
+    InvalidCell,
     InvalidSetting,
     NasbenchKitError,
     NotInSpace,
@@ -33,8 +34,10 @@ from nasbench_kit import (
     Table,
 )
 from nasbench_kit.oracle.oracle import Policy
+from nasbench_kit.table.table import Checkpoint
 
 POLICIES: tuple[Policy, ...] = get_args(Policy)
+CHECKPOINTS: tuple[Checkpoint, ...] = get_args(Checkpoint)
 #: A table by hand over the 7 cells of CellSpace(3), at 4 and 13 epochs with 3 repeats. Of the cell
 #: in row r, trained for e epochs, repeat k: seconds 100 r + e + k; validation count 10 r + k and
 #: training count 50 + 10 r + k of 200 (one less after halfway, and half the seconds).
@@ -248,7 +251,7 @@ def test_mean_pays_half_of_each_training_read_from_halfway() -> None:
 
 def state(oracle: Oracle) -> tuple[Any, ...]:
     budget = oracle.budget
-    return budget.spent_seconds, budget.spent_epochs, budget.spent_queries, list(budget.ledger)
+    return budget.spent_seconds, budget.spent_epochs, budget.spent_queries, budget.ledger
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -432,9 +435,86 @@ def test_patience_is_ten_thousand_unless_chosen() -> None:
 
 def test_an_unknown_policy_is_refused() -> None:
     with pytest.raises(
-        InvalidSetting, match="policy is 'never'; choose of always, once, new-repeat"
+        InvalidSetting, match="policy is 'never'; choose one of always, once, new-repeat"
     ):
         an_oracle(policy="never")  # type: ignore[arg-type]
+
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"table": "digits"}, "the table is 'digits', no Table"),
+        ({"table": None}, "the table is None, no Table"),
+        ({"table": SPACE}, "the table is <CellSpace"),
+        ({"budget": 60.0}, "the budget is 60.0, no Budget; write Budget"),
+        ({"budget": {"seconds": 60}}, "the budget is {.*no Budget"),
+        ({"budget": Budget}, "the budget is <class"),
+        ({"rng": 0}, r"rng is 0, no Generator; numpy\.random\.default_rng"),
+        ({"rng": None}, "rng is None"),
+        ({"rng": np.random.RandomState(0)}, "rng is RandomState"),
+        ({"rng": random.Random(0)}, "rng is <random"),
+        ({"policy": ["always"]}, r"policy is \['always'\]; choose one of"),
+        ({"policy": {}}, "policy is {}"),
+        ({"policy": None}, "policy is None"),
+        ({"policy": np.array(["always", "once"])}, "policy is array"),
+        ({"policy": "Always"}, "policy is 'Always'"),
+        *(
+            ({"patience": patience}, "patience is .*; give a whole number of 1 or more")
+            for patience in (0, -1, 2.5, 10.0, float("nan"), float("inf"), "9", None, True, [9])
+        ),
+        ({"trainer": "resnet"}, "the trainer is 'resnet', which has no method price"),
+        ({"trainer": object()}, "the trainer is <object.*has no method price; .*Fallback is one"),
+        ({"task": "digits"}, "the task is 'digits', no Task"),
+        ({"task": Budget()}, "the task is <Budget"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(wrong: dict[str, Any], message: str) -> None:
+    arguments: dict[str, Any] = {"table": by_hand(), "budget": Budget(), "rng": RNG} | wrong
+    with pytest.raises(InvalidSetting, match=f"^{message}"):
+        Oracle(**arguments)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize(
+    ("question", "error", "message"),
+    [
+        (("resnet",), InvalidCell, "'resnet' is no Cell"),
+        ((None,), InvalidCell, "None is no Cell"),
+        ((28,), InvalidCell, "28 is no Cell"),
+        ((Cell,), InvalidCell, "no Cell"),
+        (([[0, 1], [0, 0]], 4), InvalidCell, "no Cell"),
+        ((np.eye(3), 4), InvalidCell, "no Cell"),
+        (("resnet", 4, True), InvalidCell, "no Cell"),
+        ((CHEAP, "4"), InvalidSetting, "epochs are '4'; give a whole number, such as 13"),
+        ((CHEAP, 4.5), InvalidSetting, "epochs are 4.5"),
+        ((CHEAP, float("nan")), InvalidSetting, "epochs are nan"),
+        ((CHEAP, True), InvalidSetting, "epochs are True"),
+        ((CHEAP, [4]), InvalidSetting, r"epochs are \[4\]"),
+        ((CHEAP, {}), InvalidSetting, "epochs are {}"),
+        ((CHEAP, np.array([4])), InvalidSetting, "epochs are array"),
+        ((CHEAP, -4), NotRecorded, "no trainings of -4 epochs"),
+        ((CHEAP, 4, "yes"), InvalidSetting, "halfway is 'yes'; give True or False"),
+        ((CHEAP, 4, None), InvalidSetting, "halfway is None"),
+        ((CHEAP, 4, []), InvalidSetting, r"halfway is \[\]"),
+    ],
+)
+def test_a_question_of_another_kind_costs_nothing(
+    policy: Policy, question: Any, error: type[Exception], message: str
+) -> None:
+    undisturbed, oracle = an_oracle(4, policy), an_oracle(4, policy)
+    with pytest.raises(error, match=message):
+        oracle.query(*question)
+    assert state(oracle) == (0, 0, 0, ())
+    assert oracle.query(CHEAP, 4) == undisturbed.query(CHEAP, 4)
+
+
+def test_a_table_without_validation_accuracy_answers_nothing() -> None:
+    without = tuple((point, "validation_accuracy") for point in CHECKPOINTS)
+    with pytest.raises(InvalidSetting, match="by hand records no validation accuracy"):
+        an_oracle(table=by_hand(without))
 
 
 def test_a_seconds_budget_needs_seconds() -> None:
@@ -528,10 +608,15 @@ def test_no_test_accuracy_can_be_reached_from_the_oracle(
     for cell in CELLS[:4]:
         oracle.query(cell)
 
+    ledger = oracle.budget.ledger
     things = reachable(oracle)
-    assert any(thing is oracle.budget.ledger for thing in things)  # the walk does walk
+    assert all(any(thing is charge for thing in things) for charge in ledger)  # the walk does walk
     assert any(isinstance(thing, memoryview) for thing in things)
-    assert not [thing for thing in things if isinstance(thing, Table)]
+    # Of a table in memory, a copy without test columns, to be pickled with the oracle.
+    tables = [thing for thing in things if isinstance(thing, Table)]
+    assert len(tables) == (origin != "opened")
+    assert not any(thing is table for thing in tables)
+    assert not any(thing.has("test_accuracy", point) for thing in tables for point in CHECKPOINTS)
     numbers = {thing for thing in things if isinstance(thing, float)}
     assert not numbers & ({float(value) for value in secret.flat} | set(exceptions.values()))
     for thing in things:
@@ -541,14 +626,14 @@ def test_no_test_accuracy_can_be_reached_from_the_oracle(
 
 
 def test_the_walk_finds_a_hidden_table() -> None:
-    """The walk above would notice: a closure inside a partial inside a list of an attribute."""
+    """The walk above would notice: a closure inside a partial inside a list of the ledger."""
     table = by_hand()
 
     def ask() -> Table:
         return table
 
     oracle = an_oracle()
-    oracle.helpers = [functools.partial(ask)]  # type: ignore[attr-defined]
+    oracle.budget.charge("test", item=[functools.partial(ask)])
     assert any(thing is table for thing in reachable(oracle))
 
 

@@ -103,6 +103,36 @@ def test_training_is_never_free_or_without_images(small_table: Table) -> None:
         Oracle(small_table, Budget(seconds=1.0), np.random.default_rng(0)).charge(cell, 1)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("resnet", 3), "cannot price 'resnet'; give a Cell or the work of one image"),
+        ((None, 3), "cannot price None"),
+        ((np.ones(3), 3), r"cannot price work of shape \(3,\)"),
+        ((np.array(["a"]), 3), "cannot price work"),
+        ((Cell.named("resnet"), -3), "images are -3"),
+        ((Cell.named("resnet"), float("nan")), "images are nan"),
+        ((Cell.named("resnet"), float("inf")), "images are inf"),
+        ((Cell.named("resnet"), "3"), "images are '3'; give the number of images"),
+        ((Cell.named("resnet"), True), "images are True"),
+        ((Cell.named("resnet"), None), "images are None"),
+        ((Cell.named("resnet"), 3, "no"), "backward is 'no'; give True or False"),
+    ],
+)
+def test_a_step_of_another_kind_is_refused(
+    small_table: Table, arguments: Any, message: str
+) -> None:
+    oracle = an_oracle(small_table, seconds=1e6)
+    for ask in (oracle.charge, oracle.price):
+        with pytest.raises(InvalidSetting, match=message):
+            ask(*arguments)
+    length = len(work(OUTSIDE, priced_task(small_table).recipe.skeleton, (6, 9, 1)))
+    for wrong in (-1.0, np.nan, np.inf):
+        with pytest.raises(InvalidSetting, match="cannot price work"):
+            oracle.charge(np.full(length, wrong), 3)
+    assert oracle.budget.ledger == ()
+
+
 # What a search may see --------------------------------------------------------------------------
 
 
@@ -113,7 +143,8 @@ def test_no_test_value_can_be_reached_from_an_oracle_with_a_task(small_table: Ta
     assert len(oracle.task.images.test) == 24
     things = reachable(oracle)
     assert any(thing is oracle.task.weights.images for thing in things)
-    assert not [thing for thing in things if isinstance(thing, Table)]
+    tables = [thing for thing in things if isinstance(thing, Table)]
+    assert not [table for table in tables if ("final", "test_accuracy") in table.columns]
     secrets = [
         small_table.columns["final", "test_accuracy"].values[9].tobytes(),
         textures(2, 2).images.tobytes(),

@@ -307,6 +307,8 @@ def _print_summary(table: Table, plan: Plan, traces: Sequence[Trace], axis: Axis
         for name, runs in by_name.items():
             rows[name].append(_split(runs))
         note += " Seconds by kind of charge are means over runs."
+    if unpaid := [name for name, runs in by_name.items() if any(run.unpaid for run in runs)]:
+        note += f" Recommended a cell before paying for anything: {', '.join(unpaid)}."
     metric = scored_by(table).replace("_", " ")
     print_table(
         f"Final regret in mean {metric} (points) on {_titled(table)}, budget {_limits(plan.budget)}",

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from nasbench_kit.compare.audit import audit
 from nasbench_kit.compare.run_folder import (
     all_traces,
     checkpoint_path,
@@ -45,9 +46,9 @@ from nasbench_kit.compare.run_folder import (
 from nasbench_kit.compare.scores import Result, regrets, score, scored_by, write_results
 from nasbench_kit.compare.trace import Incumbent, Spending, Trace
 from nasbench_kit.errors import (
+    AccountsDisagree,
     BudgetExhausted,
     InvalidSetting,
-    NasbenchKitError,
     Stalled,
     WrongTable,
 )
@@ -329,7 +330,7 @@ def run_one(
         checkpoint: where a search that shares weights keeps its state meanwhile.
 
     Raises:
-        NasbenchKitError: the search spent more than the budget, which is a bug of this toolkit.
+        AccountsDisagree: the search spent more than the budget, or changed what it must not.
     """
     entropy = [seed, zlib.crc32(label.encode())]
     for_oracle, for_search = map(np.random.default_rng, np.random.SeedSequence(entropy).spawn(2))
@@ -337,13 +338,14 @@ def run_one(
     search = plan.algorithms[label]
     task = _task(plan, table, checkpoint) if _shares_weights(search) else None
     oracle = Oracle(table, budget, for_oracle, policy=plan.policy, task=task)
+    space = table.covered
     incumbents: list[Incumbent] = []
     recommended = None
     try:
-        for cell in search(oracle, for_search):
+        for cell in search(oracle.handle(), for_search):
             if cell is not recommended:
                 recommended = cell
-                row = oracle.space.index(cell)
+                row = space.index(cell)
                 if not incumbents or row != incumbents[-1].row:
                     incumbents.append(
                         Incumbent(
@@ -355,9 +357,12 @@ def run_one(
         ended = "stalled"
     except BudgetExhausted:
         ended = "budget"
-    for what, limit, spent in budget.meters():
-        if spent > limit:
-            raise NasbenchKitError(f"{label} spent {spent} of {limit} {what}")
+    try:
+        audit(budget, table, incumbents)
+    except AccountsDisagree as error:
+        raise AccountsDisagree(
+            f"{label} with seed {seed}: {error}; nothing of it is saved"
+        ) from None
     asked = [charge.item.cell for charge in budget.ledger if isinstance(charge.item, Answer)]
     return Trace(
         label,
@@ -366,7 +371,7 @@ def run_one(
         budget.spent_seconds,
         budget.spent_epochs,
         budget.spent_queries,
-        unique_cells=len(set(map(oracle.space.index, asked))),
+        unique_cells=len(set(map(space.index, asked))),
         incumbents=incumbents,
         ledger=_by_kind(budget.ledger),
     )

@@ -35,6 +35,8 @@ class Result:
     epochs: float
     queries: int
     unique_cells: int
+    #: Whether it recommended a cell before it had paid for anything.
+    unpaid: bool
 
 
 def scored_by(table: Table) -> str:
@@ -80,6 +82,7 @@ def score(table: Table, traces: Sequence[Trace]) -> list[Result]:
                 epochs=trace.epochs,
                 queries=trace.queries,
                 unique_cells=trace.unique_cells,
+                unpaid=trace.unpaid,
             )
         )
     return results

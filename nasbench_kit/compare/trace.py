@@ -51,6 +51,11 @@ class Trace:
     #: The ledger summed by kind of charge: "query", "training" or a step of a supernet's training.
     ledger: dict[str, Spending] = field(default_factory=dict)
 
+    @property
+    def unpaid(self) -> bool:
+        """Whether it recommended a cell before it had paid for anything."""
+        return bool(self.incumbents) and not any(self.incumbents[0][:3])
+
     def save(self, path: Path) -> None:
         """Write as JSON, atomically; incumbents by column."""
         incumbents = zip(*self.incumbents, strict=True) if self.incumbents else [()] * 4

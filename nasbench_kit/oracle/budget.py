@@ -6,14 +6,27 @@
 >>> budget.check(seconds=60.0)
 Traceback (most recent call last):
 nasbench_kit.errors.BudgetExhausted: 60 s would take the spent seconds from 60 to 120 of 100
+
+What is spent is kept in the variables of a few functions (``_account``) rather than in attributes, so
+that whoever holds a budget can add charges to it and change nothing else.
 """
 
 from __future__ import annotations
 
+import functools
+import operator
+import sys
+from collections.abc import Callable, Iterable
 from math import inf
-from typing import Any, NamedTuple
+from numbers import Integral, Real
+from typing import Any, NamedTuple, NoReturn
 
-from nasbench_kit.errors import BudgetExhausted, InvalidSetting
+from nasbench_kit.errors import AccountsDisagree, BudgetExhausted, InvalidSetting
+from nasbench_kit.system.read_only import ReadOnly
+
+_UNITS = ("seconds", "epochs", "queries")
+#: Stands in for a limit that is not set, so that no sum can become infinite.
+_MOST = sys.float_info.max
 
 
 class Charge(NamedTuple):
@@ -28,10 +41,17 @@ class Charge(NamedTuple):
     item: Any
 
 
-class Budget:
+#: Seconds, epochs and queries; of limits, None is no limit.
+_Price = tuple[float, float, int]
+_Limits = tuple[float | None, float | None, int | None]
+
+
+class Budget(ReadOnly):
     """Limits on simulated seconds, epochs and queries; any subset, and what is spent of them.
 
-    A price that would pass a limit is refused; one that just reaches it is paid.
+    A price that would pass a limit is refused; one that just reaches it is paid. All attributes are
+    read-only; spending changes by ``charge`` alone. A copy, also one from a pickle, has the same
+    limits and charges, and is charged on its own from then on.
 
     Args:
         seconds: training seconds in the table's own clock.
@@ -42,6 +62,10 @@ class Budget:
         InvalidSetting: a limit that is negative or not a number.
     """
 
+    __slots__ = ("__weakref__", "_account")
+
+    _account: _Account
+
     def __init__(
         self,
         *,
@@ -49,29 +73,50 @@ class Budget:
         epochs: float | None = None,
         queries: int | None = None,
     ) -> None:
-        for name, limit in (("seconds", seconds), ("epochs", epochs), ("queries", queries)):
-            if limit is not None and not limit >= 0:
-                raise InvalidSetting(f"the budget's {name} are {limit}; give a number >= 0")
-        self.seconds = seconds
-        self.epochs = epochs
-        self.queries = queries
-        self.spent_seconds = 0.0
-        self.spent_epochs = 0.0
-        self.spent_queries = 0
-        self.ledger: list[Charge] = []
-        self._limits = (
-            inf if seconds is None else seconds,
-            inf if epochs is None else epochs,
-            inf if queries is None else queries,
+        first, second, third = (
+            None if limit is None else _number(f"the budget's {name} are", limit)
+            for name, limit in zip(_UNITS, (seconds, epochs, queries), strict=True)
         )
+        object.__setattr__(self, "_account", _account((first, second, third)))
+
+    @property
+    def seconds(self) -> float | None:
+        """The limit; None if there is none."""
+        return self._account.limits[0]
+
+    @property
+    def epochs(self) -> float | None:
+        """The limit; None if there is none."""
+        return self._account.limits[1]
+
+    @property
+    def queries(self) -> int | None:
+        """The limit; None if there is none."""
+        return self._account.limits[2]
+
+    @property
+    def spent_seconds(self) -> float:
+        """The sum of all charges so far."""
+        return self._account.spent()[0]
+
+    @property
+    def spent_epochs(self) -> float:
+        """The sum of all charges so far."""
+        return self._account.spent()[1]
+
+    @property
+    def spent_queries(self) -> int:
+        """The sum of all charges so far."""
+        return self._account.spent()[2]
+
+    @property
+    def ledger(self) -> tuple[Charge, ...]:
+        """All charges so far, the first one first."""
+        return self._account.ledger()
 
     def meters(self) -> list[tuple[str, float, float]]:
         """Name, limit and spending of every limit that is set."""
-        meters = (
-            ("seconds", self.seconds, self.spent_seconds),
-            ("epochs", self.epochs, self.spent_epochs),
-            ("queries", self.queries, self.spent_queries),
-        )
+        meters = zip(_UNITS, self._account.limits, self._account.spent(), strict=True)
         return [(name, limit, spent) for name, limit, spent in meters if limit is not None]
 
     def check(self, seconds: float = 0.0, epochs: float = 0.0, queries: int = 0) -> None:
@@ -79,29 +124,9 @@ class Budget:
 
         Raises:
             BudgetExhausted: naming the limit that would be passed.
-            InvalidSetting: a price below zero, or not a number.
+            InvalidSetting: a price that is negative, infinite or not a number.
         """
-        most_seconds, most_epochs, most_queries = self._limits
-        if (
-            seconds >= 0  # NaN is not
-            and epochs >= 0
-            and queries >= 0
-            and self.spent_seconds + seconds <= most_seconds
-            and self.spent_epochs + epochs <= most_epochs
-            and self.spent_queries + queries <= most_queries
-        ):
-            return
-        if not (seconds >= 0 and epochs >= 0 and queries >= 0):
-            price = f"{seconds} seconds, {epochs} epochs, {queries} queries"
-            raise InvalidSetting(f"the price is {price}; give numbers >= 0")
-        prices = {"seconds": seconds, "epochs": epochs, "queries": queries}
-        for name, limit, spent in self.meters():
-            if spent + prices[name] > limit:
-                unit = "s" if name == "seconds" else name
-                raise BudgetExhausted(
-                    f"{prices[name]:.12g} {unit} would take the spent {name} from {spent:.12g} to "
-                    f"{spent + prices[name]:.12g} of {limit:.12g}"
-                )
+        self._account.check(*_price(seconds, epochs, queries))
 
     def charge(
         self,
@@ -117,16 +142,162 @@ class Budget:
         Raises:
             BudgetExhausted, InvalidSetting: as ``check``; nothing is charged.
         """
-        self.check(seconds, epochs, queries)
-        self.book(kind, seconds, epochs, queries, item)
+        if not isinstance(kind, str):
+            raise InvalidSetting(f"the kind of charge is {kind!r}; give a name such as 'query'")
+        self._account.pay(kind, *_price(seconds, epochs, queries), lambda: item)
 
-    def book(self, kind: str, seconds: float, epochs: float, queries: int, item: Any) -> None:
-        """Count and list a price that ``check`` has just let pass."""
-        self.spent_seconds += seconds
-        self.spent_epochs += epochs
-        self.spent_queries += queries
-        self.ledger.append(Charge(kind, seconds, epochs, queries, item))
+    def view(self) -> Budget:
+        """The same account to look at: it shows every charge, and cannot be charged itself."""
+        return _around(type(self), self._account._replace(pay=_refuse))
+
+    def audit(self) -> None:
+        """Check that totals, ledger and limits agree.
+
+        Raises:
+            AccountsDisagree: they do not: something other than ``charge`` changed them.
+        """
+        charges, spent = self.ledger, self._account.spent()
+        prices = list(zip(*charges, strict=True))[1:4] or [(), (), ()]
+        for name, limit, total, column in zip(
+            _UNITS, self._account.limits, spent, prices, strict=True
+        ):
+            # In the order of the charges, so that the sum is the same to the last bit.
+            added = functools.reduce(operator.add, column, 0)
+            if added != total or min(column, default=0) < 0:
+                raise AccountsDisagree(
+                    f"the ledger lists {added} {name} and the total is {total}; something other than "
+                    "the oracle changed them"
+                )
+            if limit is not None and total > limit:
+                raise AccountsDisagree(f"{total} of {limit} {name} are spent")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        account = self._account
+        return _restored, (type(self), account.limits, account.ledger(), account.pay is _refuse)
 
     def __repr__(self) -> str:
         shown = (f"{spent:g} of {limit:g} {name}" for name, limit, spent in self.meters())
         return f"<Budget: {', '.join(shown) or 'no limit'} spent>"
+
+
+class _Account(NamedTuple):
+    """Everything that can be done with a budget's variables."""
+
+    limits: _Limits
+    #: (seconds, epochs, queries): raises if they are too much.
+    check: Callable[[float, float, int], None]
+    #: (kind, seconds, epochs, queries, get, *arguments): what ``get`` returns once the price is checked.
+    pay: Callable[..., Any]
+    spent: Callable[[], _Price]
+    ledger: Callable[[], tuple[Charge, ...]]
+
+
+def _account(limits: _Limits) -> _Account:
+    """An account with nothing spent."""
+    most_seconds, most_epochs, most_queries = (
+        _MOST if limit is None or limit == inf else limit for limit in limits
+    )
+    spent_seconds, spent_epochs, spent_queries = 0.0, 0.0, 0
+    charges: list[Charge] = []
+    listed: tuple[Charge, ...] = ()
+
+    def check(seconds: float, epochs: float, queries: int) -> None:
+        try:
+            if (
+                seconds >= 0  # NaN is not
+                and epochs >= 0
+                and queries >= 0
+                and spent_seconds + seconds <= most_seconds
+                and spent_epochs + epochs <= most_epochs
+                and spent_queries + queries <= most_queries
+            ):
+                return
+        except (TypeError, OverflowError):  # a trainer's price may be anything
+            pass
+        _price(seconds, epochs, queries)
+        raise _too_much(limits, spent(), (seconds, epochs, queries))
+
+    def pay(
+        kind: str,
+        seconds: float,
+        epochs: float,
+        queries: int,
+        get: Callable[..., Any],
+        *arguments: Any,
+    ) -> Any:
+        nonlocal spent_seconds, spent_epochs, spent_queries
+        check(seconds, epochs, queries)
+        item = get(*arguments)
+        spent_seconds += seconds
+        spent_epochs += epochs
+        spent_queries += queries
+        charges.append(Charge(kind, seconds, epochs, queries, item))
+        return item
+
+    def spent() -> _Price:
+        return spent_seconds, spent_epochs, spent_queries
+
+    def ledger() -> tuple[Charge, ...]:
+        nonlocal listed
+        if len(listed) != len(charges):
+            listed = tuple(charges)
+        return listed
+
+    return _Account(limits, check, pay, spent, ledger)
+
+
+def _around(kind: type[Budget], account: _Account) -> Budget:
+    budget = kind.__new__(kind)
+    object.__setattr__(budget, "_account", account)
+    return budget
+
+
+def _restored(
+    kind: type[Budget], limits: _Limits, ledger: Iterable[Charge], viewed: bool
+) -> Budget:
+    """The budget of a pickle: its charges made again, in order, so that sums are the same."""
+    account = _account(limits)
+    for name, seconds, epochs, queries, item in ledger:
+        account.pay(name, seconds, epochs, queries, lambda item=item: item)
+    return _around(kind, account._replace(pay=_refuse) if viewed else account)
+
+
+def _refuse(*_: Any) -> NoReturn:
+    raise InvalidSetting("this is a view of a budget; only its oracle charges it")
+
+
+def _too_much(limits: _Limits, spent: _Price, price: _Price) -> Exception:
+    """Why a price that is made of numbers cannot be paid."""
+    for name, limit, before, asked in zip(_UNITS, limits, spent, price, strict=True):
+        most = _MOST if limit is None or limit == inf else limit
+        if before + asked > most:
+            unit = "s" if name == "seconds" else name
+            return BudgetExhausted(
+                f"{asked:.12g} {unit} would take the spent {name} from {before:.12g} to "
+                f"{before + asked:.12g} of {most:.12g}"
+            )
+    raise AssertionError  # it was affordable
+
+
+def _price(seconds: Any, epochs: Any, queries: Any) -> _Price:
+    """Three prices as Python's own numbers."""
+    return (
+        _number("the price in seconds is", seconds, finite=True),
+        _number("the price in epochs is", epochs, finite=True),
+        _number("the price in queries is", queries, finite=True),
+    )
+
+
+def _number(what: str, value: Any, *, finite: bool = False) -> Any:
+    """A number >= 0 as Python's own int or float."""
+    shown = repr(value)
+    if isinstance(value, Real) and not isinstance(value, bool):
+        try:
+            number = int(value) if isinstance(value, Integral) else float(value)
+            float(number)
+            shown = str(number)
+        except OverflowError:
+            number, shown = -1, "too large"
+        if number >= 0 and not (finite and number == inf):
+            return number
+    raise InvalidSetting(f"{what} {shown}; give a {'finite ' if finite else ''}number >= 0")

@@ -10,47 +10,51 @@ the answer; a refused query reveals, charges and consumes nothing, so asking aga
 cheaper repeat. The oracle is itself the handle without the table: it keeps the columns that a search
 may see, and no test accuracy of the table is reachable from it. (A trainer needs its test images; no
 answer of it tells test accuracy.)
+
+**What a search cannot do.** The attributes of the oracle and of its budget are read-only. What is
+spent, drawn and seen lies behind them (`nasbench_kit.oracle.engine`), the limits too, and a comparison gives
+its searches a handle (`Oracle.handle`) that can neither be copied nor charged by hand. After each run
+it compares ledger, totals, limits and prices, and saves no run in which they disagree.
+
+**What cannot be prevented**, because a search is Python code in the same process: that it reads the
+table's file itself, walks through closures, frames or the garbage collector to what lies behind the
+oracle, patches modules, remembers what another run has paid for, or trains on the images of its task
+without charging for it. Run code that you do not trust in a container without the table's test
+accuracies.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Literal, Protocol, get_args
+import copy
+from collections.abc import Callable
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, get_args
 
-from nasbench_kit.errors import InvalidSetting, NotInSpace, NotInTable, NotRecorded, Stalled
-from nasbench_kit.oracle.answer import Answer
-from nasbench_kit.spaces.nasbench101.cell import Cell
-from nasbench_kit.table.noise import Noise
-from nasbench_kit.table.table import SOURCES, Checkpoint, Table
+import numpy as np
+
+from nasbench_kit.errors import InvalidSetting
+from nasbench_kit.oracle.budget import Budget
+from nasbench_kit.oracle.engine import Engine, Policy, Trainer
+from nasbench_kit.oracle.task import Task
+from nasbench_kit.system.read_only import ReadOnly
+from nasbench_kit.table.table import Table
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-    from nasbench_kit.oracle.budget import Budget
-    from nasbench_kit.oracle.task import Task
+    from nasbench_kit.oracle.answer import Answer
+    from nasbench_kit.spaces.nasbench101.cell import Cell
+    from nasbench_kit.spaces.nasbench101.space import CellSpace
 
-Policy = Literal["always", "once", "new-repeat", "mean"]
-#: Repeats drawn from the generator at a time; a draw costs 1 us alone and 5 ns in a batch.
-_DRAWS = 256
-
-
-class Trainer(Protocol):
-    """Answers for cells that the table lacks; see `nasbench_kit.oracle.fallback`."""
-
-    def price(self, cell: Cell, epochs: int, halfway: bool) -> float:
-        """Seconds, in the table's own, that a training costs: always the same, known beforehand."""
-        ...
-
-    def train(self, cell: Cell, epochs: int, halfway: bool, repeat: int) -> Answer:
-        """The reading of one training; its ``seconds`` are the price."""
-        ...
+__all__ = ["Oracle", "Policy", "Trainer"]
 
 
-class Oracle:
+class Oracle(ReadOnly):
     """Answers queries from a table at the price of their training, until the budget is spent.
+
+    It is copied and pickled with its budget, draws and memory, and then is independent of the first
+    one. A table that was opened from a file is opened again there, and has to be the same.
 
     Args:
         table: what is asked; the oracle keeps its training and validation columns only.
@@ -67,9 +71,37 @@ class Oracle:
         task: what weight-sharing searches train on; without it they are refused.
 
     Raises:
-        InvalidSetting: an unknown policy, or a seconds budget on a table without seconds.
+        InvalidSetting: an argument of another type, an unknown policy, a patience below 1, a seconds
+            budget on a table without seconds, or a table without validation accuracy.
         CorruptFile: the table's file was altered.
     """
+
+    __slots__ = (
+        "__weakref__",
+        "_charge",
+        "_engine",
+        "_price",
+        "_query",
+        "_task",
+        "budget",
+        "epochs",
+        "policy",
+        "space",
+    )
+
+    #: The cells that can be asked for.
+    space: CellSpace
+    #: What is spent, and the limits.
+    budget: Budget
+    #: The lengths of training that can be asked for, ascending.
+    epochs: tuple[int, ...]
+    #: What a repeated question costs.
+    policy: Policy
+    _query: Callable[[Cell, int | None, bool], Answer]
+    _charge: Callable[[Cell | NDArray[np.float64], int, bool], None]
+    _price: Callable[[Cell | NDArray[np.float64], int, bool], tuple[float, float]]
+    _task: Callable[[], Task]
+    _engine: Callable[[], Engine]
 
     def __init__(
         self,
@@ -82,42 +114,42 @@ class Oracle:
         patience: int = 10_000,
         task: Task | None = None,
     ) -> None:
-        if policy not in get_args(Policy):
-            raise InvalidSetting(f"policy is {policy!r}; choose of {', '.join(get_args(Policy))}")
+        _must_be(table, Table, "the table", "Table.open(...) gives one")
+        _must_be(budget, Budget, "the budget", "write Budget(seconds=...), for example")
+        _must_be(rng, np.random.Generator, "rng", "numpy.random.default_rng(seed) gives one")
+        if task is not None:
+            _must_be(task, Task, "the task", "nasbench_kit.data.tasks.open_task gives one")
+        if not isinstance(policy, str) or policy not in get_args(Policy):
+            raise InvalidSetting(
+                f"policy is {policy!r}; choose one of {', '.join(get_args(Policy))}"
+            )
+        for method in ("price", "train") if trainer is not None else ():
+            if not callable(getattr(trainer, method, None)):
+                raise InvalidSetting(
+                    f"the trainer is {trainer!r}, which has no method {method}; "
+                    "nasbench_kit.oracle.fallback.Fallback is one"
+                )
+        if not isinstance(patience, Integral) or isinstance(patience, bool) or patience < 1:
+            raise InvalidSetting(f"patience is {patience!r}; give a whole number of 1 or more")
         if budget.seconds is not None and not table.has("seconds"):
             raise InvalidSetting(
                 f"the table {table.name} records no seconds; limit epochs or queries instead"
             )
+        if not any(metric == "validation_accuracy" for _, metric in table.columns):
+            raise InvalidSetting(
+                f"the table {table.name} records no validation accuracy, so it answers nothing"
+            )
         table.verify()
-        self.space = table.covered
-        self.budget = budget
-        self.epochs = table.epochs
-        self.policy: Policy = policy
-        self._table_name = table.name
-        self._whole_space = table.space
-        self._trainer = trainer
-        self._rng = rng
-        #: Of a surrogate, which has no repeats of its own: they are drawn, by a seed drawn here.
-        noise = Noise.of(table.provenance)
-        self._repeats = table.repeats if noise is None else noise.repeats
-        key = 0 if noise is None else int(rng.integers(1 << 63))
-        self._assumed_seconds = table.assumed_seconds
-        self._draws: list[int] = []
-        self._fidelities = {
-            (epochs, checkpoint == "halfway"): _Fidelity(table, place, checkpoint, noise, key)
-            for place, epochs in enumerate(table.epochs)
-            for checkpoint in get_args(Checkpoint)
-            if table.has("validation_accuracy", checkpoint)
-        }
-        parameters = table.extra.get("trainable_parameters")
-        self._parameters = None if parameters is None else parameters.data
-        self._sources = table.sources().data if "source" in table.extra else None
-        self._source: str = table.provenance.get("source", "measured")
-        self._seen: dict[tuple[Cell | int, int, bool, int | None], Answer] = {}
-        self._patience = patience
-        self._free_in_a_row = 0
-        self._task = task
-        self._epoch_seconds: dict[int, float] = {}
+        engine = Engine(
+            table,
+            budget,
+            rng,
+            policy=policy,
+            trainer=trainer,
+            patience=int(patience),
+            task=task,
+        )
+        _fill(self, engine, budget)
 
     def query(self, cell: Cell, epochs: int | None = None, halfway: bool = False) -> Answer:
         """Train the cell, as it were, and report its train and validation accuracy.
@@ -131,62 +163,18 @@ class Oracle:
             BudgetExhausted: the budget cannot pay; nothing is revealed or charged.
             NotInSpace, NotInTable: there is no answer for this cell; costs nothing.
             NotRecorded: the table lacks this fidelity; costs nothing.
+            InvalidCell, InvalidSetting: an argument of another type; costs nothing.
         """
-        if epochs is None:
-            epochs = self.epochs[-1]
-        fidelity = self._fidelities.get((epochs, halfway))
-        if fidelity is None:
-            raise self._not_recorded(epochs, halfway)
-        row = self._row(cell)
-        policy = self.policy
-        if policy == "mean":
-            return self._buy(cell, fidelity, row, None)
-        repeat = self._next_repeat()
-        if policy == "always":
-            answer = self._buy(cell, fidelity, row, repeat)
-            self._draws.pop()
-            return answer
-        key = (
-            cell if row is None else row,
-            epochs,
-            halfway,
-            repeat if policy == "new-repeat" else None,
-        )
-        known = self._seen.get(key)
-        if known is None:
-            known = self._buy(cell, fidelity, row, repeat)
-            self._seen[key] = known
-            self._draws.pop()
-            self._free_in_a_row = 0
-            return known
-        if policy == "new-repeat":
-            self._draws.pop()
-        self._free_in_a_row += 1
-        if self._free_in_a_row >= self._patience:
-            raise Stalled(
-                f"the last {self._patience:,} queries asked for answers already paid for; "
-                "the search has stopped exploring (see the option patience)"
-            )
-        return known._replace(cell=cell)
+        return self._query(cell, epochs, halfway)
 
     @property
     def task(self) -> Task:
-        """What shared weights are trained on.
+        """What shared weights are trained on; without its cost model (see ``price``).
 
         Raises:
             InvalidSetting: there is none, or the budget would let training be free.
         """
-        if self._task is None:
-            raise InvalidSetting(
-                f"sharing weights needs the images that the table {self._table_name} was made from; "
-                "give the oracle a task"
-            )
-        if self.budget.seconds is None and self.budget.epochs is None:
-            raise InvalidSetting(
-                "the budget limits queries only, and training shared weights makes none; "
-                "limit seconds or epochs"
-            )
-        return self._task
+        return self._task()
 
     def charge(self, what: Cell | NDArray[np.float64], images: int, backward: bool = True) -> None:
         """Pay for a step of shared weights, before it is made.
@@ -198,177 +186,67 @@ class Oracle:
 
         Raises:
             BudgetExhausted: the budget cannot pay; nothing is charged.
-            InvalidSetting: see ``task``.
+            InvalidSetting: see ``task``; or an argument of another type.
         """
-        seconds, epochs = self.price(what, images, backward)
-        self.budget.charge("supernet", seconds=seconds, epochs=epochs)
+        self._charge(what, images, backward)
 
     def price(
         self, what: Cell | NDArray[np.float64], images: int, backward: bool = True
     ) -> tuple[float, float]:
         """Seconds and epochs that ``charge`` asks for."""
-        epochs = images / self.task.epoch_images * (1 if backward else 1 / 3)
-        return self._seconds_an_epoch(what) * epochs, epochs
+        return self._price(what, images, backward)
 
-    def _seconds_an_epoch(self, what: Cell | NDArray[np.float64]) -> float:
-        """Of training a cell, as the table knows it or else by the cost model; or of some work."""
-        cost = self.task.cost
-        if cost is None:
-            return 0.0  # a table without seconds; the budget limits epochs
-        if isinstance(what, Cell):
-            try:
-                row = self.space.index(what)
-            except NotInSpace:
-                return cost.price(what, 1)
-            if row not in self._epoch_seconds:
-                self._epoch_seconds[row] = self._mean_seconds(row) / self.epochs[-1]
-            return self._epoch_seconds[row]
-        return cost.price_work(what)
+    def handle(self) -> Oracle:
+        """What a search is given to hold: the same oracle, which nobody can copy from now on.
 
-    def _mean_seconds(self, row: int) -> float:
-        """Seconds of a training at the largest fidelity, mean over the repeats."""
-        fidelity = self._fidelities[self.epochs[-1], False]
-        assert fidelity.seconds is not None  # or there would be no cost model
-        first = row * fidelity.stride + fidelity.offset
-        repeats = range(first, first + fidelity.repeats)
-        return math.fsum(map(fidelity.seconds, repeats)) / fidelity.repeats
+        Its budget is a view. Both stay one: what the handle spends, this oracle's budget shows.
+        """
+        engine = self._engine()
+        engine.copyable = False
+        oracle = Oracle.__new__(Oracle)
+        _fill(oracle, engine, self.budget.view())
+        return oracle
 
-    def _row(self, cell: Cell) -> int | None:
-        """The table's row; None for a cell that has to be trained."""
-        try:
-            return self.space.index(cell)
-        except NotInSpace:
-            if self._trainer is not None:
-                return None
-            self._whole_space.index(cell)
-            raise NotInTable(
-                f"the table {self._table_name} covers {len(self.space):,} of "
-                f"{len(self._whole_space):,} cells and lacks {cell.to_text()}; "
-                "sample from oracle.space, or give the oracle a trainer"
-            ) from None
+    def __copy__(self) -> Oracle:
+        return _around(copy.copy(self._engine()))
 
-    def _next_repeat(self) -> int:
-        """The repeat that the next paid query reveals; it stays the same until one is paid."""
-        if not self._draws:
-            self._draws = self._rng.integers(self._repeats, size=_DRAWS).tolist()
-        return self._draws[-1]
-
-    def _buy(self, cell: Cell, fidelity: _Fidelity, row: int | None, repeat: int | None) -> Answer:
-        """Pay for the readings of one repeat, or of all of them (None), and return the answer."""
-        epochs = fidelity.epochs // 2 if fidelity.halfway else fidelity.epochs
-        if repeat is None:
-            repeats = range(self._repeats)
-            epochs *= self._repeats
-            seconds = math.fsum(self._price(cell, fidelity, row, repeat) for repeat in repeats)
-        else:
-            seconds = self._price(cell, fidelity, row, repeat)
-        self.budget.check(seconds, epochs, 1)  # before anything is known
-        if repeat is None:
-            answer = _mean([self._read(cell, fidelity, row, repeat, False) for repeat in repeats])
-        else:
-            answer = self._read(cell, fidelity, row, repeat)
-        self.budget.book("training" if row is None else "query", seconds, epochs, 1, answer)
-        return answer
-
-    def _price(self, cell: Cell, fidelity: _Fidelity, row: int | None, repeat: int) -> float:
-        """Seconds of one training; 0 where the table does not know and nobody asks."""
-        if row is None:
-            assert self._trainer is not None
-            return self._trainer.price(cell, fidelity.epochs, fidelity.halfway)
-        if fidelity.seconds is not None:
-            return fidelity.seconds(fidelity.position(row, repeat))
-        if self.budget.seconds is not None:
-            raise NotRecorded(
-                f"the table {self._table_name} records no seconds at {fidelity.epochs} epochs; "
-                "limit epochs or queries instead"
-            )
-        return 0.0
-
-    def _read(
-        self, cell: Cell, fidelity: _Fidelity, row: int | None, repeat: int, noisy: bool = True
-    ) -> Answer:
-        """The readings of one training, made now or the table's, with its noise, if any, or without."""
-        if row is None:
-            assert self._trainer is not None
-            return self._trainer.train(cell, fidelity.epochs, fidelity.halfway, repeat)
-        position = fidelity.position(row, repeat)
-        validation = fidelity.validation(position)
-        if noisy and fidelity.noise is not None:
-            validation = fidelity.noise(validation, row, repeat)
-        return Answer(
-            cell,
-            fidelity.epochs,
-            fidelity.halfway,
-            repeat,
-            None if fidelity.seconds is None else fidelity.seconds(position),
-            None if fidelity.train is None else fidelity.train(position),
-            validation,
-            None if self._parameters is None else self._parameters[row],
-            self._source if self._sources is None else SOURCES[self._sources[row]],
-        )
-
-    def _not_recorded(self, epochs: int, halfway: bool) -> NotRecorded:
-        known = ", ".join(f"{e} (halfway)" if half else str(e) for e, half in self._fidelities)
-        if self._assumed_seconds:
-            known += f" (seconds below {self.epochs[-1]} are assumed)"
-        asked = f"{epochs} (halfway)" if halfway else str(epochs)
-        return NotRecorded(
-            f"the table {self._table_name} has no trainings of {asked} epochs; it has {known}"
-        )
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _around, (self._engine(),)
 
 
-def _mean(answers: Sequence[Answer]) -> Answer:
-    """One answer for all repeats: mean accuracies, and the seconds of all of them."""
+def _fill(oracle: Oracle, engine: Engine, budget: Budget) -> None:
+    """Set the attributes of an oracle, once; the engine is in none of them, only in functions."""
 
-    def total(values: Iterable[float | None]) -> float | None:
-        known = [value for value in values if value is not None]
-        return math.fsum(known) if known else None
+    def query(cell: Cell, epochs: int | None, halfway: bool) -> Answer:
+        return engine.query(cell, epochs, halfway)
 
-    count = len(answers)
-    train = total(answer.train_accuracy for answer in answers)
-    return answers[0]._replace(
-        repeat=None,
-        seconds=total(answer.seconds for answer in answers),
-        train_accuracy=None if train is None else train / count,
-        validation_accuracy=math.fsum(answer.validation_accuracy for answer in answers) / count,
-    )
+    def charge(what: Cell | NDArray[np.float64], images: int, backward: bool) -> None:
+        engine.charge(what, images, backward)
+
+    def price(what: Cell | NDArray[np.float64], images: int, backward: bool) -> tuple[float, float]:
+        return engine.price(what, images, backward)
+
+    attributes = {
+        "space": engine.space,
+        "budget": budget,
+        "epochs": engine.epochs,
+        "policy": engine.policy,
+        "_query": query,
+        "_charge": charge,
+        "_price": price,
+        "_task": lambda: engine.task(),  # noqa: PLW0108  # a bound method would hand out the engine
+        "_engine": lambda: engine,
+    }
+    for name, value in attributes.items():
+        object.__setattr__(oracle, name, value)
 
 
-class _Fidelity:
-    """Readers of what a search may see at one training length and checkpoint."""
+def _around(engine: Engine) -> Oracle:
+    oracle = Oracle.__new__(Oracle)
+    _fill(oracle, engine, engine.budget)
+    return oracle
 
-    __slots__ = (
-        "epochs",
-        "halfway",
-        "noise",
-        "offset",
-        "repeats",
-        "seconds",
-        "stride",
-        "train",
-        "validation",
-    )
 
-    def __init__(
-        self, table: Table, place: int, checkpoint: Checkpoint, noise: Noise | None, key: int
-    ) -> None:
-        def reader(metric: str) -> Callable[[int], float] | None:
-            if not table.has(metric, checkpoint):
-                return None
-            column = table.column(metric, checkpoint)
-            nowhere = column.present is not None and not column.present[:, place].any()
-            return None if nowhere else column.reader()
-
-        self.epochs = table.epochs[place]
-        self.noise = None if noise is None else noise.reader(place, key)
-        self.repeats = table.repeats
-        self.halfway = checkpoint == "halfway"
-        self.stride = len(table.epochs) * table.repeats
-        self.offset = place * table.repeats
-        self.seconds = reader("seconds")
-        self.train = reader("train_accuracy")
-        self.validation = table.column("validation_accuracy", checkpoint).reader()
-
-    def position(self, row: int, repeat: int) -> int:
-        """Where a reading stands in a column; a surrogate's drawn repeats share the only one."""
-        return row * self.stride + self.offset + repeat % self.repeats
+def _must_be(value: object, kind: type, what: str, way_out: str) -> None:
+    if not isinstance(value, kind):
+        raise InvalidSetting(f"{what} is {value!r}, no {kind.__name__}; {way_out}")

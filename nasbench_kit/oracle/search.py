@@ -1,4 +1,16 @@
-"""The form of a search algorithm; see "How a search plugs in" in CONTRIBUTING.md."""
+"""The form of a search algorithm.
+
+A search is a callable that is given an oracle and a generator of random numbers. It asks the oracle
+what cells are worth and yields the cell that it would recommend now, as often as it likes:
+
+    >>> @dataclass(frozen=True)
+    ... class FirstComeFirstServed:
+    ...     def __call__(self, oracle, rng):
+    ...         yield oracle.query(oracle.space.sample(rng)).cell
+
+`nasbench_kit.compare.running.Plan` takes an instance by its label. A package offers its own to the command
+line by an entry point of the group ``nasbench_kit.algorithms``.
+"""
 
 from __future__ import annotations
 

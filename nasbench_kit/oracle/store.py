@@ -65,6 +65,7 @@ class Store:
     """
 
     def __init__(self, path: Path) -> None:
+        path = path.absolute()  # also for the processes that it is sent to
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,6 +73,9 @@ class Store:
             raise NotWritable(f"cannot write {path}: {error.strerror}; choose another") from error
         with self._connected() as connection:
             connection.execute(_SCHEMA)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path,)
 
     def record(self, job: Job) -> dict[str, Any] | None:
         """What is known of a training; None if nothing."""

@@ -9,7 +9,7 @@ from typing import Any
 from nasbench_kit.system.files import replacing
 
 #: Types of columns by the annotation of a dataclass's field, "| None" left out.
-_ARROW = {"str": "string", "int": "int64", "float": "double"}
+_ARROW = {"str": "string", "int": "int64", "float": "double", "bool": "bool"}
 
 
 def write_columns(
@@ -20,7 +20,7 @@ def write_columns(
     Args:
         stem: path without ending.
         columns: arrays or lists by name.
-        types: "str", "int" or "float" of the columns where the values alone may not tell.
+        types: "str", "int", "float" or "bool" of the columns where the values alone may not tell.
 
     Raises:
         NotWritable: the folder cannot be written.

@@ -37,6 +37,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isnan
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -198,9 +199,10 @@ class Table:
     ) -> None:
         self.space = space
         self.epochs = tuple(int(e) for e in epochs)
-        self.columns = dict(columns)
+        # Not to be exchanged later: a table from a file is pickled by its path.
+        self.columns: Mapping[tuple[str, str], Column] = MappingProxyType(dict(columns))
         self.rows = rows
-        self.extra = dict(extra or {})
+        self.extra: Mapping[str, NDArray[Any]] = MappingProxyType(dict(extra or {}))
         self.provenance = dict(provenance or {})
         count = len(space) if rows is None else len(rows)
         shapes = {column.values.shape for column in self.columns.values()}
@@ -469,3 +471,48 @@ class Table:
             raise WrongTable(
                 f"{path} was replaced by another table while it was in use; start again"
             )
+
+    @property
+    def file(self) -> tuple[Path, str] | None:
+        """Path and checksum of the file that the table was opened from; None if made in memory."""
+        if self._file is None or self.provenance != self._file.header["provenance"]:
+            return None
+        return self._file.place, self.checksum
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By its file, which has to be the same when it is opened again; in memory by value."""
+        if self.file is not None:
+            return reopened, self.file
+        self.verify()
+        parts = {
+            "rows": self.rows,
+            "extra": dict(self.extra),
+            "provenance": self.provenance,
+        }
+        return _made, (type(self), self.space, self.epochs, dict(self.columns), parts)
+
+
+def reopened(path: Path, checksum: str) -> Table:
+    """The table that was opened from this file before.
+
+    Raises:
+        CorruptFile: as ``Table.open``.
+        WrongTable: the file is another table now.
+    """
+    table = Table.open(path)
+    if table.checksum != checksum:
+        raise WrongTable(
+            f"{path} is another table now: its checksum is {table.checksum[:12]}…, and it was "
+            f"{checksum[:12]}…; put the first one back, or open the new one by Table.open"
+        )
+    return table
+
+
+def _made(
+    kind: type[Table],
+    space: CellSpace,
+    epochs: Sequence[int],
+    columns: Mapping[tuple[str, str], Column],
+    parts: Mapping[str, Any],
+) -> Table:
+    return kind(space, epochs, columns, **parts)

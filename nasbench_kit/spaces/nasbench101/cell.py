@@ -236,7 +236,7 @@ class Cell:
         return hash(self.hash)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Cell, (self.matrix, self._operations)
+        return type(self), (self.matrix, self._operations)
 
     # Text forms ------------------------------------------------------------------------------
 

@@ -60,6 +60,10 @@ class Index:
     row_code: NDArray[np.uint8]
     sources: NDArray[np.int8]
 
+    def __post_init__(self) -> None:
+        for field in fields(self):  # all searches of a process share them
+            getattr(self, field.name).setflags(write=False)
+
     def digest(self) -> str:
         """SHA-256 of the row order: of each row's size, bits and operations code."""
         order = hashlib.sha256()

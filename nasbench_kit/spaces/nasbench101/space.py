@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 
-from nasbench_kit.errors import InvalidSetting, NotInSpace, UnknownName
+from nasbench_kit.errors import InvalidCell, InvalidSetting, NotInSpace, UnknownName
 from nasbench_kit.spaces.nasbench101 import batch, hashes, index as direct, neighbourhood, one_shot
 from nasbench_kit.spaces.nasbench101.cell import OPERATIONS, Cell, edge_bit
+from nasbench_kit.system.read_only import ReadOnly
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +43,7 @@ _MOST_EDGES = 11
 _MAX_DRAWS = 1_000
 
 
-class CellSpace:
+class CellSpace(ReadOnly):
     """All unique cells of at most ``max_vertices`` vertices and ``max_edges`` edges.
 
     Args:
@@ -52,6 +53,18 @@ class CellSpace:
     Raises:
         InvalidSetting: a limit outside these ranges.
     """
+
+    name: str
+    max_vertices: int
+    max_edges: int
+    #: A function and its arguments, to make the space again where it is sent to.
+    _made_by: tuple[object, ...]
+    _index: direct.Index
+    _entries: memoryview
+    _permuted: memoryview
+    _rows: memoryview
+    _codes: int
+    _edges: int
 
     def __init__(self, max_vertices: int = 7, max_edges: int = 9) -> None:
         if not 2 <= max_vertices <= 7:
@@ -63,22 +76,27 @@ class CellSpace:
             raise InvalidSetting(
                 f"max_edges is {max_edges}; with 7 vertices the index covers {_MOST_EDGES} at most"
             )
-        self._made_by: tuple[object, ...] = (CellSpace, (max_vertices, max_edges))
         index = direct.cached(max_vertices, max_edges)
-        self._fill(f"v{max_vertices}e{max_edges}", max_edges, index)
+        made_by = CellSpace, (max_vertices, max_edges)
+        self._fill(f"v{max_vertices}e{max_edges}", max_edges, index, made_by)
 
-    def _fill(self, name: str, max_edges: int, index: direct.Index) -> None:
-        self.name = name
-        self.max_vertices = int(index.vertices)
-        self.max_edges = max_edges
-        self._index = index
-        # A memoryview hands out one element in 50 ns, an array in 100.
-        self._entries = index.entries.data
-        self._permuted = index.permuted.data
-        self._rows = index.rows.data
-        self._codes = 3 ** (self.max_vertices - 2)
-        self._edges = edge_bit(0, self.max_vertices)
-        self._output = edge_bit(0, self.max_vertices - 1)
+    def _fill(
+        self, name: str, max_edges: int, index: direct.Index, made_by: tuple[object, ...]
+    ) -> None:
+        vertices = int(index.vertices)
+        vars(self).update(
+            name=name,
+            max_vertices=vertices,
+            max_edges=max_edges,
+            _made_by=made_by,
+            _index=index,
+            # A memoryview hands out one element in 50 ns, an array in 100.
+            _entries=index.entries.data,
+            _permuted=index.permuted.data,
+            _rows=index.rows.data,
+            _codes=3 ** (vertices - 2),
+            _edges=edge_bit(0, vertices),
+        )
 
     @classmethod
     def one_shot(cls, number: int, *, published: bool = False) -> CellSpace:
@@ -115,7 +133,7 @@ class CellSpace:
         Raises:
             InvalidSetting: no rows, or not ascending rows of this space.
         """
-        kept = np.asarray(kept)
+        kept = np.array(kept)  # of our own: the space is pickled by it
         if not len(kept) or (np.diff(kept) <= 0).any() or not 0 <= kept[0] <= kept[-1] < len(self):
             raise InvalidSetting(
                 f"the {len(kept)} rows are not ascending rows of 0..{len(self) - 1}"
@@ -133,8 +151,8 @@ class CellSpace:
             row_code=self._index.row_code[kept],
         )
         space = object.__new__(CellSpace)
-        space._made_by = (CellSpace.restricted, (self, kept, name))
-        space._fill(name or f"{self.name}[{len(kept)}]", self.max_edges, restricted)
+        made_by = CellSpace.restricted, (self, kept, name)
+        space._fill(name or f"{self.name}[{len(kept)}]", self.max_edges, restricted, made_by)
         return space
 
     @property
@@ -195,11 +213,17 @@ class CellSpace:
         Raises:
             NotInSpace: too many vertices or edges after pruning, or an operation that is not one
                 of the three official ones.
+            InvalidCell: no cell.
         """
-        code = cell._code
-        bits = cell._bits
-        if cell._size != self.max_vertices or code < 0:
-            bits, code = self._encoded(cell)
+        try:
+            code = cell._code
+            bits = cell._bits
+            if cell._size != self.max_vertices or code < 0:
+                bits, code = self._encoded(cell)
+        except (AttributeError, TypeError):
+            if isinstance(cell, Cell):
+                raise
+            raise InvalidCell(f"{cell!r} is no Cell; write Cell(matrix, operations)") from None
         entry = self._entries[bits]
         row = self._rows[entry >> 9 & 0x3FFFF00 | self._permuted[entry & _MASK | code]]
         if row < 0:
@@ -285,7 +309,7 @@ class CellSpace:
     @functools.cached_property
     def _valid(self) -> memoryview:
         """Bits of all matrices that describe a cell, ascending."""
-        return np.flatnonzero(self._index.entries).astype(np.int32).data
+        return np.flatnonzero(self._index.entries).astype(np.int32).data.toreadonly()
 
     @overload
     def sample(self, rng: Generator, *, over: Literal["encodings", "cells"] = ...) -> Cell: ...
