@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -102,8 +103,10 @@ def test_the_parts_of_other_cells_are_refused(tmp_path: Path) -> None:
         path = build_parts.training_path(folder, rows, 1)
         arrays = {name: np.zeros(len(rows)) for name in build_parts.TRAINED}
         build_parts.save(path, fewer, rows, **arrays)
+    plan = a_plan(space=CellSpace(4))
+    (folder / "conditions.json").write_text(json.dumps(plan.conditions()))
     with pytest.raises(WrongTable, match=r"epochs001\.npz is of other cells than rows .* of v4e6"):
-        build(a_plan(space=CellSpace(4)), folder.with_suffix(".h5"))
+        build(plan, folder.with_suffix(".h5"))
 
 
 def test_a_killed_build_goes_on(tmp_path: Path) -> None:

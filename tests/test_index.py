@@ -142,8 +142,8 @@ def arrays(index: Index) -> dict[str, bytes]:
 
 def test_a_saved_index_is_loaded_as_it_was(tmp_path: Path) -> None:
     built = build(5, 9)
-    built.save(tmp_path / "index.npz")
-    loaded = Index.load(tmp_path / "index.npz")
+    built.save(tmp_path / "index.npz", 9)
+    loaded = Index.load(tmp_path / "index.npz", 5, 9)
     assert arrays(loaded) == arrays(built)
     assert loaded.digest() == built.digest()
     assert [path.name for path in tmp_path.iterdir()] == ["index.npz"]
@@ -152,17 +152,17 @@ def test_a_saved_index_is_loaded_as_it_was(tmp_path: Path) -> None:
 def test_every_truncated_or_altered_index_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "index.npz"
     built = build(4, 9)
-    built.save(path)
+    built.save(path, 9)
     whole = path.read_bytes()
     for length in (*range(0, len(whole), 199), len(whole) - 1):
         path.write_bytes(whole[:length])
         with pytest.raises(CorruptFile, match=r"index\.npz .*; delete it"):
-            Index.load(path)
+            Index.load(path, 4, 9)
     for place in range(0, len(whole), 61):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
         with contextlib.suppress(CorruptFile):
             # Some bytes of a zip file mean nothing, such as its clock.
-            assert arrays(Index.load(path)) == arrays(built)
+            assert arrays(Index.load(path, 4, 9)) == arrays(built)
 
 
 def test_the_index_is_kept_in_the_cache_and_rebuilt_when_that_is_damaged(
@@ -176,6 +176,11 @@ def test_the_index_is_kept_in_the_cache_and_rebuilt_when_that_is_damaged(
     path.write_bytes(whole[:-1000])
     assert arrays(load(7, 9)) == arrays(index)
     assert path.read_bytes() == whole
+
+    build(7, 8).save(path, 8)  # another space's, under this one's name
+    assert arrays(load(7, 9)) == arrays(index)
+    build(6, 9).save(path, 9)
+    assert arrays(load(7, 9)) == arrays(index)
 
     monkeypatch.setattr(
         "nasbench_kit.spaces.nasbench101.index.build", None

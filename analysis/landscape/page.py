@@ -115,6 +115,7 @@ def write_page(folder: Path, title: str, lead: str, table: Table, studies: Itera
         path,
         f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta name="generator" content="nasbench-kit">
 <title>{escape(title)}</title><style>{_STYLE}</style></head>
 <body><h1>{escape(title)}</h1>
 <p>{escape(lead)}</p>

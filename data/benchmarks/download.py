@@ -21,6 +21,7 @@ from pathlib import Path
 from nasbench_kit.data.benchmarks.nasbench101.convert import ConversionReport, convert
 from nasbench_kit.errors import CorruptFile, DownloadFailed, InvalidSetting, NotWritable
 from nasbench_kit.system.files import check_writable, home
+from nasbench_kit.table import file as table_file
 from nasbench_kit.training.recipe import NASBENCH101
 
 #: Called with what is going on, bytes done, and bytes in all (0 if the server does not tell).
@@ -81,24 +82,26 @@ def download(
         official: FULL or ONLY_108.
         mirror: Address of the folder that holds the file.
         source: The file, where it is there already; nothing is fetched then.
-        keep: Whether to keep the fetched file beside the table.
+        keep: Whether to keep the fetched file beside the table; one that was there is always kept.
         progress: Called as the work goes on.
         pause: Seconds before the first new try; doubled each time.
 
     Raises:
-        InvalidSetting: the mirror is no address.
+        InvalidSetting: the mirror is no address, or what lies at the table's place is no table.
         DownloadFailed: no network, or the server has no such file; the message tells what to do
             by hand.
         CorruptFile: the SHA-256 is another one.
         NotWritable: `nasbench_kit.system.files.home` cannot be written, or the disk is full.
     """
     target = home() / "tables" / f"{official.table}.h5"
+    table_file.check_target(target)
     path = source or target.with_name(official.file)
     try:
         check_writable(target, *([] if source else [path]))
     except NotWritable as error:
         raise NotWritable(f"{error}, with NASBENCH_KIT_HOME") from error
-    if source is None and not path.exists():
+    fetched = source is None and not path.exists()
+    if fetched:
         fetch(f"{mirror.rstrip('/')}/{official.file}", path, official, progress, pause)
     else:
         check(path, official, progress)
@@ -114,7 +117,7 @@ def download(
             "recipe": asdict(NASBENCH101),
         },
     )
-    if source is None and not keep:
+    if fetched and not keep:
         path.unlink()
     return report
 

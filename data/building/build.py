@@ -27,6 +27,7 @@ from nasbench_kit.spaces.nasbench101.space import CellSpace
 from nasbench_kit.system.files import check_writable, write_text
 from nasbench_kit.system.measured import available_memory, torch_threads
 from nasbench_kit.system.workers import Executor, Progress, check_workers, spread
+from nasbench_kit.table import file as table_file
 from nasbench_kit.table.table import Column, Table
 
 if TYPE_CHECKING:
@@ -129,11 +130,13 @@ def build(
             seconds were taken on another machine, or another builder is at work on the same target.
         NotRecorded: a part is damaged.
         NotWritable: the folder cannot be written.
-        InvalidSetting: no workers, no Ray cluster, or more than fits into memory.
+        InvalidSetting: no workers, no Ray cluster, more than fits into memory, or something that is
+            no table lies at the target.
         WorkerDied: a part killed every worker that tried it; all others are finished.
     """
     check_workers(workers, executor)
     plan.check_memory()
+    table_file.check_target(target)
     folder = target.with_suffix(".parts")
     check_writable(target, folder / "conditions.json")
     with parts.claimed(folder, plan.conditions()):

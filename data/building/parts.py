@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -123,9 +124,13 @@ def claimed(folder: Path, conditions: Mapping[str, Any]) -> Iterator[None]:
     manifest = folder / "conditions.json"
     now = json.loads(json.dumps(conditions))
     with files.claimed(folder, "builder"):
-        for leftover in folder.glob(".*.part"):  # of a process that was killed
-            leftover.unlink(missing_ok=True)
         if not manifest.exists():
+            own = re.compile(r"\.lock|\.conditions\.json\..*\.part")  # even if killed at once
+            if not all(own.fullmatch(path.name) for path in folder.iterdir()):
+                raise WrongTable(
+                    f"{folder} holds files and no conditions.json, so it is not of a build; choose "
+                    "another target, or move it away"
+                )
             files.write_text(manifest, json.dumps(now, indent=1) + "\n")
         known = read_json(manifest)
         for name, value in now.items():
@@ -134,4 +139,6 @@ def claimed(folder: Path, conditions: Mapping[str, Any]) -> Iterator[None]:
                     f"the parts in {folder} were made with another {name}: {known.get(name)}, now "
                     f"{value}; choose another target, or delete the folder"
                 )
+        for leftover in folder.glob(".*.part"):  # of a process that was killed
+            leftover.unlink(missing_ok=True)
         yield

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nasbench_kit.cli.common import add_json, add_table, print_json, progress_bar, then
+from nasbench_kit.cli.targets import check_page
 from nasbench_kit.data import tables
 from nasbench_kit.errors import InvalidSetting, NotRecorded, NotWritable
 from nasbench_kit.system.files import check_writable
@@ -60,6 +61,7 @@ def run_analyze(args: argparse.Namespace) -> int:
     from nasbench_kit.analysis.figures import style
     from nasbench_kit.analysis.landscape import page, study
 
+    check_page(args.out / "index.html")
     check_writable(args.out / "index.html")
     table = tables.open_table(args.table)
     names = list(STUDIES) if args.study == "all" else [args.study]

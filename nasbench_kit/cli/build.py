@@ -16,6 +16,7 @@ from nasbench_kit.cli.common import (
     progress_bar,
     then,
 )
+from nasbench_kit.cli.targets import check_card, check_table
 from nasbench_kit.cli.train import add_recipe, asked_recipe
 from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.spaces.nasbench101.space import CellSpace
@@ -66,8 +67,8 @@ def run_build(args: argparse.Namespace) -> int:
     from nasbench_kit.data.building.estimate import estimate
     from nasbench_kit.data.images.image_sets import open_images
 
-    if args.target.suffix != ".h5":
-        raise InvalidSetting(f"the target is {args.target}; its name must end with .h5")
+    check_table(args.target)
+    check_card(args.target)
     check_workers(args.workers, args.executor)
     card = args.target.with_suffix(".md")
     check_writable(args.target, card, args.target.with_suffix(".parts") / "conditions.json")

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nasbench_kit.cli.common import add_json, print_json
-from nasbench_kit.errors import InvalidSetting
+from nasbench_kit.cli.targets import check_table
+from nasbench_kit.errors import InvalidSetting, WrongTable
 from nasbench_kit.system.files import check_writable, home
+from nasbench_kit.table.table import Table
 
 if TYPE_CHECKING:
     from nasbench_kit.data.benchmarks.nasbench101.convert import ConversionReport
@@ -80,12 +82,21 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def run_download(args: argparse.Namespace) -> int:
-    """Fetch, check and convert."""
+    """Fetch, check and convert.
+
+    Raises:
+        WrongTable: a table of another file is there already.
+    """
     from nasbench_kit.data.benchmarks.download import ADDRESS, FULL, ONLY_108, download
 
     official = ONLY_108 if args.only108 else FULL
     target = home() / "tables" / f"{official.table}.h5"
     if target.exists() and not args.force:
+        if Table.open(target).provenance.get("sha256") != official.sha256:
+            raise WrongTable(
+                f"{target} is not the table of the official {official.file}; move it away, or "
+                "replace it with --force"
+            )
         if args.json:
             print_json({"target": str(target), "there_already": True})
         else:
@@ -108,7 +119,7 @@ def run_convert(args: argparse.Namespace) -> int:
     from nasbench_kit.data.benchmarks.nasbench101.foreign import recognise
     from nasbench_kit.data.benchmarks.nasbench101.sample import from_sample
 
-    _demand(args.target, ".h5")
+    check_table(args.target, args.source)
     kind = recognise(args.source)
     if kind == "table":
         raise InvalidSetting(f"{args.source} is a table already; open it by its path")
@@ -139,7 +150,8 @@ def run_export(args: argparse.Namespace) -> int:
     from nasbench_kit.data.benchmarks.nasbench101.export import export
     from nasbench_kit.data.tables import open_table
 
-    _demand(args.target, ".tfrecord")
+    if args.target.suffix != ".tfrecord":  # whoever exchanges source and target loses nothing
+        raise InvalidSetting(f"the target is {args.target}; its name must end with .tfrecord")
     with progress_bar("writing records") as progress:
         report = export(open_table(args.table), args.target, progress=progress)
     if args.json:
@@ -149,12 +161,6 @@ def run_export(args: argparse.Namespace) -> int:
     for name, how in report.filled.items():
         print(f"  {name}: {how}")
     return 0
-
-
-def _demand(target: Path, ending: str) -> None:
-    """Whoever exchanges source and target must not lose the source."""
-    if target.suffix != ending:
-        raise InvalidSetting(f"the target is {target}; its name must end with {ending}")
 
 
 def _tell(report: ConversionReport, as_json: bool) -> int:

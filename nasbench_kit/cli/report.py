@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nasbench_kit.cli.common import add_json, print_json, then
+from nasbench_kit.cli.targets import check_page
 from nasbench_kit.compare.retrain import table_of
 from nasbench_kit.data import tables
 from nasbench_kit.errors import UnknownName
@@ -59,7 +60,8 @@ def run_report(args: argparse.Namespace) -> int:
     """Analyse, write the page, print the verdicts.
 
     Raises:
-        NasbenchKitError: a folder holds no comparison, or its table is not at hand.
+        NasbenchKitError: a folder holds no comparison, its table is not at hand, or something else
+            than a page lies where the page goes.
     """
     from nasbench_kit.analysis.report.report import analyse, figures_folder, write_report
     from nasbench_kit.analysis.statistics.comparison import Comparison
@@ -67,6 +69,7 @@ def run_report(args: argparse.Namespace) -> int:
     path = args.out or (
         args.runs[0] / "report.html" if len(args.runs) == 1 else Path("report.html")
     )
+    check_page(path)
     check_writable(path, figures_folder(path) / "curves.png")
     named = [tables.open_table(name) for name in args.table]
     comparisons = [Comparison.load(run, _table(run, named)) for run in args.runs]

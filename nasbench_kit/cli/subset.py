@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 
 from nasbench_kit.cli.common import add_json, print_json
+from nasbench_kit.cli.targets import check_table
 from nasbench_kit.data import tables
 from nasbench_kit.data.subset import subset
-from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.spaces.nasbench101.space import CellSpace
 from nasbench_kit.system.files import check_writable
 from nasbench_kit.table.table import Table
@@ -36,15 +36,12 @@ def run_subset(args: argparse.Namespace) -> int:
 
     Raises:
         UnknownName: no such table or space.
-        InvalidSetting: the table has no cell of the space, or the target is the table itself.
+        InvalidSetting: the table has no cell of the space, or the target cannot be replaced.
         NotWritable: the target cannot be written.
     """
     check_writable(args.target)
     path = tables.find(args.table)
-    if args.target.exists() and args.target.samefile(path):
-        raise InvalidSetting(f"{args.target} is the table itself; choose another target")
-    if args.target.suffix != ".h5":
-        raise InvalidSetting(f"{args.target} is to be a table; let its name end in .h5")
+    check_table(args.target, path)
     part = subset(Table.open(path), CellSpace.named(args.space))
     part.save(args.target)
     described = {

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nasbench_kit.cli.common import add_json, print_json, print_table, progress_bar, then
+from nasbench_kit.cli.targets import check_card, check_table
 from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.system.files import check_writable, replacing, write_text
 from nasbench_kit.table.table import Table
@@ -45,15 +46,13 @@ def run_fit_surrogate(args: argparse.Namespace) -> int:
     from nasbench_kit.data.tables import find
 
     target: Path = args.target
-    if target.suffix != ".h5":
-        raise InvalidSetting(f"the target is {target}; its name must end with .h5")
     if args.seed < 0:
         raise InvalidSetting(f"the seed is {args.seed}; it must be 0 or more")
     figure, card = target.with_suffix(".png"), target.with_suffix(".md")
     check_writable(target, figure, card)
     source = find(args.measured)
-    if target.exists() and target.samefile(source):
-        raise InvalidSetting(f"{target} is the measured table itself; choose another target")
+    check_table(target, source)
+    check_card(target)
     measured = _open(source)
     began = time.process_time()
     with progress_bar(f"learning from {len(measured):,} cells") as progress:

@@ -163,6 +163,11 @@ def retrain(
 def _claim(path: Path, conditions: dict[str, Any]) -> None:
     """Write what all trainings of a folder have in common, or check that it is the same."""
     if not path.exists():
+        if any((path.parent / "trainings").glob("*")):
+            raise WrongTable(
+                f"{path.parent} holds trainings and no {path.name}, so nobody knows of what; choose "
+                "another folder, or move them away"
+            )
         write_text(path, json.dumps(conditions, indent=1) + "\n")
         return
     known = _read(path)

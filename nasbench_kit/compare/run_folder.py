@@ -108,9 +108,16 @@ def claimed(folder: Path, manifest: Mapping[str, Any]) -> Iterator[None]:
         NotWritable: the folder cannot be written.
     """
     with files.claimed(folder, "comparison"):
-        for place in (folder, *(folder / name for name in ("traces", "clock", "checkpoints"))):
-            for leftover in place.glob(".*.part"):  # of a process that was killed
-                leftover.unlink(missing_ok=True)
+        if read_manifest(folder) is None:
+            if any((folder / "traces").glob("*")):
+                raise WrongTable(
+                    f"{folder} holds traces and no manifest.json, so nobody knows of what; choose "
+                    "another folder with --out, or move them away"
+                )
+        else:
+            for place in (folder, *(folder / name for name in ("traces", "clock", "checkpoints"))):
+                for leftover in place.glob(".*.part"):  # of a process that was killed
+                    leftover.unlink(missing_ok=True)
         files.write_text(
             folder / "manifest.json", json.dumps(merged(folder, manifest), indent=1) + "\n"
         )

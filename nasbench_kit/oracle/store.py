@@ -72,6 +72,12 @@ class Store:
         except OSError as error:
             raise NotWritable(f"cannot write {path}: {error.strerror}; choose another") from error
         with self._connected() as connection:
+            names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+            if names and "trainings" not in names:
+                raise CorruptFile(
+                    f"{path} is a database of something else, with {', '.join(sorted(names))}; "
+                    "choose another file"
+                )
             connection.execute(_SCHEMA)
 
     def __reduce__(self) -> tuple[Any, ...]:

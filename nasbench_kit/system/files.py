@@ -7,7 +7,7 @@ import errno
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from nasbench_kit.errors import (
@@ -127,6 +127,40 @@ def _named(path: Path) -> Iterator[None]:
         raise NotWritable(
             f"cannot write {path}: {error.strerror or error}; choose a folder you can write to"
         ) from error
+
+
+def check_replaceable(path: Path, kind: str, recognised: Callable[[bytes], bool]) -> None:
+    """Refuse to write over anything but a file of the same kind; an empty one is no loss.
+
+    Args:
+        path: where a file is about to be written.
+        kind: what is written, for the message: "a table".
+        recognised: whether these first bytes (64 KiB, or all) are of such a file.
+
+    Raises:
+        InvalidSetting: something else lies there.
+        NotWritable: a folder lies there.
+    """
+    if path.is_dir():
+        raise NotWritable(f"cannot write {path}: it is a folder; choose a folder and a name in it")
+    if not path.is_file():
+        if path.exists():
+            raise InvalidSetting(
+                f"{path} is no regular file, so it is not replaced; choose another"
+            )
+        return
+    try:
+        with path.open("rb") as file:
+            head = file.read(1 << 16)
+    except OSError as error:
+        raise InvalidSetting(
+            f"{path} cannot be read ({error.strerror}), so it is not replaced; choose another target"
+        ) from error
+    if head and not recognised(head):
+        raise InvalidSetting(
+            f"{path} is there already and is not {kind}, so it is not replaced; move it away, or "
+            "choose another target"
+        )
 
 
 def write_text(path: Path, text: str) -> None:

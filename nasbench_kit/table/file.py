@@ -26,13 +26,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nasbench_kit.errors import CorruptFile
-from nasbench_kit.system.files import replacing
+from nasbench_kit.system.files import check_replaceable, replacing
 from nasbench_kit.table import verified
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_FORMAT = b"nasbench-kit table 1\n"
+_ANY_FORMAT = b"nasbench-kit table "
+_FORMAT = _ANY_FORMAT + b"1\n"
 #: Bytes before the JSON: the format, ten digits, a space, 64 hexadecimal digits, a line's end.
 _PREFIX = len(_FORMAT) + 10 + 1 + 64 + 1
 #: Bytes below which an array is read into memory. Only pages of larger ones follow the file if other
@@ -40,6 +41,15 @@ _PREFIX = len(_FORMAT) + 10 + 1 + 64 + 1
 _SMALL = 1 << 18
 #: Bytes by which a file grows in memory while it is written.
 _GROWTH = 1 << 24
+
+
+def check_target(path: Path) -> None:
+    """Refuse a target that is there already and is no table.
+
+    Raises:
+        InvalidSetting: it is.
+    """
+    check_replaceable(path, "a table", lambda head: head.startswith(_ANY_FORMAT))
 
 
 def write(
@@ -57,9 +67,12 @@ def write(
         attributes: HDF5 attributes by array, for other programs; ours reads the header only.
 
     Raises:
+        InvalidSetting: something that is no table lies there.
         NotWritable: the folder cannot be written, or the disk is full.
     """
     import h5py
+
+    check_target(path)
 
     room = _PREFIX + len(_json(header)) + sum(len(name) + 100 for name in arrays) + 200
     # A power of two and a multiple of the alignment, as HDF5 demands.

@@ -94,8 +94,8 @@ def rejection_sample(rng: np.random.Generator) -> ModelSpec:
 
 def index_rows(folder: Path, hashing: float) -> list[Row]:
     built = seconds(lambda: direct.build(7, 9), rounds=3)
-    direct.build(7, 9).save(folder / "index.npz")
-    loaded = seconds(lambda: direct.Index.load(folder / "index.npz"))
+    direct.build(7, 9).save(folder / "index.npz", 9)
+    loaded = seconds(lambda: direct.Index.load(folder / "index.npz", 7, 9))
     enumeration = f"hash_module on the {LABELLED:,} labelled cells, from {CELLS:,} of them"
     return [
         compared(

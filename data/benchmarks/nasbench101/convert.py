@@ -37,6 +37,7 @@ from nasbench_kit.errors import CorruptFile, InvalidSetting
 from nasbench_kit.spaces.nasbench101.cell import edge_bit
 from nasbench_kit.spaces.nasbench101.space import CellSpace
 from nasbench_kit.system.files import check_writable, replacing
+from nasbench_kit.table import file as table_file
 from nasbench_kit.table.table import Checkpoint, Column, Table
 
 if TYPE_CHECKING:
@@ -137,12 +138,13 @@ def convert(
 
     Raises:
         CorruptFile: the first problems of each kind, and how many there are; nothing is written.
-        InvalidSetting: another ``on_error``.
+        InvalidSetting: another ``on_error``, or something that is no table lies at the target.
         NotWritable: the target cannot be written.
     """
     if on_error not in ("raise", "skip"):
         raise InvalidSetting(f"on_error is {on_error!r}; choose 'raise' or 'skip'")
     check_writable(Path(target))
+    table_file.check_target(Path(target))
     report = ConversionReport(str(source), str(target), checked_crc=check_crc)
     chunks = read_chunks(source, check_crc=check_crc, progress=progress, on_error=report.note)
     known = {"made_from": Path(source).name, "checked_crc": check_crc, **(provenance or {})}

@@ -18,7 +18,7 @@ from nasbench_kit.data.benchmarks.nasbench101.columns import READINGS
 from nasbench_kit.data.benchmarks.nasbench101.tfrecord import RecordChunk, write_records
 from nasbench_kit.errors import NotRecorded
 from nasbench_kit.spaces.nasbench101.cell import edge_bit
-from nasbench_kit.system.files import check_writable
+from nasbench_kit.system.files import check_replaceable, check_writable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,6 +61,7 @@ def export(
     Raises:
         NotRecorded: the table lacks something that the layout needs.
         CorruptFile: the table's file was altered.
+        InvalidSetting: something that is no such file lies there.
         NotWritable: the target cannot be written.
     """
     check_writable(Path(target))
@@ -68,6 +69,7 @@ def export(
     for checkpoint, metric in READINGS:
         table.column(metric, checkpoint)
     parameters(table)
+    check_replaceable(Path(target), "a .tfrecord", lambda head: head[12:14] == b'["')
     records = write_records(target, _chunks(table, progress or (lambda done, total: None)))
     return ExportReport(str(target), records, len(table), Path(target).stat().st_size)
 

@@ -429,24 +429,38 @@ def _reaching(size: int, bits: int) -> int:
 
 @functools.lru_cache(maxsize=1 << 16)
 def _official_hash(size: int, bits: int, operations: tuple[str, ...]) -> str:
-    """MD5 of a pruned cell as google-research/nasbench computes it (graph_util.hash_module).
-
-    V rounds of Weisfeiler-Lehman refinement over in- and out-neighbours, then the sorted list.
-    """
+    """MD5 of a pruned cell as google-research/nasbench computes it."""
     edges = [(u, v) for v in range(1, size) for u in range(v) if bits >> edge_bit(u, v) & 1]
     sources: list[list[int]] = [[] for _ in range(size)]
     targets: list[list[int]] = [[] for _ in range(size)]
     for u, v in edges:
         targets[u].append(v)
         sources[v].append(u)
+    return refinement_hash(
+        [(len(targets[v]), len(sources[v]), _LABELS[operations[v]]) for v in range(size)],
+        sources,
+        targets,
+    )
+
+
+def refinement_hash(
+    starts: Sequence[object], sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
+) -> str:
+    """The official MD5 of a graph (google-research/nasbench, graph_util.hash_module).
+
+    V rounds of Weisfeiler-Lehman refinement over in- and out-neighbours, then the sorted list.
+
+    Args:
+        starts: what each of the V vertices begins with: out-degree, in-degree and label.
+        sources: the vertices that feed each vertex.
+        targets: the vertices that each vertex feeds.
+    """
 
     def md5(text: str) -> str:
         return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
-    digests = [
-        md5(str((len(targets[v]), len(sources[v]), _LABELS[operations[v]]))) for v in range(size)
-    ]
-    for _ in range(size):
+    digests = [md5(str(start)) for start in starts]
+    for _ in starts:
         digests = [
             md5(
                 "".join(sorted([digests[u] for u in sources[v]]))
@@ -455,7 +469,7 @@ def _official_hash(size: int, bits: int, operations: tuple[str, ...]) -> str:
                 + "|"
                 + digests[v]
             )
-            for v in range(size)
+            for v in range(len(starts))
         ]
     return md5(str(sorted(digests)))
 

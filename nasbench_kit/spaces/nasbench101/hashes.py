@@ -33,14 +33,14 @@ def of_space(space: CellSpace) -> NDArray[np.bytes_]:
         return _hash_rows(space, range(len(space)))
     path = home() / f"hashes-{space.digest[:16]}.bin"
     try:
-        return _unpacked(path.read_bytes(), len(space))
+        return _unpacked(path.read_bytes(), space)
     except (OSError, ValueError):
         hashes = _hash_all(space)
     with (
         contextlib.suppress(NotWritable),  # they are computed again next time
         replacing(path) as temporary,
     ):
-        temporary.write_bytes(_packed(hashes))
+        temporary.write_bytes(_packed(hashes, space))
     return hashes
 
 
@@ -59,19 +59,23 @@ def _hash_all(space: CellSpace) -> NDArray[np.bytes_]:
         return np.concatenate(list(pool.map(_hash_rows, [space] * len(chunks), chunks)))
 
 
-def _packed(hashes: NDArray[np.bytes_]) -> bytes:
-    """16 bytes a hash, behind the SHA-256 of all of them."""
+def _packed(hashes: NDArray[np.bytes_], space: CellSpace) -> bytes:
+    """16 bytes a hash, behind the SHA-256 of the space's row order and all of them."""
     packed = bytes.fromhex(hashes.tobytes().decode())
-    return hashlib.sha256(packed).digest() + packed
+    return _digest(packed, space) + packed
 
 
-def _unpacked(stored: bytes, count: int) -> NDArray[np.bytes_]:
+def _digest(packed: bytes, space: CellSpace) -> bytes:
+    return hashlib.sha256(space.digest.encode() + packed).digest()
+
+
+def _unpacked(stored: bytes, space: CellSpace) -> NDArray[np.bytes_]:
     """The inverse of ``_packed``.
 
     Raises:
-        ValueError: not ``count`` hashes, or altered.
+        ValueError: not of this space, or altered.
     """
     digest, packed = stored[:32], stored[32:]
-    if len(packed) != 16 * count or hashlib.sha256(packed).digest() != digest:
-        raise ValueError(f"expected {count} hashes and their checksum")
+    if len(packed) != 16 * len(space) or _digest(packed, space) != digest:
+        raise ValueError(f"expected {len(space)} hashes and their checksum")
     return np.frombuffer(packed.hex().encode(), "S32")

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 #: operations code. Graph 0 is "not a cell": all its rows are -1. So are the rows of codes >= 243.
 GRAPH_SHIFT = 17
 CODES = 256
+#: Of the file; to be raised whenever ``build`` gives other arrays.
+_VERSION = 1
 RELABELLING_MASK = (1 << GRAPH_SHIFT) - CODES
 
 
@@ -79,18 +81,19 @@ class Index:
         canonical = self.permuted.take((entry & RELABELLING_MASK) | codes, mode="clip")
         return self.rows.take((entry >> GRAPH_SHIFT << 8) | canonical, mode="clip")
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, max_edges: int) -> None:
         """Write to an uncompressed .npz with a checksum."""
         arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        checksum = _checksum(arrays, max_edges)
         with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, checksum=_checksum(arrays), **arrays)
+            np.savez(file, allow_pickle=False, checksum=checksum, **arrays)
 
     @classmethod
-    def load(cls, path: Path) -> Index:
-        """Read what ``save`` wrote.
+    def load(cls, path: Path, vertices: int, max_edges: int) -> Index:
+        """Read what ``save`` wrote of the index with these limits.
 
         Raises:
-            CorruptFile: truncated, altered, or of another format.
+            CorruptFile: truncated, altered, of another format or with other limits.
         """
         try:
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
@@ -100,13 +103,14 @@ class Index:
             raise
         except Exception as error:  # zipfile, numpy and zlib each have their own
             raise CorruptFile(f"{path} is no index of cells ({error}); delete it") from error
-        if not np.array_equal(checksum, _checksum(arrays)):
+        same = np.array_equal(checksum, _checksum(arrays, max_edges))
+        if not same or arrays["vertices"] != vertices:
             raise CorruptFile(f"{path} does not match its checksum; delete it")
         return cls(**arrays)
 
 
-def _checksum(arrays: dict[str, NDArray[np.generic]]) -> NDArray[np.uint8]:
-    digest = hashlib.sha256()
+def _checksum(arrays: dict[str, NDArray[np.generic]], max_edges: int) -> NDArray[np.uint8]:
+    digest = hashlib.sha256(f"{_VERSION} {max_edges}".encode())
     for name in sorted(arrays):
         digest.update(np.ascontiguousarray(arrays[name]).data)
     return np.frombuffer(digest.digest(), np.uint8)
@@ -119,11 +123,11 @@ def cached(vertices: int, max_edges: int) -> Index:
         return build(vertices, max_edges)
     path = home() / f"index-v{vertices}e{max_edges}.npz"
     try:
-        return Index.load(path)
+        return Index.load(path, vertices, max_edges)
     except (FileNotFoundError, CorruptFile):
         index = build(vertices, max_edges)
     with contextlib.suppress(NotWritable):  # costs half a second each time, no more
-        index.save(path)
+        index.save(path, max_edges)
     return index
 
 

@@ -1,6 +1,6 @@
-"""The interface of ``nasbench.api`` (google-research/nasbench), so that its client code runs as is.
+"""The counterpart of ``nasbench.api`` (google-research/nasbench), so that its client code runs as is.
 
-    from nasbench_kit.compat import nasbench as api         # instead of: from nasbench import api
+    from nasbench_kit.compat.nasbench import api            # instead of: from nasbench import api
 
     nasbench = api.NASBench("nasbench_only108.tfrecord")    # converted once; or a table, or its name
     spec = api.ModelSpec(
@@ -19,15 +19,22 @@
 train_accuracy, validation_accuracy and test_accuracy (fractions). The first two are the cell as it
 was trained, not as it was asked.
 
-The same seed draws the same repeats as the official class. What is mended:
+The same seed draws the same repeats as the official class. Without one, repeats are drawn by the
+global ``random``, as officially: whoever seeds that gets the official sequence.
 
-- the repeats come from a generator of the object's own: global ``random`` is neither seeded nor
-  used, and two objects do not disturb each other;
+What is mended:
+
+- nothing seeds the global ``random``; with a seed, repeats come from a generator of the object's own,
+  so that two objects do not disturb each other, and nobody else does;
 - a cell of more than seven vertices raises OutOfDomainError (officially TypeError), and so does a
   matrix with other entries than 0 and 1 (officially KeyError);
 - a matrix of floats is the same cell as one of integers (officially KeyError), and operations may
   be any sequence of names;
-- what is returned is a copy throughout; the statistics are views that read the table when asked.
+- a table without trainings of 108 epochs is asked for its longest ones by default.
+
+An object pickles and copies with its counters, and the copy goes on drawing where the original
+stands: with a seed, both draw the same repeats from there on; so does a forked child. Without a
+seed a forked child draws repeats of its own (Python seeds ``random`` anew in it).
 
 For comparisons of algorithms use `nasbench_kit.oracle.oracle` instead: it refuses what the budget cannot
 pay, and a search cannot see test accuracies.
@@ -35,25 +42,24 @@ pay, and a search cannot see test accuracies.
 
 from __future__ import annotations
 
+import copy
 import functools
-import os
 import random
-import sys
-import zlib
-from collections.abc import Callable, Iterator, KeysView, Mapping
+from collections.abc import Callable, KeysView
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from nasbench_kit.compat.model_spec import ModelSpec, cell_of
+from nasbench_kit.compat import derived
+from nasbench_kit.compat.nasbench.lib.config import build_config
+from nasbench_kit.compat.nasbench.lib.model_spec import ModelSpec, cell_of
+from nasbench_kit.compat.statistics import Row, Statistics
 from nasbench_kit.data import tables
 from nasbench_kit.data.benchmarks.nasbench101 import foreign
-from nasbench_kit.data.benchmarks.nasbench101.convert import convert
 from nasbench_kit.data.benchmarks.nasbench101.export import labelling, official_hashes, parameters
 from nasbench_kit.errors import InvalidSetting, NasbenchKitError, NotInSpace
 from nasbench_kit.spaces.nasbench101.cell import OPERATIONS, Cell
-from nasbench_kit.system.files import home
 from nasbench_kit.table.table import Checkpoint, Table
 from nasbench_kit.training.recipe import NASBENCH101, Recipe
 
@@ -64,7 +70,24 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelSpec", "NASBench", "OutOfDomainError"]
 
-Value = TypeVar("Value")
+_OPERATIONS = list(OPERATIONS)
+#: Attributes that follow from the table, made anew in a copy.
+_PREPARED = {
+    "_bits",
+    "_code",
+    "_default",
+    "_hashes",
+    "_index",
+    "_limits",
+    "_parameters",
+    "_randint",
+    "_readers",
+    "_rows",
+    "_size",
+    "_stride",
+}
+#: Training length of a query that names none, where the table has it.
+_DEFAULT_EPOCHS = 108
 #: Official name of a reading -> the table's.
 _METRICS = {
     "training_time": "seconds",
@@ -94,19 +117,21 @@ class NASBench:
     """A table behind the official interface.
 
     Attributes:
-        config: module_vertices, max_edges, available_ops, num_repeats, train_epochs.
+        config: the official settings; module_vertices, max_edges, num_repeats and train_epochs are
+            the table's. Stricter limits set here are kept to.
         valid_epochs: training lengths that can be asked for.
         training_time_spent: seconds of all queries since the last reset.
         total_epochs_spent: their epochs; a query from halfway counts half, rounded down.
         fixed_statistics: hash -> adjacency, operations, parameters; in the order of the file.
-        computed_statistics: hash -> epochs -> list of the repeats' readings.
+        computed_statistics: hash -> epochs -> list of the repeats' readings. Both are dictionaries,
+            and whoever changes them changes the answers.
         history: empty, as officially.
         table: the table itself.
         images, recipe, device: what ``evaluate`` trains on, how and where. Set ``images`` first.
 
     Args:
         dataset_file: a .tfrecord file, a converted table, or the name of one (`nasbench-kit tables`).
-        seed: of the drawn repeats; None for another sequence each time.
+        seed: of the drawn repeats; None to draw them by the global ``random``.
 
     Raises:
         UnknownName: neither a file nor a table's name.
@@ -116,27 +141,31 @@ class NASBench:
 
     def __init__(self, dataset_file: str | Path, seed: int | None = None) -> None:
         self.table = table = _opened(dataset_file)
-        self.config: dict[str, Any] = {
+        self.config: dict[str, Any] = build_config() | {
             "module_vertices": table.space.max_vertices,
             "max_edges": table.space.max_edges,
-            "available_ops": list(OPERATIONS),
             "num_repeats": table.repeats,
             "train_epochs": table.epochs[-1],
         }
         self.valid_epochs = set(table.epochs)
         self.history: dict[str, Any] = {}
-        self.fixed_statistics: Mapping[str, dict[str, Any]] = _Statistics(self, self._fixed)
-        self.computed_statistics: Mapping[str, dict[int, list[dict[str, float]]]] = _Statistics(
-            self, self._computed
-        )
         self.images: ImageSet | None = None
         self.recipe: Recipe = NASBENCH101
         self.device = "cpu"
         self.reset_budget_counters()
-        self._random = random.Random(seed)
-        self._training_seeds = random.Random(seed)
+        self._random = None if seed is None else random.Random(seed)
+        self._training_seeds = None if seed is None else random.Random(seed)
+        self._statistics: dict[str, dict[str, Any]] = {}
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """What follows from the table and the generator."""
+        table = self.table
         self._stride = len(table.epochs) * table.repeats
         self._index = table.covered.index
+        self._limits = table.space.max_vertices, table.space.max_edges
+        self._randint = (self._random or random).randint
+        self._default = _DEFAULT_EPOCHS if _DEFAULT_EPOCHS in table.epochs else table.epochs[-1]
         self._readers: dict[tuple[int, bool], _Readers] = {}
         for halfway in (True, False):
             point: Checkpoint = "halfway" if halfway else "final"
@@ -147,23 +176,51 @@ class NASBench:
         self._parameters = parameters(table).data
         self._size, self._bits, self._code = (array.data for array in labelling(table))
 
+    def __getstate__(self) -> dict[str, Any]:
+        state = {name: value for name, value in vars(self).items() if name not in _PREPARED}
+        for name in ("_random", "_training_seeds"):
+            state[name] = copy.copy(state[name])
+        # Raw: a table is not read as a whole to be sent to another process.
+        state["_statistics"] = {
+            name: dict(dict.items(entries)) for name, entries in self._statistics.items()
+        }
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._prepare()
+        for name, entries in self._statistics.items():
+            self._statistics[name] = Statistics(entries, getattr(self, name))
+
     # Queries ---------------------------------------------------------------------------------
 
     def query(
-        self, model_spec: ModelSpec, epochs: int = 108, stop_halfway: bool = False
+        self, model_spec: ModelSpec, epochs: int | None = None, stop_halfway: bool = False
     ) -> dict[str, Any]:
         """One training of the cell, drawn at random; its time and epochs are counted.
+
+        Args:
+            model_spec: the cell.
+            epochs: how long it was trained; None for 108, or the longest where the table lacks 108.
+            stop_halfway: whether to read, and pay, half of the training only.
 
         Raises:
             OutOfDomainError: the table has no trainings of that length, or the cell is outside the
                 space.
             KeyError: it is inside, but not in this table.
         """
+        if epochs is None:
+            epochs = self._default
         readers = self._readers.get((epochs, bool(stop_halfway)))
         if readers is None:
             raise OutOfDomainError(f"invalid number of epochs, must be one of {self.valid_epochs}")
         row = self._row(model_spec)
-        repeat = self._random.randint(0, self.config["num_repeats"] - 1)
+        if row is None or (self._statistics and self._handed_out(row)):
+            data = self._told(self._hash_of(row, model_spec), epochs, bool(stop_halfway))
+            self.training_time_spent += data["training_time"]
+            self.total_epochs_spent += readers.charged
+            return data
+        repeat = self._randint(0, self.config["num_repeats"] - 1)
         if repeat >= self.table.repeats:
             raise IndexError(f"the table has {self.table.repeats} repeats; see config[num_repeats]")
         place = row * self._stride + readers.offset + repeat
@@ -176,10 +233,21 @@ class NASBench:
         self.total_epochs_spent += readers.charged
         return data
 
+    def _told(self, module_hash: str, epochs: int, halfway: bool) -> dict[str, Any]:
+        """One training as the statistics tell it, which their holder may have changed."""
+        fixed = self._entry("_fixed", module_hash, copy.deepcopy)
+        computed = self._entry("_computed", module_hash, lambda entry: entry)  # is only read
+        reading = computed[epochs][self._randint(0, self.config["num_repeats"] - 1)]
+        prefix = "halfway_" if halfway else "final_"
+        named = ("module_adjacency", "module_operations", "trainable_parameters")
+        return {name: fixed[name] for name in named} | {
+            name: reading[prefix + name] for name in _METRICS
+        }
+
     def is_valid(self, model_spec: ModelSpec) -> bool:
         """Whether the cell is inside the space; counts nothing."""
         cell = cell_of(model_spec)
-        if cell is not None and cell in self.table.space:
+        if cell is not None and cell in self.table.space and not self._restricted():
             return True
         try:
             self._check_spec(model_spec)
@@ -198,6 +266,36 @@ class NASBench:
 
     # Statistics, not counted -----------------------------------------------------------------
 
+    @property
+    def fixed_statistics(self) -> dict[str, dict[str, Any]]:
+        """Hash -> adjacency, operations, parameters."""
+        return self._dictionary("_fixed")
+
+    @fixed_statistics.setter
+    def fixed_statistics(self, entries: dict[str, dict[str, Any]]) -> None:
+        self._statistics["_fixed"] = entries
+
+    @property
+    def computed_statistics(self) -> dict[str, dict[int, list[dict[str, float]]]]:
+        """Hash -> epochs -> list of the repeats' readings."""
+        return self._dictionary("_computed")
+
+    @computed_statistics.setter
+    def computed_statistics(self, entries: dict[str, dict[int, list[dict[str, float]]]]) -> None:
+        self._statistics["_computed"] = entries
+
+    def _dictionary(self, name: str) -> dict[str, Any]:
+        if name not in self._statistics:
+            self._statistics[name] = Statistics(self._rows, getattr(self, name))
+        return self._statistics[name]
+
+    def _handed_out(self, row: int) -> bool:
+        """Whether somebody may have changed what the statistics say of a row."""
+        md5 = self._hashes[row]
+        return any(
+            not isinstance(dict.get(entries, md5), Row) for entries in self._statistics.values()
+        )
+
     def hash_iterator(self) -> KeysView[str]:
         """All hashes, in the order of the original file."""
         return self.fixed_statistics.keys()
@@ -205,32 +303,50 @@ class NASBench:
     def get_metrics_from_hash(
         self, module_hash: str
     ) -> tuple[dict[str, Any], dict[int, list[dict[str, float]]]]:
-        """Fixed and computed statistics of a hash.
+        """Fixed and computed statistics of a hash; copies.
 
         Raises:
             KeyError: the table lacks it.
         """
-        row = self._rows[module_hash]
-        return self._fixed(row), self._computed(row)
+        fixed, computed = (
+            self._entry(name, module_hash, copy.deepcopy) for name in ("_fixed", "_computed")
+        )
+        return fixed, computed
+
+    def _entry(self, name: str, module_hash: str, copied: Callable[[Any], Any]) -> Any:
+        """What the table says, or a copy of what was handed out."""
+        entries = self._statistics.get(name, self._rows)
+        entry = dict.__getitem__(entries, module_hash)
+        return getattr(self, name)(entry) if isinstance(entry, Row) else copied(entry)
 
     def get_metrics_from_spec(
         self, model_spec: ModelSpec
     ) -> tuple[dict[str, Any], dict[int, list[dict[str, float]]]]:
-        """Fixed and computed statistics of a cell.
+        """Fixed and computed statistics of a cell; copies.
 
         Raises:
             OutOfDomainError: the cell is outside the space.
             KeyError: it is inside, but not in this table.
         """
         row = self._row(model_spec)
-        return self._fixed(row), self._computed(row)
+        if row is not None and not self._statistics:  # needs no hashes
+            return self._fixed(row), self._computed(row)
+        return self.get_metrics_from_hash(self._hash_of(row, model_spec))
 
     @functools.cached_property
-    def _rows(self) -> dict[str, int]:
+    def _rows(self) -> dict[str, Row]:
         """Table row of each hash, in the order of the original file."""
         hashes = official_hashes(self.table).tolist()
         order = self.table.extra.get("record_order", np.arange(len(self.table))).tolist()
-        return {hashes[row].decode(): row for row in order}
+        return {hashes[row].decode(): Row(row) for row in order}
+
+    @functools.cached_property
+    def _hashes(self) -> list[str]:
+        """Hash of each table row."""
+        return sorted(self._rows, key=self._rows.__getitem__)
+
+    def _hash_of(self, row: int | None, spec: ModelSpec) -> str:
+        return self._hash_spec(spec) if row is None else self._hashes[row]
 
     def _fixed(self, row: int) -> dict[str, Any]:
         size = self._size[row]
@@ -262,7 +378,7 @@ class NASBench:
         measured to ``model_dir``/metadata.json.
 
         Raises:
-            InvalidSetting: ``images`` is not set.
+            InvalidSetting: ``images`` is not set, or another metadata.json lies there.
             OutOfDomainError: the cell is disconnected.
             TrainingFailed: as `nasbench_kit.training.trainer.train`.
         """
@@ -279,7 +395,8 @@ class NASBench:
             self.images,
             self.recipe,
             epochs=self.config["train_epochs"],
-            seed=self._training_seeds.getrandbits(31),
+            # Without a seed not by ``random``: its sequence is the queries' alone, as officially.
+            seed=(self._training_seeds or random.SystemRandom()).getrandbits(31),
             device=self.device,
             model_dir=Path(model_dir),
         )
@@ -287,15 +404,29 @@ class NASBench:
 
     # Specs -----------------------------------------------------------------------------------
 
-    def _row(self, spec: ModelSpec) -> int:
+    def _row(self, spec: ModelSpec) -> int | None:
+        """The table's row of a cell; None if the table lacks it.
+
+        Raises:
+            OutOfDomainError: the cell is outside the space.
+        """
         cell = cell_of(spec)
-        if cell is not None:
-            try:
-                return self._index(cell)
-            except NotInSpace:
-                pass
-        self._check_spec(spec)
-        raise KeyError(self._hash_spec(spec))
+        if cell is None or self._restricted():
+            self._check_spec(spec)
+        try:
+            return self._index(cell)  # type: ignore[arg-type]  # what is no cell was refused
+        except NotInSpace:
+            self._check_spec(spec)
+            return None
+
+    def _restricted(self) -> bool:
+        """Whether limits were set that are stricter than the table's own."""
+        config, (vertices, edges) = self.config, self._limits
+        return (
+            config["module_vertices"] < vertices
+            or config["max_edges"] < edges
+            or config["available_ops"] != _OPERATIONS
+        )
 
     def _check_spec(self, model_spec: ModelSpec) -> None:
         """Say why a cell is outside the space, in the official order.
@@ -340,40 +471,9 @@ def _operations(size: int, code: int) -> tuple[str, ...]:
     return Cell.from_codes(size, 0, code).operations
 
 
-class _Statistics(Mapping[str, Value]):
-    """hash -> what the table says of it, made when asked for."""
-
-    def __init__(self, nasbench: NASBench, read: Callable[[int], Value]) -> None:
-        self._nasbench = nasbench
-        self._read = read
-
-    def __getitem__(self, module_hash: str) -> Value:
-        return self._read(self._nasbench._rows[module_hash])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._nasbench._rows)
-
-    def __len__(self) -> int:
-        return len(self._nasbench.table)
-
-    def __contains__(self, module_hash: object) -> bool:
-        return module_hash in self._nasbench._rows
-
-
 def _opened(name: str | Path) -> Table:
     """The table at hand, or made of an official file once."""
     path = tables.find(name)
-    if foreign.recognise(path) != "tfrecord":
-        return Table.open(path)
-    stem = path.name.partition(".")[0]
-    places = [
-        path.with_name(f"{stem}.h5"),
-        home() / "tables" / f"{stem}-{zlib.crc32(str(path.resolve()).encode()):08x}.h5",
-    ]
-    for place in places:
-        if place.exists() and place.stat().st_mtime >= path.stat().st_mtime:
-            return Table.open(place)
-    target = places[0] if os.access(path.parent, os.W_OK) else places[1]
-    print(f"Converting {path} to {target}; this is done once", file=sys.stderr)
-    print(convert(path, target).summary(), file=sys.stderr)
-    return Table.open(target)
+    if foreign.recognise(path) == "tfrecord":
+        return derived.table_of(path)
+    return Table.open(path)

@@ -1,4 +1,4 @@
-"""A cell as the official API takes it: any upper triangular matrix with any names.
+"""The counterpart of ``nasbench.lib.model_spec``: any upper triangular matrix with any names.
 
 Fields that clients rarely read are made when they are asked for: a search builds a million specs.
 """
@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nasbench_kit.compat.nasbench.lib.graph_util import hash_module
 from nasbench_kit.errors import InvalidCell, InvalidSetting
 from nasbench_kit.spaces.nasbench101.cell import OPERATIONS, Cell
 
 if TYPE_CHECKING:
+    import graphviz
     from numpy.typing import ArrayLike, NDArray
 
 
@@ -35,7 +37,7 @@ class ModelSpec:
     """
 
     def __init__(
-        self, matrix: ArrayLike, ops: Sequence[str], data_format: str = "channels_last"
+        self, matrix: ArrayLike, ops: Sequence[Any], data_format: str = "channels_last"
     ) -> None:
         self._given = matrix.copy() if isinstance(matrix, np.ndarray) else _frozen(matrix)
         self._names = names = tuple(ops)
@@ -62,7 +64,7 @@ class ModelSpec:
             raise InvalidCell("matrix must be square")
         if len(matrix) != len(self._names):
             raise InvalidCell("length of ops must match matrix dimensions")
-        if np.tril(matrix).any():
+        if not is_upper_triangular(matrix):
             raise InvalidCell("matrix must be upper triangular")
         self._cell = None
         try:
@@ -77,7 +79,7 @@ class ModelSpec:
         return np.array(self._given)
 
     @functools.cached_property
-    def original_ops(self) -> list[str]:
+    def original_ops(self) -> list[Any]:
         """The operations as given."""
         return list(self._names)
 
@@ -110,20 +112,38 @@ class ModelSpec:
         """The official MD5 of the pruned cell; ``canonical_ops`` number the operations.
 
         Raises:
-            ValueError: an operation is not among them, or there are more than three of them.
+            ValueError: an operation is not among them.
         """
         labels = [list(canonical_ops).index(name) for name in self.ops[1:-1]]
-        if max(labels, default=0) >= len(OPERATIONS):
-            raise InvalidSetting(f"{len(canonical_ops)} operations; the hash knows 3")
-        return Cell(self.matrix, [OPERATIONS[label] for label in labels]).hash
+        return hash_module(self.matrix, [-1, *labels, -2])
 
-    def visualize(self) -> Cell:
-        """The cell, which draws itself in a notebook (officially by graphviz).
+    def visualize(self) -> graphviz.Digraph:
+        """The pruned graph as a ``graphviz.Digraph``, which renders itself in a notebook.
 
         Raises:
-            InvalidCell: the spec is not valid, or has other operations than the official ones.
+            InvalidSetting: the Python package graphviz is not installed.
+            InvalidCell: no path leads from input to output.
         """
-        return Cell(self.matrix, self.ops)
+        if self.ops is None:
+            raise InvalidCell("no path leads from input to output, so there is nothing to draw")
+        try:
+            import graphviz
+        except ImportError:
+            raise InvalidSetting(
+                "visualize() needs graphviz; install it with `pip install 'nasbench-kit[graphviz]'`, "
+                "and the program dot for rendering (or let nasbench_kit.Cell draw itself)"
+            ) from None
+        graph = graphviz.Digraph()
+        for vertex, name in enumerate(["input", *self.ops[1:-1], "output"]):
+            graph.node(str(vertex), str(name))
+        for source, target in np.argwhere(self.matrix).tolist():
+            graph.edge(str(source), str(target))
+        return graph
+
+
+def is_upper_triangular(matrix: ArrayLike) -> bool:
+    """Whether a square matrix is 0 on its diagonal and below."""
+    return not np.tril(np.asarray(matrix)).any()
 
 
 def _frozen(matrix: Any) -> Any:

@@ -1,0 +1,1 @@
+"""Counterparts of ``nasbench.lib``: graph_util, model_spec and config."""
