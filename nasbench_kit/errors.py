@@ -82,6 +82,22 @@ class AccountsDisagree(NasbenchKitError, RuntimeError):
     """A run's ledger, totals and limits do not agree, so its result is worth nothing."""
 
 
+class SearchStopped(BaseException):
+    """Ends a search that goes on after its budget refused, or asks for ever what costs nothing.
+
+    Not an ``Exception``, so that the ``except Exception`` which swallowed the refusals does not
+    swallow this one. The harness catches it.
+    """
+
+
+class InvalidSearch(NasbenchKitError, TypeError):
+    """A search is not of the form that the harness can run: it yields or returns something else."""
+
+
+class RunsFailed(NasbenchKitError, RuntimeError):
+    """Some runs of a comparison failed; all others are finished."""
+
+
 class TrainingFailed(NasbenchKitError, RuntimeError):
     """A training could not be carried out (out of memory, unusable data)."""
 

@@ -42,6 +42,7 @@ from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hin
 import numpy as np
 
 from nasbench_kit.algorithms import ALGORITHMS, WEIGHT_SHARING
+from nasbench_kit.compare.run_folder import LIMITS, check_label
 from nasbench_kit.compare.running import Plan, RewardImages
 from nasbench_kit.data import tables
 from nasbench_kit.errors import InvalidSetting, NasbenchKitError, UnknownName, did_you_mean
@@ -78,9 +79,7 @@ MOST_SEEDS = 1_000_000
 ENTRY_POINTS = "nasbench_kit.algorithms"
 SETTINGS = ("table", "seeds", "policy", "reward_images", "device", "data", "out")
 KEYS = (*SETTINGS, "budget", "algorithms")
-LIMITS = ("seconds", "epochs", "queries")
 
-_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 _FLAG = re.compile(r"(?:(?P<label>[^=()]+)=)?(?P<method>[^=()]+)(?:\((?P<settings>.*)\))?")
 
 
@@ -307,10 +306,7 @@ def search(label: str, entry: Any) -> Search:
         InvalidSetting: a label that is no file's name, a value of another type, or one that the
             algorithm refuses.
     """
-    if not _LABEL.fullmatch(label):
-        raise InvalidSetting(
-            f"the label {label!r} is to be a file's name; use letters, digits, '_.+-'"
-        )
+    check_label(label)
     if not isinstance(entry, dict):
         raise InvalidSetting(f"algorithm {label} is {entry!r}; write a table [algorithms.{label}]")
     settings = dict(entry)

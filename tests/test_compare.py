@@ -229,7 +229,7 @@ def test_a_damaged_trace_is_named(path: Path, tmp_path: Path) -> None:
 
 def test_traces_survive_their_files(tmp_path: Path) -> None:
     ledger = {"query": Spending(1, 0.3, 36.0, 1), "supernet": Spending(9, 1e-9, 0.5, 0)}
-    trace = Trace("a", 1, "budget", 0.1 + 0.2, 36.0, 1, 1, [Incumbent(0.3, 36.0, 1, 7)], ledger)
+    trace = Trace("a", 1, "budget", 0.3 + 1e-9, 36.5, 1, 1, [Incumbent(0.3, 36.0, 1, 7)], ledger)
     for one in (trace, Trace("a", 2, "stalled", 0.0, 0.0, 0, 0)):
         one.save(tmp_path / "trace.json")
         assert Trace.load(tmp_path / "trace.json") == one

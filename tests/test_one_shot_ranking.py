@@ -10,7 +10,7 @@ import pytest
 from conformance import oracle_for
 from scipy import stats
 
-from nasbench_kit import BudgetExhausted, CellSpace, Table
+from nasbench_kit import BudgetExhausted, CellSpace, CorruptFile, Table
 from nasbench_kit.algorithms.weight_sharing.darts import DARTS
 from nasbench_kit.algorithms.weight_sharing.scores import shared_scores
 from nasbench_kit.analysis.statistics.one_shot_ranking import (
@@ -20,6 +20,7 @@ from nasbench_kit.analysis.statistics.one_shot_ranking import (
 )
 from nasbench_kit.cli import main
 from nasbench_kit.cli.rank_correlation import _summarised
+from nasbench_kit.cli.scoring_job import ScoringJob
 from nasbench_kit.data.subset import subset
 from nasbench_kit.training.recipe import DIGITS
 
@@ -171,3 +172,43 @@ def test_what_is_not_known_is_null() -> None:
     correlations = ["tau", "spearman", "tau_best", "spearman_best"]
     assert unknown == [*correlations, "recommended", "mixture"]
     assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("seconds", float("nan")),
+        ("seconds", 9.0),
+        ("seconds", "2"),
+        ("recommended", 3),
+        ("recommended", -2),
+        ("recommended", True),
+        ("recommended", None),
+        ("accuracy", [0.5, 0.5]),
+        ("accuracy", [0.5, 0.5, 1.5]),
+        ("accuracy", [0.5, 0.5, float("inf")]),
+        ("accuracy", [0.5, 0.5, True]),
+        ("accuracy", None),
+        ("mixture_accuracy", [0.5]),
+        ("labelling_spread", None),
+        ("labelling_spread", -0.1),
+    ],
+)
+def test_scores_that_nothing_has_written_are_refused(tmp_path: Path, name: str, value: Any) -> None:
+    job = ScoringJob(
+        tmp_path, "enas-small", 0, tmp_path / "table.h5", "0" * 64, 5.0, 1, (0, 1, 2), None
+    )
+    moment = {
+        "seconds": 2.0,
+        "recommended": 1,
+        "accuracy": [0.1, 0.2, 1.0],
+        "mixture_accuracy": None,
+        "labelling_spread": 0.01,
+    }
+    job.path.parent.mkdir()
+    job.path.write_text(json.dumps({"conditions": job.conditions, "moments": [moment]}))
+    assert job.read(3) == [moment]
+    wrong = {"conditions": job.conditions, "moments": [{**moment, name: value}]}
+    job.path.write_text(json.dumps(wrong))
+    with pytest.raises(CorruptFile, match=r"enas-small-0\.json holds no scores"):
+        job.read(3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,10 @@ from numpy.random import Generator
 
 from nasbench_kit import Cell, CellSpace, InvalidSetting, Oracle, Table
 from nasbench_kit.algorithms import RandomSearch, RegularizedEvolution
-from nasbench_kit.compare.running import Plan, run
+from nasbench_kit.compare.running import Plan, all_traces, run
 from nasbench_kit.data.building.build import Build, build
 from nasbench_kit.data.images.digits import digits
-from nasbench_kit.errors import NotRecorded, WorkerDied
+from nasbench_kit.errors import NotRecorded, RunsFailed, WorkerDied
 from nasbench_kit.oracle.search import Search
 from nasbench_kit.system.workers import ATTEMPTS, spread
 from nasbench_kit.training.recipe import DIGITS
@@ -64,6 +65,37 @@ def test_results_are_those_of_local_processes(small_table: Table, tmp_path: Path
     assert (tmp_path / "marker").exists()  # one worker died, and was replaced
     run(plan, tmp_path / "local")
     assert contents(tmp_path / "ray") == contents(tmp_path / "local")
+
+
+@pytest.mark.usefixtures("cluster")
+def test_failing_searches_end_their_own_runs_only(small_table: Table, tmp_path: Path) -> None:
+    import failing_searches  # the cluster cannot
+
+    small_table.save(tmp_path / "table.h5")
+    failing: dict[str, Search] = {
+        "raising": failing_searches.Raising("value"),
+        "interrupting": failing_searches.interrupting,
+        "swallowing": failing_searches.swallowing_all,
+        "good": RandomSearch(),
+    }
+    plan = Plan(tmp_path / "table.h5", failing, [0], {"queries": 5})
+    with pytest.raises(InvalidSetting, match="No module named 'failing_searches'"):
+        run(plan, tmp_path / "ray", executor="ray")
+    ray.cloudpickle.register_pickle_by_value(failing_searches)
+    with pytest.raises(RunsFailed, match="2 runs failed"):
+        run(plan, tmp_path / "ray", executor="ray")
+    ended = {trace.algorithm: trace.ended for trace in all_traces(tmp_path / "ray")}
+    assert ended == {"swallowing": "stalled", "good": "budget"}
+    lock = threading.Lock()
+
+    def locked(oracle: Oracle, rng: Generator) -> Iterator[Cell]:
+        with lock:
+            return RandomSearch()(oracle, rng)
+
+    unsendable = Plan(tmp_path / "table.h5", {"locked": locked}, [0], {"queries": 5})
+    with pytest.raises(InvalidSetting, match="the algorithm locked cannot be sent"):
+        run(unsendable, tmp_path / "refused", executor="ray")
+    assert not (tmp_path / "refused").exists()
 
 
 @pytest.mark.usefixtures("cluster")

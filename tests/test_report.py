@@ -202,7 +202,8 @@ def test_seconds_on_the_machine_are_what_its_clock_says(run: Path) -> None:
     (trace, *_) = of.traces["local-search"]
     paid = {**trace.ledger, "supernet": Spending(3, 1e6, 1.0, 0)}  # far more than it took here
     try:
-        replace(trace, ledger=paid).save(path)
+        total = {"seconds": trace.seconds + 0.25, "epochs": trace.epochs + 1}
+        replace(trace, ledger=paid, **total).save(path)  # type: ignore[arg-type]
         again = Comparison.load(run, table())
         assert again.machine_seconds == of.machine_seconds
         assert again.ledger["local-search"]["supernet"].charges == pytest.approx(3 / 6)

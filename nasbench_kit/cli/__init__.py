@@ -1,6 +1,6 @@
 """The command line: composition, and the only importer of everything.
 
-Each file of this package registers the commands of one subject. Exit codes: 0 done, 2 bad input or
+Each file of this package registers the commands of one subject. Exit codes: 0 done, 1 some runs failed, 2 bad input or
 an error with a name (one line on standard error), 130 interrupted.
 """
 

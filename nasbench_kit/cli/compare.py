@@ -22,7 +22,8 @@ from nasbench_kit.cli.common import (
     progress_bar,
     then,
 )
-from nasbench_kit.compare.run_folder import clocks
+from nasbench_kit.compare import failures
+from nasbench_kit.compare.run_folder import LIMITS, clocks
 from nasbench_kit.compare.running import (
     Plan,
     RewardImages,
@@ -36,7 +37,7 @@ from nasbench_kit.compare.running import (
 )
 from nasbench_kit.data import tables
 from nasbench_kit.data.images.image_sets import open_images
-from nasbench_kit.errors import InvalidSetting
+from nasbench_kit.errors import InvalidSetting, RunsFailed, WorkerDied
 from nasbench_kit.oracle.oracle import Policy
 from nasbench_kit.system.files import check_writable
 from nasbench_kit.system.workers import check_workers
@@ -142,24 +143,58 @@ def run_compare(args: argparse.Namespace) -> int:
     check_writable(folder / "results.csv")
     if (data := said.get("data")) is not None:
         print(f"{data}: {open_images(data).sizes}", file=sys.stderr)
+    failure = None
     with progress_bar(f"comparing on {table.name}") as progress:
-        run(plan, folder, workers=args.workers, executor=args.executor, progress=progress)
+        try:
+            run(plan, folder, workers=args.workers, executor=args.executor, progress=progress)
+        except (RunsFailed, WorkerDied) as error:
+            failure = error
     traces = all_traces(folder)  # those of earlier calls too
+    missing_runs = _missing_runs(plan, folder, traces)
     axis = _axis(table, plan.budget)
 
     def show() -> None:
         if args.json:
-            rows = [asdict(result) for result in score(table, traces)]
-            print_json({"folder": str(folder), "scored_by": scored_by(table), "runs": rows})
-        else:
+            print_json(
+                {
+                    "folder": str(folder),
+                    "scored_by": scored_by(table),
+                    "runs": [asdict(result) for result in score(table, traces)],
+                    "missing": missing_runs,
+                }
+            )
+        elif traces:
             _print_summary(table, plan, traces, axis)
 
+    figure = None
     with then(show):
         write_results(folder, table, traces)
-        figure = _write_figure(folder, table, traces, axis)
+        if traces:
+            figure = _write_figure(folder, table, traces, axis)
     if not args.json:
-        print(f"results, traces and figure: {folder}/  ({figure.name})")
-    return 0
+        if figure is not None:
+            print(f"results, traces and figure: {folder}/  ({figure.name})")
+        if missing_runs:
+            count = len(missing_runs)
+            print(
+                f"incomplete: {count:,} of {count + len(traces):,} runs are missing in all numbers"
+            )
+    if failure is None:
+        return 0
+    sys.stdout.flush()
+    print(f"nasbench-kit: {failure}", file=sys.stderr)
+    return 1
+
+
+def _missing_runs(plan: Plan, folder: Path, traces: Sequence[Trace]) -> list[dict[str, Any]]:
+    """The runs of this call, and those of earlier ones that failed, that are not finished."""
+    errors = failures.load(folder)
+    done = {(trace.algorithm, trace.seed) for trace in traces}
+    return [
+        {"algorithm": label, "seed": seed, "error": errors.get((label, seed))}
+        for label, seed in dict.fromkeys([*plan.jobs, *errors])
+        if (label, seed) not in done
+    ]
 
 
 def _said(args: argparse.Namespace) -> dict[str, Any]:
@@ -168,7 +203,7 @@ def _said(args: argparse.Namespace) -> dict[str, Any]:
     for name in experiment.SETTINGS:
         if (value := getattr(args, name)) is not None:
             said[name] = value
-    limits = {name: getattr(args, name) for name in experiment.LIMITS}
+    limits = {name: getattr(args, name) for name in LIMITS}
     given = {name: limit for name, limit in limits.items() if limit is not None}
     said["budget"] = said.get("budget", {}) | given
     if args.full:

@@ -133,7 +133,7 @@ def run_rank_correlation(args: argparse.Namespace) -> int:
         for name in methods
         for seed in range(args.seeds)
     ]
-    known = [job for job in jobs if job.path.exists() and job.read()]
+    known = [job for job in jobs if job.path.exists() and job.read(len(table))]
     todo = [(job,) for job in jobs if job not in known]
     with progress_bar(f"training and scoring on {table.name}") as progress:
         progress(len(known), len(jobs))
@@ -145,7 +145,7 @@ def run_rank_correlation(args: argparse.Namespace) -> int:
     found: dict[str, list[list[Ranking]]] = {name: [] for name in methods}
     last: dict[str, list[dict[str, Any]]] = {name: [] for name in methods}
     for job in jobs:
-        moments = job.read()
+        moments = job.read(len(table))
         found[job.name].append(
             [
                 one_shot_ranking.ranking(

@@ -12,10 +12,11 @@ import numpy as np
 
 from nasbench_kit import experiment
 from nasbench_kit.algorithms import ALGORITHMS
+from nasbench_kit.compare.trace import number
 from nasbench_kit.errors import CorruptFile, InvalidSetting, WrongTable
 from nasbench_kit.oracle.budget import Budget
 from nasbench_kit.oracle.oracle import Oracle
-from nasbench_kit.system.files import write_text
+from nasbench_kit.system.files import read_json, write_text
 from nasbench_kit.system.measured import torch_threads
 from nasbench_kit.table.table import Table
 
@@ -70,24 +71,67 @@ class ScoringJob:
             "search": repr(method(self.name)),
         }
 
-    def read(self) -> list[dict[str, Any]]:
+    def read(self, cells: int) -> list[dict[str, Any]]:
         """What was found at every moment.
+
+        Args:
+            cells: of the table.
 
         Raises:
             CorruptFile, WrongTable: the file is of something else.
         """
         try:
-            known: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
+            known: dict[str, Any] = read_json(self.path)
             conditions, moments = known["conditions"], known["moments"]
-        except (ValueError, LookupError, TypeError) as error:
+            if conditions != self.conditions:
+                raise WrongTable(
+                    f"{self.path} was made with another table or other settings; choose another --out, "
+                    "or delete it"
+                )
+            self._check(moments, cells)
+        except WrongTable:
+            raise
+        except (OSError, ValueError, LookupError, TypeError) as error:
             raise CorruptFile(f"{self.path} holds no scores ({error}); delete it") from error
-        if conditions != self.conditions:
-            raise WrongTable(
-                f"{self.path} was made with another table or other settings; choose another --out, "
-                "or delete it"
-            )
         found: list[dict[str, Any]] = moments
         return found
+
+    def _check(self, moments: list[dict[str, Any]], cells: int) -> None:
+        """Whether ``train_and_score`` can have written this.
+
+        Raises:
+            ValueError, LookupError, TypeError: it cannot.
+        """
+        if not isinstance(moments, list) or not moments:
+            raise TypeError("there are no moments")
+        before = 0.0
+        for moment in moments:
+            seconds = number(moment["seconds"], "seconds")
+            if not before <= seconds <= self.seconds:
+                raise ValueError(f"{seconds} seconds after {before} of {self.seconds}")
+            before = seconds
+            row = moment["recommended"]
+            if not isinstance(row, int) or isinstance(row, bool) or not -1 <= row < cells:
+                raise ValueError(
+                    f"row {row} of {cells} is recommended"
+                )  # -1 before the first epoch
+            spread = moment["labelling_spread"]
+            _check_accuracies([] if spread is None else [spread])
+            for name in ("accuracy", "mixture_accuracy"):
+                if name == "accuracy" or moment[name] is not None:
+                    _check_accuracies(moment[name])
+                    if len(moment[name]) != len(self.rows):
+                        raise ValueError(
+                            f"{len(moment[name])} of {len(self.rows)} cells are scored"
+                        )
+        if moments[-1]["labelling_spread"] is None:
+            raise ValueError("the last moment is missing")
+
+
+def _check_accuracies(values: list[Any]) -> None:
+    for value in values:
+        if number(value, "an accuracy") > 1:
+            raise ValueError(f"an accuracy is {value}; it must lie in [0, 1]")
 
 
 def train_and_score(job: ScoringJob) -> None:

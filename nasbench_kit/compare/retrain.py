@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nasbench_kit.compare.run_folder import read_manifest
 from nasbench_kit.errors import CorruptFile, InvalidSetting, UnknownName, WrongTable
 from nasbench_kit.spaces.nasbench101.cell import Cell
 from nasbench_kit.system.files import check_writable, write_text
@@ -41,13 +42,10 @@ def table_of(run: Path) -> tuple[str, str]:
         UnknownName: the folder holds no comparison.
         CorruptFile: it cannot be read.
     """
-    manifest = _read(run / "manifest.json")
-    try:
-        return manifest["table"]["name"], manifest["table"]["checksum"]
-    except (KeyError, TypeError) as error:
-        raise CorruptFile(
-            f"{run} holds no comparison ({error!r} is missing); run it again"
-        ) from error
+    manifest = read_manifest(run)
+    if manifest is None:
+        raise _no_comparison(run / "manifest.json")
+    return manifest["table"]["name"], manifest["table"]["checksum"]
 
 
 def recommended(run: Path, table: Table, per_algorithm: int | None) -> dict[str, list[Cell]]:
@@ -245,9 +243,13 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UnknownName(
-            f"{path.parent} holds no comparison: {path.name} is missing; make one with "
-            "`nasbench-kit compare --out`"
-        ) from None
+        raise _no_comparison(path) from None
     except (OSError, ValueError) as error:
         raise CorruptFile(f"{path} cannot be read ({error}); delete it to make it anew") from error
+
+
+def _no_comparison(path: Path) -> UnknownName:
+    return UnknownName(
+        f"{path.parent} holds no comparison: {path.name} is missing; make one with "
+        "`nasbench-kit compare --out`"
+    )

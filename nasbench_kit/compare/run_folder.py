@@ -7,16 +7,23 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from nasbench_kit.compare.trace import Trace
-from nasbench_kit.errors import CorruptFile, NotWritable, WrongTable
+from nasbench_kit.compare.trace import Trace, number, whole
+from nasbench_kit.errors import CorruptFile, InvalidSetting, NotWritable, WrongTable
+from nasbench_kit.oracle.oracle import Policy
 from nasbench_kit.system import files
 
 #: What later calls may add to; everything else in the manifest stays as it is.
 _GROWING = ("algorithms", "commands")
+#: What a budget can limit.
+LIMITS = ("seconds", "epochs", "queries")
+#: Of files that are made for each run.
+_FOLDERS = ("traces", "clock", "checkpoints", "failures")
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
 
 
 def trace_path(folder: Path, label: str, seed: int) -> Path:
@@ -34,17 +41,34 @@ def checkpoint_path(folder: Path, label: str, seed: int) -> Path:
     return folder / "checkpoints" / f"{label}-{seed}.pt"
 
 
+def failure_path(folder: Path, label: str, seed: int) -> Path:
+    """Where a run that failed says why, until it is done: see `nasbench_kit.compare.failures`."""
+    return folder / "failures" / f"{label}-{seed}.txt"
+
+
+def check_label(label: object) -> None:
+    """Refuse a label of an algorithm that cannot be the name of a file.
+
+    Raises:
+        InvalidSetting: saying what can.
+    """
+    if not isinstance(label, str) or not _LABEL.fullmatch(label):
+        raise InvalidSetting(
+            f"the label {label!r} is to be a file's name; use letters, digits, '_.+-', begin with a "
+            "letter or digit, at most 100 in all"
+        )
+
+
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """The manifest of a folder; None if there is none.
 
     Raises:
-        CorruptFile: it is none of this kind.
+        CorruptFile: it is none of this kind, or says what no comparison can have been made under.
     """
     path = folder / "manifest.json"
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        manifest["algorithms"].keys()
-        manifest["table"].keys()
+        manifest: dict[str, Any] = files.read_json(path)
+        _check_manifest(manifest)
     except FileNotFoundError:
         return None
     except NotADirectoryError as error:
@@ -52,6 +76,36 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise CorruptFile(f"{path} is no manifest ({error}); choose another folder") from error
     return manifest
+
+
+def _check_manifest(manifest: Any) -> None:
+    """What the readers of a folder rely on.
+
+    Raises:
+        ValueError, TypeError, LookupError: it is missing, or of another type.
+    """
+    kinds = {"versions": dict, "table": dict, "scored_by": str, "budget": dict, "policy": str}
+    for name, kind in {**kinds, "algorithms": dict, "commands": list}.items():
+        if not isinstance(manifest[name], kind):
+            raise TypeError(f"{name} is {_brief(manifest[name])}")
+    for label, algorithm in manifest["algorithms"].items():
+        check_label(label)
+        if not isinstance(algorithm["class"], str) or not isinstance(algorithm["settings"], dict):
+            raise TypeError(f"the algorithm {label} is {_brief(algorithm)}")
+    for name in ("name", "checksum"):
+        if not isinstance(manifest["table"][name], str):
+            raise TypeError(f"the table's {name} is {_brief(manifest['table'][name])}")
+    whole(manifest["table"]["cells"], "the table's cells")
+    if not manifest["budget"]:
+        raise ValueError("there is no budget")
+    for name, limit in manifest["budget"].items():
+        if name not in LIMITS:
+            raise ValueError(f"the budget limits {name}")
+        number(limit, f"the budget's {name}")
+    if manifest["policy"] not in get_args(Policy):
+        raise ValueError(f"the policy is {_brief(manifest['policy'])}")
+    if not all(isinstance(command, str) for command in manifest["commands"]):
+        raise TypeError(f"commands are {_brief(manifest['commands'])}")
 
 
 def merged(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,7 +169,7 @@ def claimed(folder: Path, manifest: Mapping[str, Any]) -> Iterator[None]:
                     "another folder with --out, or move them away"
                 )
         else:
-            for place in (folder, *(folder / name for name in ("traces", "clock", "checkpoints"))):
+            for place in (folder, *(folder / name for name in _FOLDERS)):
                 for leftover in place.glob(".*.part"):  # of a process that was killed
                     leftover.unlink(missing_ok=True)
         files.write_text(
@@ -124,24 +178,37 @@ def claimed(folder: Path, manifest: Mapping[str, Any]) -> Iterator[None]:
         yield
 
 
-def all_traces(folder: Path) -> list[Trace]:
+def all_traces(folder: str | Path) -> list[Trace]:
     """Every finished run of a folder: by algorithm as they were added, then by seed.
 
     Raises:
-        CorruptFile: no manifest, or a damaged trace.
+        CorruptFile: no manifest, or a trace that no run under it can have left.
     """
+    folder = files.as_path(folder, "folder of a comparison")
     manifest = read_manifest(folder)
     if manifest is None:
         raise CorruptFile(f"{folder} holds no comparison: manifest.json is missing; run it again")
     order = list(manifest["algorithms"])
-    traces = [Trace.load(path) for path in (folder / "traces").glob("*.json")]
-    for trace in traces:
-        if trace.algorithm not in order:
-            raise CorruptFile(
-                f"{folder} holds a trace of {trace.algorithm!r}, which its manifest does not name; "
-                "delete that trace"
-            )
+    traces = [load_trace(path, manifest) for path in (folder / "traces").glob("*.json")]
     return sorted(traces, key=lambda trace: (order.index(trace.algorithm), trace.seed))
+
+
+def load_trace(path: Path, manifest: Mapping[str, Any]) -> Trace:
+    """A finished run of a folder with this manifest.
+
+    Raises:
+        CorruptFile: no trace, or one that no run under this manifest can have left there.
+    """
+    trace = Trace.load(path)
+    try:
+        if trace.algorithm not in manifest["algorithms"]:
+            raise ValueError(f"a trace of {trace.algorithm!r}, which its manifest does not name")
+        if path.name != (own := f"{trace.algorithm}-{trace.seed}.json"):
+            raise ValueError(f"the trace {own}")
+        trace.check_within(manifest["budget"], manifest["table"]["cells"])
+    except ValueError as error:
+        raise CorruptFile(f"{path} is out of place: {error}; delete that trace") from error
+    return trace
 
 
 def clocks(folder: Path) -> dict[tuple[str, int], dict[str, Any]]:
@@ -153,7 +220,7 @@ def clocks(folder: Path) -> dict[tuple[str, int], dict[str, Any]]:
     for path in sorted((folder / "clock").glob("*.json")):
         label, _, seed = path.stem.rpartition("-")
         with contextlib.suppress(OSError, ValueError):
-            reading = json.loads(path.read_text(encoding="utf-8"))
+            reading = files.read_json(path)
             if isinstance(reading, dict):
                 found[label, int(seed)] = reading
     return found

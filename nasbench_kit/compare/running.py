@@ -4,7 +4,7 @@ Every run has its own oracle and its own generators, drawn from (seed, label of 
 result does not depend on how the work is spread over processes, and the runs of two algorithms are
 independent. A finished run is one trace file; a second call runs what is missing.
 
-The folder of a comparison; all but ``clock`` and figures is the same, byte for byte, however often
+The folder of a comparison; all but ``clock``, ``failures`` and figures is the same, byte for byte, however often
 the work was interrupted and on however many workers it was done:
 
     manifest.json             what the results depend on: versions, table (name, source, space,
@@ -12,6 +12,7 @@ the work was interrupted and on however many workers it was done:
                               and settings), and the commands that make the folder anew
     traces/LABEL-SEED.json    one finished run: see `nasbench_kit.compare.trace`
     checkpoints/              of runs under way that share weights
+    failures/LABEL-SEED.txt   of a run that failed and was not done since: the error
     clock/LABEL-SEED.json     its measured seconds, processor seconds, peak memory and date
     results.{parquet,csv}     one row a run, scored: see `Result`
     incumbents.{parquet,csv}  one row a change of the recommended cell: algorithm, seed, seconds,
@@ -22,10 +23,13 @@ the work was interrupted and on however many workers it was done:
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.metadata
 import json
 import math
+import os
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -34,30 +38,43 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from nasbench_kit.compare import failures
 from nasbench_kit.compare.audit import audit
+from nasbench_kit.compare.checks import (
+    checked_algorithms,
+    checked_choice,
+    checked_label,
+    checked_limits,
+    checked_seed,
+    checked_seeds,
+    checked_type,
+)
+from nasbench_kit.compare.following import follow
 from nasbench_kit.compare.run_folder import (
     all_traces,
     checkpoint_path,
     claimed,
     clock_path,
+    failure_path,
+    load_trace,
     merged,
     trace_path,
 )
 from nasbench_kit.compare.scores import Result, regrets, score, scored_by, write_results
-from nasbench_kit.compare.trace import Incumbent, Spending, Trace
+from nasbench_kit.compare.trace import Spending, Trace
 from nasbench_kit.errors import (
     AccountsDisagree,
-    BudgetExhausted,
     InvalidSetting,
-    Stalled,
+    RunsFailed,
+    WorkerDied,
     WrongTable,
 )
 from nasbench_kit.oracle.answer import Answer
 from nasbench_kit.oracle.budget import Budget, Charge
 from nasbench_kit.oracle.oracle import Oracle, Policy
-from nasbench_kit.system.files import check_writable, write_text
+from nasbench_kit.system.files import as_path, check_writable, write_text
 from nasbench_kit.system.measured import measured, torch_threads
-from nasbench_kit.system.workers import Executor, Progress, check_workers, spread
+from nasbench_kit.system.workers import Executor, Progress, check_sendable, check_workers, spread
 from nasbench_kit.table.table import Table
 from nasbench_kit.version import __version__
 
@@ -91,9 +108,10 @@ class Plan:
     """What to compare: every algorithm with every seed, under one budget on one table.
 
     Raises:
-        InvalidSetting: no algorithm, no seed, no budget, or a limit that is none.
+        InvalidSetting: no algorithm, no seed, no budget, or a value that cannot work.
     """
 
+    #: Its file; text becomes a path.
     table: Path
     #: By label: a name for results and files.
     algorithms: Mapping[str, Search]
@@ -111,14 +129,26 @@ class Plan:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if not self.algorithms or not self.seeds:
-            raise InvalidSetting("nothing to compare; name at least one algorithm and one seed")
-        if not self.budget:
-            raise InvalidSetting("the comparison has no budget; limit seconds, epochs or queries")
-        Budget(**self.budget)  # type: ignore[arg-type]  # says what is wrong with a limit
-        for name, limit in self.budget.items():
-            if math.isinf(limit):
-                raise InvalidSetting(f"the budget's {name} are infinite; no run would ever end")
+        checked = {
+            "table": as_path(self.table, "table"),
+            "algorithms": checked_algorithms(self.algorithms),
+            "seeds": checked_seeds(self.seeds),
+            "budget": checked_limits(self.budget),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)  # the dataclass is frozen
+        checked_choice(self.policy, Policy, "policy")
+        checked_choice(self.reward_images, RewardImages, "reward_images")
+        checked_type(self.device, str, "name a device such as 'cpu' or 'cuda'")
+        if self.command is not None:
+            checked_type(self.command, str, "give the command as text, or None")
+        if self.task is not None and not callable(self.task):
+            raise InvalidSetting(f"task is {self.task!r}; give a callable from a Table to its Task")
+
+    @property
+    def jobs(self) -> list[tuple[str, int]]:
+        """Label and seed of every run."""
+        return [(label, seed) for label in self.algorithms for seed in self.seeds]
 
     def manifest(self, table: Table) -> dict[str, Any]:
         """All that the results depend on, to be found again beside them."""
@@ -162,8 +192,17 @@ def _described(search: Search) -> dict[str, Any]:
     if is_dataclass(search):
         settings = {field.name: getattr(search, field.name) for field in fields(search)}
     described = {"class": f"{kind.__module__}.{kind.__qualname__}", "settings": settings}
-    plain: dict[str, Any] = json.loads(json.dumps(described, default=str))
+    plain: dict[str, Any] = json.loads(
+        json.dumps(described, default=_named, skipkeys=True),
+        parse_constant=str,  # JSON has no infinity
+    )
     return plain
+
+
+def _named(value: object) -> str:
+    """What stands for a setting that JSON cannot hold; the same in every process."""
+    name = getattr(value, "__qualname__", None)
+    return str(name) if name else re.sub(r" at 0x[0-9a-f]+", "", str(value))
 
 
 # Running -------------------------------------------------------------------------------------
@@ -171,7 +210,7 @@ def _described(search: Search) -> dict[str, Any]:
 
 def run(
     plan: Plan,
-    folder: Path,
+    folder: str | Path,
     *,
     workers: int = 1,
     executor: Executor = "local",
@@ -179,15 +218,25 @@ def run(
 ) -> list[Trace]:
     """Run what is missing of a plan, and return all its traces in the order of the plan.
 
+    A run that fails does not end the others; see `nasbench_kit.compare.failures`.
+
     Raises:
         WrongTable: the folder holds results made under other conditions, or is in use; or another
             table has taken the place of the plan's meanwhile.
-        CorruptFile: the table was altered, before or meanwhile.
+        CorruptFile: the table was altered, before or meanwhile, or a file of the folder.
         NotWritable: the folder cannot be written.
-        InvalidSetting: see ``missing``.
-        WorkerDied: a run killed every worker that tried it; all others are finished.
+        InvalidSetting: see ``missing``; or the searches cannot be sent to the workers.
+        RunsFailed: some runs raised an error; all others are finished.
+        WorkerDied: some runs killed every worker that tried them; all others are finished.
     """
+    checked_type(plan, Plan, "give what to compare as a Plan")
+    folder = as_path(folder, "folder of the results")
+    if progress is not None and not callable(progress):
+        raise InvalidSetting(f"progress is {progress!r}; give a callable of (done, in all)")
     check_workers(workers, executor)
+    for label, search in plan.algorithms.items():
+        check_sendable(search, f"the algorithm {label}", workers, executor)
+    check_sendable(plan.task, "the plan's task", workers, executor)
     table = _checked(plan)
     manifest = plan.manifest(table)
     merged(folder, manifest)  # refuses before the folder is made
@@ -195,16 +244,32 @@ def run(
     last = max(plan.seeds)
     check_writable(*(file(folder, label, last) for file in files for label in plan.algorithms))
     with claimed(folder, manifest):
-        for job in _jobs(plan):
+        for job in plan.jobs:
             if trace_path(folder, *job).exists():  # killed between the two
                 checkpoint_path(folder, *job).unlink(missing_ok=True)
-        work = functools.partial(_run_and_save, plan, folder, table.checksum)
-        spread(work, _missing(plan, folder), workers, progress, executor)
+                failure_path(folder, *job).unlink(missing_ok=True)
+        # Other processes may have another working directory.
+        there = replace(plan, table=plan.table.absolute())
+        work = functools.partial(
+            _run_and_save, there, folder.absolute(), table.checksum, parent=os.getpid()
+        )
+        deaths = None
+        try:
+            spread(work, _missing(plan, folder), workers, progress, executor)
+        except WorkerDied as error:
+            deaths = error
         _check_unchanged(table, fresh=True)
-    return [Trace.load(trace_path(folder, *job)) for job in _jobs(plan)]
+    found = failures.load(folder)
+    failed = {job: found[job] for job in plan.jobs if job in found}
+    if failed:
+        raise RunsFailed(failures.listed(failed, folder, deaths))
+    if deaths is not None:
+        raise deaths
+    known = merged(folder, manifest)
+    return [load_trace(trace_path(folder, *job), known) for job in plan.jobs]
 
 
-def missing(plan: Plan, folder: Path, *, images: bool = True) -> list[tuple[str, int]]:
+def missing(plan: Plan, folder: str | Path, *, images: bool = True) -> list[tuple[str, int]]:
     """The runs (label, seed) that ``run`` would make; checks what it checks, writes nothing.
 
     Args:
@@ -217,16 +282,14 @@ def missing(plan: Plan, folder: Path, *, images: bool = True) -> list[tuple[str,
         WrongTable, CorruptFile: as ``run``.
         InvalidSetting: a budget that the table cannot account for, or that pays for nothing.
     """
+    checked_type(plan, Plan, "give what to compare as a Plan")
+    folder = as_path(folder, "folder of the results")
     merged(folder, plan.manifest(_checked(plan, images=images)))
     return _missing(plan, folder)
 
 
-def _jobs(plan: Plan) -> list[tuple[str, int]]:
-    return [(label, seed) for label in plan.algorithms for seed in plan.seeds]
-
-
 def _missing(plan: Plan, folder: Path) -> list[tuple[str, int]]:
-    return [job for job in _jobs(plan) if not trace_path(folder, *job).exists()]
+    return [job for job in plan.jobs if not trace_path(folder, *job).exists()]
 
 
 def _checked(plan: Plan, *, images: bool = True) -> Table:
@@ -290,16 +353,35 @@ def _cheapest(table: Table, what: str) -> float:
     return min(prices)
 
 
-def _run_and_save(plan: Plan, folder: Path, checksum: str, label: str, seed: int) -> None:
+def _run_and_save(
+    plan: Plan, folder: Path, checksum: str, label: str, seed: int, *, parent: int
+) -> None:
+    """Make the files of one run, or the one that says why it failed.
+
+    Args:
+        plan: what is compared.
+        folder: of the comparison.
+        checksum: of the table.
+        label: of the algorithm.
+        seed: of the run.
+        parent: number of the process that the user interrupts.
+    """
     table = _opened(plan.table, checksum)
-    with torch_threads(1), measured() as clock:
-        checkpoint = checkpoint_path(folder, label, seed)
-        trace = run_one(plan, table, label, seed, checkpoint)
+    checkpoint = checkpoint_path(folder, label, seed)
+    try:
+        with contextlib.chdir("."), torch_threads(1), measured() as clock:
+            trace = run_one(plan, table, label, seed, checkpoint)
+    except BaseException as error:  # a search may raise anything
+        if isinstance(error, KeyboardInterrupt) and os.getpid() == parent:
+            raise
+        failures.save(folder, label, seed, error)
+        return
     _check_unchanged(table)
     clock["metered_seconds"] = trace.seconds
     write_text(clock_path(folder, label, seed), json.dumps(clock) + "\n")
     trace.save(trace_path(folder, label, seed))
     checkpoint.unlink(missing_ok=True)
+    failure_path(folder, label, seed).unlink(missing_ok=True)
 
 
 def _check_unchanged(table: Table, *, fresh: bool = False) -> None:
@@ -330,33 +412,23 @@ def run_one(
         checkpoint: where a search that shares weights keeps its state meanwhile.
 
     Raises:
+        UnknownName: no algorithm has this label.
+        InvalidSearch: the search returns or yields something else than cells.
+        NotInSpace: it recommends a cell that the table lacks.
         AccountsDisagree: the search spent more than the budget, or changed what it must not.
+        Exception: whatever the search raises.
     """
+    checked_type(plan, Plan, "give what to compare as a Plan")
+    checked_type(table, Table, "open it with Table.open")
+    checked_label(label, plan.algorithms)
+    seed = checked_seed(seed)
     entropy = [seed, zlib.crc32(label.encode())]
     for_oracle, for_search = map(np.random.default_rng, np.random.SeedSequence(entropy).spawn(2))
     budget = Budget(**plan.budget)  # type: ignore[arg-type]  # checked by Budget
     search = plan.algorithms[label]
     task = _task(plan, table, checkpoint) if _shares_weights(search) else None
     oracle = Oracle(table, budget, for_oracle, policy=plan.policy, task=task)
-    space = table.covered
-    incumbents: list[Incumbent] = []
-    recommended = None
-    try:
-        for cell in search(oracle.handle(), for_search):
-            if cell is not recommended:
-                recommended = cell
-                row = space.index(cell)
-                if not incumbents or row != incumbents[-1].row:
-                    incumbents.append(
-                        Incumbent(
-                            budget.spent_seconds, budget.spent_epochs, budget.spent_queries, row
-                        )
-                    )
-        ended = "finished"
-    except Stalled:
-        ended = "stalled"
-    except BudgetExhausted:
-        ended = "budget"
+    incumbents, ended = follow(search, oracle.handle(), budget, for_search, table.covered)
     try:
         audit(budget, table, incumbents)
     except AccountsDisagree as error:
@@ -371,7 +443,7 @@ def run_one(
         budget.spent_seconds,
         budget.spent_epochs,
         budget.spent_queries,
-        unique_cells=len(set(map(space.index, asked))),
+        unique_cells=len(set(map(table.covered.index, asked))),
         incumbents=incumbents,
         ledger=_by_kind(budget.ledger),
     )

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
 import numpy as np
 
 from nasbench_kit.compare.trace import Incumbent, Spending, Trace
+from nasbench_kit.errors import InvalidSetting, WrongTable
+from nasbench_kit.system.files import as_path
 from nasbench_kit.system.tidy import write_columns
 from nasbench_kit.table.table import Table
 
@@ -61,8 +63,11 @@ def score(table: Table, traces: Sequence[Trace]) -> list[Result]:
     """The flat rows of a comparison.
 
     Raises:
+        InvalidSetting: no table, or something else than traces.
+        WrongTable: a trace recommends a row that the table does not have.
         CorruptFile: the table's file was altered.
     """
+    _check(table, traces)
     table.verify()
     means = table.mean(scored_by(table))
     best = means.max()
@@ -88,14 +93,16 @@ def score(table: Table, traces: Sequence[Trace]) -> list[Result]:
     return results
 
 
-def write_results(folder: Path, table: Table, traces: Sequence[Trace]) -> list[Result]:
+def write_results(folder: str | Path, table: Table, traces: Sequence[Trace]) -> list[Result]:
     """Write the tidy columns of a comparison: results, incumbents and ledger; returns the results.
 
     Raises:
+        InvalidSetting: as ``score``.
         CorruptFile: the table's file was altered; nothing is written.
-        WrongTable: another table has taken its place; likewise.
+        WrongTable: another table has taken its place, or as ``score``; likewise.
         NotWritable: the folder cannot be written.
     """
+    folder = as_path(folder, "folder of the results")
     results = score(table, traces)
     columns = fields(Result)
     regret = regrets(table)
@@ -113,6 +120,20 @@ def write_results(folder: Path, table: Table, traces: Sequence[Trace]) -> list[R
     kinds = [kind for trace in traces for kind in trace.ledger]
     write_columns(folder / "ledger", spendings | {"kind": kinds}, _types(Spending))
     return results
+
+
+def _check(table: Table, traces: Sequence[Trace]) -> None:
+    if not isinstance(table, Table):
+        raise InvalidSetting(f"the table is {table!r}; open it with Table.open")
+    if not isinstance(traces, Sequence) or not all(isinstance(it, Trace) for it in traces):
+        raise InvalidSetting(f"the traces are {traces!r:.80}; give those of run or all_traces")
+    for trace in traces:
+        for step in trace.incumbents:
+            if not 0 <= step.row < len(table):
+                raise WrongTable(
+                    f"the trace of {trace.algorithm} with seed {trace.seed} recommends row {step.row} "
+                    f"of {len(table):,}; give the table that the comparison was made on"
+                )
 
 
 def _stacked(

@@ -5,13 +5,24 @@ A trace holds no clock reading, so that the same run gives the same bytes.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple, TypeGuard, get_args, get_type_hints
 
 from nasbench_kit.errors import CorruptFile
-from nasbench_kit.system.files import write_text
+from nasbench_kit.system.files import read_json, write_text
+
+Ended = Literal["budget", "finished", "stalled"]
+
+#: What a run spends.
+_METERS = ("seconds", "epochs", "queries")
+#: The ledger's sums and the totals are the same numbers, added in another order.
+_ROUNDING = 1e-9
 
 
 class Incumbent(NamedTuple):
@@ -39,8 +50,8 @@ class Trace:
 
     algorithm: str
     seed: int
-    #: Why it ended: "budget", "finished" or "stalled".
-    ended: str
+    #: Why it ended.
+    ended: Ended
     #: What was spent in all.
     seconds: float
     epochs: float
@@ -59,26 +70,136 @@ class Trace:
     def save(self, path: Path) -> None:
         """Write as JSON, atomically; incumbents by column."""
         incumbents = zip(*self.incumbents, strict=True) if self.incumbents else [()] * 4
-        fields = {
+        values = {
             **vars(self),
             "incumbents": dict(zip(Incumbent._fields, incumbents, strict=True)),
             "ledger": {kind: spending._asdict() for kind, spending in self.ledger.items()},
         }
-        write_text(path, json.dumps(fields) + "\n")
+        write_text(path, json.dumps(values) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Trace:
         """Read what ``save`` wrote.
 
         Raises:
-            CorruptFile: no trace, or one of another version.
+            CorruptFile: no trace, one of another version, or numbers that no run can have spent.
         """
         try:
-            fields = json.loads(path.read_text(encoding="utf-8"))
-            columns = (fields["incumbents"][name] for name in Incumbent._fields)
-            fields["incumbents"] = [Incumbent(*step) for step in zip(*columns, strict=True)]
-            ledger = fields["ledger"].items()
-            fields["ledger"] = {kind: Spending(**spending) for kind, spending in ledger}
-            return cls(**fields)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            values = read_json(path)
+            hints = get_type_hints(cls)
+            _check_keys(values, hints)
+            steps = values.pop("incumbents")
+            _check_keys(steps, Incumbent._fields)
+            columns = (steps[name] for name in Incumbent._fields)
+            incumbents = [_typed(Incumbent, step) for step in zip(*columns, strict=True)]
+            ledger = {}
+            for kind, spent in values.pop("ledger").items():
+                _check_keys(spent, Spending._fields)
+                ledger[kind] = _typed(Spending, [spent[name] for name in Spending._fields])
+            scalars = {name: _read(value, hints[name], name) for name, value in values.items()}
+            trace = cls(**scalars, incumbents=incumbents, ledger=ledger)
+            trace._check()
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise CorruptFile(f"{path} is no trace ({error}); delete it to run it again") from error
+        return trace
+
+    def check_within(self, budget: Mapping[str, float], cells: int) -> None:
+        """Whether a comparison under this budget, on a table of so many cells, can have made it.
+
+        Raises:
+            ValueError: it spent more, or recommends a row that the table does not have.
+        """
+        for name, limit in budget.items():
+            if getattr(self, name) > limit:
+                raise ValueError(f"{getattr(self, name)} {name} are spent of {limit}")
+        for step in self.incumbents:
+            if step.row >= cells:
+                raise ValueError(f"row {step.row} of {cells} is recommended")
+
+    def _check(self) -> None:
+        """Whether the numbers agree with each other.
+
+        Raises:
+            ValueError: they do not.
+        """
+        for name in _METERS:
+            total = getattr(self, name)
+            spent = math.fsum(getattr(spending, name) for spending in self.ledger.values())
+            if not math.isclose(spent, total, rel_tol=_ROUNDING):
+                raise ValueError(f"the ledger's {name} sum to {spent}, the run's are {total}")
+            at = [0, *(getattr(step, name) for step in self.incumbents), total]
+            if any(later < earlier for earlier, later in pairwise(at)):
+                raise ValueError(f"the {name} of its incumbents do not ascend from 0 to {total}")
+        for kind, spending in self.ledger.items():
+            if not spending.charges:
+                raise ValueError(f"no charge is of the kind {kind!r}")
+        if not min(self.queries, "query" in self.ledger) <= self.unique_cells <= self.queries:
+            raise ValueError(f"{self.queries} queries were of {self.unique_cells} cells")
+
+
+# Values of JSON --------------------------------------------------------------------------------
+
+
+def number(value: object, name: str) -> float:
+    """A finite number, not below 0.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    with contextlib.suppress(OverflowError):  # an integer beyond the floats
+        if _is_number(value, int | float) and math.isfinite(value) and value >= 0:
+            return float(value)
+    raise ValueError(f"{name} is {_brief(value)}; it must be a finite number >= 0")
+
+
+def whole(value: object, name: str) -> int:
+    """A whole number, not below 0, that a column of results can hold.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if _is_number(value, int) and 0 <= value < 1 << 63:
+        return int(value)
+    raise ValueError(f"{name} is {_brief(value)}; it must be a whole number >= 0")
+
+
+def _is_number(value: Any, kind: Any) -> TypeGuard[int]:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _read(value: object, hint: Any, name: str) -> Any:
+    """A value of a field that has this type."""
+    if hint is float:
+        return number(value, name)
+    if hint is int:
+        return whole(value, name)
+    if isinstance(value, str) and (hint is str or value in get_args(hint)):
+        return value
+    wanted = "text" if hint is str else f"one of {', '.join(get_args(hint))}"
+    raise ValueError(f"{name} is {_brief(value)}; it must be {wanted}")
+
+
+def _typed(kind: Any, values: Iterable[object]) -> Any:
+    """A tuple of this kind."""
+    return kind(
+        *(
+            _read(value, hint, name)
+            for value, (name, hint) in zip(values, get_type_hints(kind).items(), strict=True)
+        )
+    )
+
+
+def _check_keys(values: Any, names: Collection[str]) -> None:
+    if not isinstance(values, dict):
+        raise TypeError(f"there is {_brief(values)} where {', '.join(names)} must stand")
+    for name in names:
+        if name not in values:
+            raise ValueError(f"it lacks {name}")
+    for name in values:
+        if name not in names:
+            raise ValueError(f"it has {_brief(name)}, which no trace has")
+
+
+def _brief(value: object) -> str:
+    shown = json.dumps(value)
+    return shown if len(shown) <= 80 else f"{shown[:77]}..."

@@ -18,10 +18,12 @@ from nasbench_kit.errors import (
     NotInSpace,
     NotInTable,
     NotRecorded,
+    SearchStopped,
     Stalled,
 )
 from nasbench_kit.oracle.answer import Answer
 from nasbench_kit.spaces.nasbench101.cell import Cell
+from nasbench_kit.system import stopping
 from nasbench_kit.table.noise import Noise
 from nasbench_kit.table.table import SOURCES, Checkpoint, Table, reopened
 from nasbench_kit.training.images import Split
@@ -72,7 +74,7 @@ class Engine:
         "_noise_key",
         "_draws",
         "_seen",
-        "_free_in_a_row",
+        "_unpaid_in_a_row",
     )
 
     def __init__(
@@ -99,7 +101,8 @@ class Engine:
         self._noise_key = int(rng.integers(1 << 63)) if Noise.of(table.provenance) else 0
         self._draws: list[int] = []
         self._seen: dict[tuple[Cell | int, int, bool, int | None], Answer] = {}
-        self._free_in_a_row = 0
+        #: Questions since the last one that was paid: free, refused or mistaken.
+        self._unpaid_in_a_row = 0
         self._connect(table)
 
     def _connect(self, table: Table) -> None:
@@ -155,6 +158,7 @@ class Engine:
 
     def query(self, cell: Cell, epochs: int | None, halfway: bool) -> Answer:
         """See `Oracle.query`."""
+        self._count_unpaid()
         if epochs is None:
             epochs = self.epochs[-1]
         try:
@@ -183,17 +187,26 @@ class Engine:
             known = self._buy(cell, fidelity, row, repeat)
             self._seen[key] = known
             self._draws.pop()
-            self._free_in_a_row = 0
             return known
         if policy == "new-repeat":
             self._draws.pop()
-        self._free_in_a_row += 1
-        if self._free_in_a_row >= self._patience:
+        if self._unpaid_in_a_row >= self._patience:
             raise Stalled(
                 f"the last {self._patience:,} queries asked for answers already paid for; "
                 "the search has stopped exploring (see the option patience)"
             )
         return known._replace(cell=cell)
+
+    def _count_unpaid(self) -> None:
+        """Count a question as unpaid until it is paid, and end a search that asks too many of them."""
+        self._unpaid_in_a_row += 1
+        if self._unpaid_in_a_row > self._patience:
+            if self._unpaid_in_a_row > 2 * self._patience:
+                stopping.insist()
+            raise SearchStopped(
+                f"nothing was paid for the last {self._patience:,} questions, and the search goes on; "
+                "let BudgetExhausted pass, or return"
+            )
 
     def task(self) -> Task:
         """See `Oracle.task`."""
@@ -216,7 +229,9 @@ class Engine:
 
     def charge(self, what: Cell | NDArray[np.float64], images: int, backward: bool) -> None:
         """See `Oracle.charge`."""
+        self._count_unpaid()
         self._pay("supernet", *self.price(what, images, backward), 0, _nothing)
+        self._unpaid_in_a_row = 0
 
     def price(
         self, what: Cell | NDArray[np.float64], images: int, backward: bool
@@ -291,10 +306,14 @@ class Engine:
         kind = "training" if row is None else "query"
         if repeat is not None:
             seconds = self._price(cell, fidelity, row, repeat)
-            return self._pay(kind, seconds, epochs, 1, self._read, cell, fidelity, row, repeat)
+            answer = self._pay(kind, seconds, epochs, 1, self._read, cell, fidelity, row, repeat)
+            self._unpaid_in_a_row = 0
+            return answer
         prices = (self._price(cell, fidelity, row, repeat) for repeat in range(self._repeats))
         seconds, epochs = math.fsum(prices), epochs * self._repeats
-        return self._pay(kind, seconds, epochs, 1, self._read_mean, cell, fidelity, row)
+        answer = self._pay(kind, seconds, epochs, 1, self._read_mean, cell, fidelity, row)
+        self._unpaid_in_a_row = 0
+        return answer
 
     def _price(self, cell: Cell, fidelity: _Fidelity, row: int | None, repeat: int) -> float:
         """Seconds of one training; 0 where the table does not know and nobody asks."""

@@ -67,7 +67,8 @@ class Oracle(ReadOnly):
             surrogate's table has predicted means: its repeats are drawn around them, by ``rng``.
         trainer: answers for cells that the table lacks (outside its space, or where it is partial);
             without one, such a query is an error that costs nothing.
-        patience: free answers in a row after which the search counts as stalled.
+        patience: free answers in a row after which the search counts as stalled; and questions in a
+            row that nothing was paid for, refusals included, after which ``SearchStopped`` ends it.
         task: what weight-sharing searches train on; without it they are refused.
 
     Raises:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from nasbench_kit.errors import (
     InvalidSetting,
@@ -69,6 +71,49 @@ def existing(path: str | Path, what: str) -> Path:
         shown = str(path) if len(str(path)) <= 80 else f"{str(path)[:79]}…"
         raise UnknownName(f"no {what} can be at {shown!r} ({reason}); check the path") from error
     return expanded
+
+
+def as_path(value: object, what: str) -> Path:
+    """A path that a caller gave as text or as a path.
+
+    Args:
+        value: what was given.
+        what: it is to be the path of, for the message: "folder", "table".
+
+    Raises:
+        InvalidSetting: it is something else, or empty.
+    """
+    try:
+        path = os.fspath(value)  # type: ignore[call-overload]
+    except TypeError:
+        path = None
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise InvalidSetting(f"the {what} is {value!r}; give its path as a str or a Path")
+    return Path(path)
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file of ours holds, where Python's own reader would take more than JSON.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no JSON, has NaN or infinity in it, a name twice, or too many levels.
+    """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise ValueError("a name stands twice in one object")
+        return found
+
+    def refused(constant: str) -> None:
+        raise ValueError(f"{constant} is no number")
+
+    text = path.read_text(encoding="utf-8")
+    try:
+        return json.loads(text, parse_constant=refused, object_pairs_hook=once)
+    except RecursionError:
+        raise ValueError("it has too many levels") from None
 
 
 @contextlib.contextmanager

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from nasbench_kit.errors import InvalidSetting
-from nasbench_kit.system.workers import ATTEMPTS, died
+from nasbench_kit.system.workers import ATTEMPTS, IMPORTABLE, died
 
 #: Jobs handed to the cluster at a time, for each of its processors.
 _AHEAD = 2
+#: How Ray says so, in a plain RuntimeError.
+_NOT_IMPORTED = "failed to import on the worker"
 
 
 def connect() -> None:
@@ -38,6 +40,22 @@ def connect() -> None:
             "no Ray cluster is running here; start one with `ray start --head`, or give its address in "
             "RAY_ADDRESS (and RAY_AUTH_MODE=token, if it wants a token)"
         ) from None
+
+
+def check_sendable(value: object, what: str) -> None:
+    """Refuse what the cluster could not be sent; Ray can send classes of a notebook.
+
+    Raises:
+        InvalidSetting: naming ``what`` it is.
+    """
+    import ray
+
+    try:
+        ray.cloudpickle.dumps(value)  # type: ignore[no-untyped-call]
+    except Exception as error:  # whatever the class's own code says
+        raise InvalidSetting(
+            f"{what} cannot be sent to the cluster ({type(error).__name__}: {error}); {IMPORTABLE}"
+        ) from error
 
 
 def finished(
@@ -72,6 +90,12 @@ def finished(
                 except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
                     given_up.append(jobs[place])
                 except ray.exceptions.RayTaskError as error:
+                    if _NOT_IMPORTED in (reason := str(error.cause)):
+                        missing = reason.strip().splitlines()[-1]
+                        raise InvalidSetting(
+                            f"a node of the cluster cannot import the work ({missing}); install its "
+                            "package on every node"
+                        ) from error
                     raise error.cause from error
                 else:
                     yield place, result

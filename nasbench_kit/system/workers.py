@@ -6,12 +6,15 @@ times. What is to be kept, a job writes to a file itself, atomically: so a job m
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import gc
 import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 import traceback
 from collections import Counter, deque
@@ -19,7 +22,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess, parent_process
-from typing import Any, Literal
+from numbers import Integral
+from typing import Any, Literal, get_args
 
 from nasbench_kit.errors import InvalidSetting, WorkerDied
 
@@ -27,6 +31,11 @@ from nasbench_kit.errors import InvalidSetting, WorkerDied
 Progress = Callable[[int, int], None]
 #: Where jobs are done: processes of this machine, or a Ray cluster that is running.
 Executor = Literal["local", "ray"]
+#: The way out for what other processes cannot load.
+IMPORTABLE = (
+    "define its class in a module that can be imported, at the top level, with fields that pickle can "
+    "send (no lambda), or use 1 worker, which is this process"
+)
 #: Workers that may die of one job before it is given up.
 ATTEMPTS = 3
 
@@ -71,12 +80,63 @@ def check_workers(workers: int, executor: Executor = "local") -> None:
     Raises:
         InvalidSetting: fewer than one, or no Ray cluster.
     """
-    if workers < 1:
-        raise InvalidSetting(f"workers is {workers}; at least 1 is needed")
+    if not isinstance(workers, Integral) or isinstance(workers, bool) or workers < 1:
+        raise InvalidSetting(f"workers is {workers!r}; give a whole number, at least 1")
+    if not isinstance(executor, str) or executor not in get_args(Executor):
+        raise InvalidSetting(
+            f"executor is {executor!r}; give one of {', '.join(get_args(Executor))}"
+        )
     if executor == "ray":
         from nasbench_kit.system import ray_cluster
 
         ray_cluster.connect()
+
+
+def check_sendable(value: object, what: str, workers: int, executor: Executor) -> None:
+    """Refuse what other processes could not load, before anything is started there.
+
+    Raises:
+        InvalidSetting: saying what to do about it.
+    """
+    if executor == "ray":
+        from nasbench_kit.system import ray_cluster
+
+        ray_cluster.check_sendable(value, what)
+    elif workers > 1:
+        sendable(value, what)
+
+
+def sendable(value: object, what: str) -> bytes:
+    """A value as it is sent to other processes.
+
+    Args:
+        value: what is sent.
+        what: it is, for the message.
+
+    Raises:
+        InvalidSetting: it cannot be sent, or the other processes could not import what it is made of.
+    """
+    try:
+        sent = pickle.dumps(value)
+    except Exception as error:  # whatever the class's own code says
+        raise InvalidSetting(
+            f"{what} cannot be sent to other processes ({type(error).__name__}: {error}); {IMPORTABLE}"
+        ) from error
+    if b"__main__" in sent and not _main_is_a_file():
+        raise InvalidSetting(
+            f"{what} is defined in a notebook or at a prompt, where other processes cannot import it; "
+            f"{IMPORTABLE}"
+        )
+    return sent
+
+
+def _main_is_a_file() -> bool:
+    """Whether a spawned process can import what this one runs as ``__main__``."""
+    main = sys.modules["__main__"]
+    file = getattr(main, "__file__", None)
+    return getattr(main, "__spec__", None) is not None or (
+        file is not None and os.path.isfile(file)
+    )
 
 
 def finished(
@@ -149,13 +209,18 @@ class _Worker:
     seat: tuple[Any, ...]
     #: Of the job in hand.
     place: int | None = None
+    #: Whether it has come as far as to wait for jobs.
+    started: bool = False
 
     @classmethod
     def start(cls, work: Callable[..., Any], seat: tuple[Any, ...]) -> _Worker:
+        sent = sendable((work, seat), "the work")
         context = multiprocessing.get_context("spawn")  # torch does not survive a fork
         pipe, other_end = context.Pipe()
-        process = context.Process(target=_serve, args=(other_end, work, seat), daemon=True)
+        # No daemon, which could start no processes of its own; it still ends with this process.
+        process = context.Process(target=_serve, args=(other_end, sent), daemon=False)
         process.start()
+        atexit.register(process.kill)  # before multiprocessing waits for it
         other_end.close()  # so that the pipe ends when the process does
         return cls(process, pipe, seat)
 
@@ -164,12 +229,29 @@ class _Worker:
         with contextlib.suppress(BrokenPipeError):  # it died idle; reading the pipe will tell
             self.pipe.send(jobs[place])
 
+    def hear(self) -> bool:
+        """Whether its job is done, or it is dead, rather than it has just started."""
+        if not self.started:
+            with contextlib.suppress(EOFError, OSError):
+                if self.pipe.poll():
+                    self.pipe.recv()
+                    self.started = True
+                    return False
+        return True
+
     def result(self) -> Any:
         """What the job returned; raises what it raised, and _Dead if the process died of it."""
         try:
+            if not self.pipe.poll():  # children of a dead one may hold its end of the pipe
+                raise EOFError
             result, error = self.pipe.recv()
         except (EOFError, OSError):
             self.stop()
+            if not self.started and self.process.exitcode == 1:
+                raise InvalidSetting(
+                    "the worker processes cannot start (their error stands above); a script that starts "
+                    "them must do so below `if __name__ == '__main__':`, or with 1 worker"
+                ) from None
             raise _Dead from None
         self.place = None
         if error is not None:
@@ -177,21 +259,37 @@ class _Worker:
         return result
 
     def stop(self) -> None:
+        """End the process, and those that its jobs have started."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if self.process.pid is not None:
+                os.killpg(self.process.pid, signal.SIGKILL)
         self.process.kill()
         self.process.join()
+        atexit.unregister(self.process.kill)
         self.pipe.close()
 
 
 def _heard_of(crew: Sequence[_Worker]) -> list[_Worker]:
     """The workers that are done with their job, or dead; waits for the first."""
     busy: dict[Any, _Worker] = {worker.pipe: worker for worker in crew if worker.place is not None}
-    return [busy[pipe] for pipe in wait(list(busy))]
+    while True:
+        ready = [busy[pipe] for pipe in wait(list(busy), timeout=1.0)]
+        if not ready:
+            ready = [worker for worker in busy.values() if not worker.process.is_alive()]
+        if heard := [worker for worker in ready if worker.hear()]:
+            return heard
 
 
-def _serve(pipe: Connection, work: Callable[..., Any], seat: tuple[Any, ...]) -> None:
+def _serve(pipe: Connection, sent: bytes) -> None:
     """In a worker process: do what comes through the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and ends its workers
+    os.setpgid(0, 0)  # what the jobs start belongs to this group, and ends with it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers when interrupted
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    pipe.send(None)
+    try:
+        work, seat = pickle.loads(sent)  # made by the parent, a moment ago
+    except Exception as raised:  # noqa: BLE001  # whatever the loaded classes' own code says
+        work, seat = functools.partial(_raise, _not_loaded(raised)), ()
     gc.freeze()  # all that is imported stays; searching it for garbage took a tenth of some jobs
     while True:
         job = pipe.recv()
@@ -208,7 +306,17 @@ def _end_with_the_parent() -> None:
     parent = parent_process()
     assert parent is not None
     wait([parent.sentinel])
-    os._exit(1)
+    os.killpg(0, signal.SIGKILL)
+
+
+def _not_loaded(error: Exception) -> InvalidSetting:
+    return InvalidSetting(
+        f"a worker process cannot load its work ({type(error).__name__}: {error}); {IMPORTABLE}"
+    )
+
+
+def _raise(error: Exception, *_: object) -> None:
+    raise error
 
 
 def _portable(error: Exception) -> Exception:

@@ -1,0 +1,119 @@
+"""How the harness follows a search to its end."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Generator, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from nasbench_kit.compare.trace import Ended, Incumbent
+from nasbench_kit.errors import BudgetExhausted, InvalidSearch, SearchStopped, Stalled
+from nasbench_kit.oracle.answer import Answer
+from nasbench_kit.spaces.nasbench101.cell import Cell
+from nasbench_kit.system import stopping
+
+if TYPE_CHECKING:
+    from numpy.random import Generator as RandomGenerator
+
+    from nasbench_kit.oracle.budget import Budget
+    from nasbench_kit.oracle.oracle import Oracle
+    from nasbench_kit.oracle.search import Search
+    from nasbench_kit.spaces.nasbench101.space import CellSpace
+
+#: Recommendations in a row with nothing paid between them, after which a search counts as stalled.
+PATIENCE = 10_000
+
+
+def follow(
+    search: Search,
+    oracle: Oracle,
+    budget: Budget,
+    rng: RandomGenerator,
+    space: CellSpace,
+    *,
+    patience: int = PATIENCE,
+) -> tuple[list[Incumbent], Ended]:
+    """Let a search run until it returns, its budget refuses, or it spends nothing any more.
+
+    Args:
+        search: what runs.
+        oracle: what it asks.
+        budget: what its queries are paid from.
+        rng: its own.
+        space: whose rows recommended cells have.
+        patience: recommendations in a row with nothing paid between them that end it.
+
+    Returns:
+        Every change of the recommended cell at its spend, and why the run ended.
+
+    Raises:
+        InvalidSearch: it returns or yields something else than cells.
+        NotInSpace: it recommends a cell outside the space.
+        Exception: whatever the search raises.
+    """
+    incumbents: list[Incumbent] = []
+    recommended: object = incumbents  # no cell yet
+    idle, spent_before = 0, (0.0, 0.0, 0)
+    recommendations = None
+    try:
+        recommendations = _iterated(search(oracle, rng))
+        for cell in recommendations:
+            spent = budget.spent_seconds, budget.spent_epochs, budget.spent_queries
+            if spent != spent_before:
+                idle, spent_before = 0, spent
+            idle += 1
+            if idle > patience:
+                return incumbents, "stalled"
+            if cell is not recommended:
+                if not isinstance(cell, Cell):
+                    raise InvalidSearch(_mistaken(cell))
+                recommended = cell
+                row = space.index(cell)
+                if incumbents and incumbents[-1][:3] == spent:
+                    incumbents.pop()  # taken back before anything more was paid
+                if not incumbents or row != incumbents[-1].row:
+                    incumbents.append(Incumbent(*spent, row))
+    except (Stalled, SearchStopped):
+        return incumbents, "stalled"
+    except BudgetExhausted:
+        return incumbents, "budget"
+    finally:
+        stopping.relent()
+        _close(recommendations)
+    return incumbents, "finished"
+
+
+def _iterated(returned: object) -> Iterator[object]:
+    if isinstance(returned, Iterable) and not isinstance(returned, str | bytes):
+        return iter(returned)
+    raise InvalidSearch(
+        f"the search returned {_brief(returned)}, nothing to iterate over; let it yield the cell that "
+        "it recommends after each query"
+    )
+
+
+def _mistaken(cell: object) -> str:
+    way_out = "yield the Cell that it recommends"
+    if isinstance(cell, Answer):
+        way_out = "yield answer.cell"
+    elif isinstance(cell, int):
+        way_out = "yield oracle.space[row]"
+    return f"the search yielded {_brief(cell)}, which is no Cell; {way_out}"
+
+
+def _brief(value: object) -> str:
+    """A value of unknown make and its type."""
+    if value is None:
+        return "None"
+    return f"{reprlib.repr(value)} ({type(value).__name__})"
+
+
+def _close(recommendations: object) -> None:
+    """End a search that is left in the middle, whatever it does about that."""
+    try:
+        if isinstance(recommendations, Generator):
+            recommendations.close()
+    except (Exception, SystemExit, SearchStopped):  # noqa: BLE001  # the run has ended already
+        return
+    finally:
+        stopping.relent()
