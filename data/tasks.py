@@ -1,4 +1,4 @@
-"""The task of a table: the images and the recipe that its cells were trained with."""
+"""The images and the recipe of a table: for shared weights, and for cells that it lacks."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nasbench_kit.data.images.image_sets import NAMES, open_images
-from nasbench_kit.errors import UnknownName, WrongTable
+from nasbench_kit.errors import InvalidSetting, NotRecorded, UnknownName, WrongTable
 from nasbench_kit.oracle.cost import CostModel
+from nasbench_kit.oracle.fallback import Fallback
+from nasbench_kit.oracle.store import Store
 from nasbench_kit.oracle.task import Task
 from nasbench_kit.spaces.skeleton import Skeleton
 from nasbench_kit.training.recipe import NASBENCH101, Recipe
 
 if TYPE_CHECKING:
     from nasbench_kit.table.table import Table
+    from nasbench_kit.training.images import ImageSet
 
 
 def open_task(table: Table, data: str | Path | None = None) -> Task:
@@ -32,12 +35,73 @@ def open_task(table: Table, data: str | Path | None = None) -> Task:
         DownloadFailed, NotWritable: CIFAR-10 is not at hand and cannot be fetched.
         InvalidSetting: the table has too few cells to price anything by.
     """
+    images = _images(table, data)
+    recipe = _recipe(table)
+    height, width, channels = images.train.images.shape[1:]
+    cost = None
+    if table.has("seconds"):
+        cost = CostModel(table, recipe.skeleton, (height, width, channels))
+    return Task.of(images, recipe, cost)
+
+
+def open_fallback(
+    table: Table,
+    data: str | Path | None = None,
+    *,
+    device: str = "cpu",
+    store: Path | None = None,
+) -> Fallback:
+    """What trains the cells that a table lacks, as the table's own cells were trained.
+
+    Args:
+        table: what lacks them.
+        data: as for ``open_task``; needed where the table does not say what it was made from, and for
+            a surrogate, none of whose numbers was measured on images.
+        device: where torch computes.
+        store: file of trainings; ``trainings.sqlite`` in the home folder by default.
+
+    Raises:
+        NotRecorded: the table records no seconds to price trainings by.
+        InvalidSetting: images or recipe are unknown, the table has too few cells to price anything
+            by, or torch cannot compute on the device.
+        UnknownName, WrongTable, DownloadFailed, NotWritable: as ``open_task``; or the store cannot be
+            written.
+    """
+    if not table.has("seconds"):
+        raise NotRecorded(
+            f"the table {table.name} records no seconds, so trainings of cells that it lacks have no "
+            "price; leave the fallback out (--fallback), or choose a table with seconds"
+        )
+    known = table.provenance
+    if data is None and (known.get("source") == "surrogate" or "images" not in known):
+        why = "is a surrogate" if known.get("source") == "surrogate" else "does not name its images"
+        raise InvalidSetting(
+            f"the table {table.name} {why}; to train cells that it lacks, say on which images: --data "
+            f"{known.get('images', 'cifar10')} (CIFAR-10 is fetched if need be; one training on it "
+            "takes hours on a CPU), or the path of your own"
+        )
+    images = _images(table, data)
+    if "recipe" not in known and images.name != "cifar10":
+        raise InvalidSetting(
+            f"the table {table.name} does not record by what recipe its cells were trained, so those "
+            "that it lacks cannot be trained alike; leave the fallback out (--fallback), or choose a "
+            "table that `nasbench-kit build` made"
+        )
+    from nasbench_kit.training.device import usable
+
+    usable(device)
+    kept = None if store is None else Store(store)
+    return Fallback(table, images, _recipe(table), store=kept, device=device)
+
+
+def _images(table: Table, data: str | Path | None) -> ImageSet:
+    """The images that a table was made from, checked by their digest where it records one."""
     known = table.provenance
     name = known.get("images", "cifar10")
     if data is None and name not in NAMES:
         raise UnknownName(
-            f"the table {table.name} was made from images of your own, {name!r}; shared weights train "
-            "on them, so give their path (--data)"
+            f"the table {table.name} was made from images of your own, {name!r}; networks are to be "
+            "trained on them, so give their path (--data)"
         )
     images = open_images(name if data is None else data)
     made_from = known.get("images_digest", images.digest)
@@ -45,13 +109,14 @@ def open_task(table: Table, data: str | Path | None = None) -> Task:
         raise WrongTable(
             f"the table {table.name} was made from {name!r} with the digest "
             f"{made_from[:12]}, and the images at hand have {images.digest[:12]}; "
-            "shared weights need the same images"
+            "trainings need the same images"
         )
-    recipe = NASBENCH101
-    if "recipe" in known:
-        recipe = Recipe(**{**known["recipe"], "skeleton": Skeleton(**known["recipe"]["skeleton"])})
-    height, width, channels = images.train.images.shape[1:]
-    cost = None
-    if table.has("seconds"):
-        cost = CostModel(table, recipe.skeleton, (height, width, channels))
-    return Task.of(images, recipe, cost)
+    return images
+
+
+def _recipe(table: Table) -> Recipe:
+    """The recipe that a table records, or else that of NAS-Bench-101."""
+    if "recipe" not in table.provenance:
+        return NASBENCH101
+    recorded = table.provenance["recipe"]
+    return Recipe(**{**recorded, "skeleton": Skeleton(**recorded["skeleton"])})

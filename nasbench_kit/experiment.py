@@ -4,8 +4,10 @@
     seeds = 100                  # 0 to 99
     policy = "always"
     reward_images = "validation" # of weight sharing; or "half-of-training"
-    device = "cpu"               # of weight sharing
-    data = "photos.npz"          # of weight sharing, on a table made from images of your own
+    device = "cpu"               # of weight sharing and of the fallback
+    data = "photos.npz"          # of both, on a table made from images of your own
+    fallback = true              # train cells that the table lacks
+    space = "v7e9"               # of searches with a fallback; the table's whole space by default
     out = "runs/populations"
 
     [budget]                     # of each run; any of the three
@@ -47,9 +49,13 @@ from nasbench_kit.compare.running import Plan, RewardImages
 from nasbench_kit.data import tables
 from nasbench_kit.errors import InvalidSetting, NasbenchKitError, UnknownName, did_you_mean
 from nasbench_kit.oracle.cost import FEWEST_CELLS
+from nasbench_kit.oracle.fallback import Fallback
 from nasbench_kit.oracle.oracle import Policy
 from nasbench_kit.oracle.search import Search
+from nasbench_kit.oracle.store import FILE_NAME
 from nasbench_kit.oracle.task import Task
+from nasbench_kit.spaces.nasbench101.space import CellSpace
+from nasbench_kit.system.files import home
 from nasbench_kit.table.table import Table
 
 #: What is compared when nothing else is said: on tables of digits, where shared weights train within
@@ -77,7 +83,17 @@ DEFAULT_QUERIES = 40
 MOST_SEEDS = 1_000_000
 
 ENTRY_POINTS = "nasbench_kit.algorithms"
-SETTINGS = ("table", "seeds", "policy", "reward_images", "device", "data", "out")
+SETTINGS = (
+    "table",
+    "seeds",
+    "policy",
+    "reward_images",
+    "device",
+    "data",
+    "fallback",
+    "space",
+    "out",
+)
 KEYS = (*SETTINGS, "budget", "algorithms")
 
 _FLAG = re.compile(r"(?:(?P<label>[^=()]+)=)?(?P<method>[^=()]+)(?:\((?P<settings>.*)\))?")
@@ -134,6 +150,10 @@ def command(said: Mapping[str, Any]) -> str:
     words += ["--reward-images", said["reward_images"], "--device", said["device"]]
     if said["data"] is not None:
         words += ["--data", said["data"]]
+    if said["fallback"]:
+        words.append("--fallback")
+    if said["space"] is not None:
+        words += ["--space", said["space"]]
     for name, limit in said["budget"].items():
         words += [f"--{name}", repr(limit).removesuffix(".0")]
     words.append("--algorithms")
@@ -186,6 +206,12 @@ def plan(said: Mapping[str, Any]) -> Plan:
     data = said.get("data")
     if not isinstance(data, str | None):
         raise InvalidSetting(f"data is {data!r}; give a name or a path")
+    fallback = said.get("fallback", False)
+    if not isinstance(fallback, bool):
+        raise InvalidSetting(f"fallback is {fallback!r}; write true or false")
+    space = said.get("space")
+    if not isinstance(space, str | None):
+        raise InvalidSetting(f"space is {space!r}; give a name such as 'v7e9'")
     entries = said.get("algorithms") or default["algorithms"]
     searches = {label: search(label, entry) for label, entry in entries.items()}
     budget = _budget(said.get("budget", {})) or default["budget"]
@@ -202,6 +228,8 @@ def plan(said: Mapping[str, Any]) -> Plan:
         "reward_images": reward_images,
         "device": device,
         "data": data,
+        "fallback": fallback,
+        "space": space,
         "budget": budget,
         "algorithms": given,
     }
@@ -215,6 +243,8 @@ def plan(said: Mapping[str, Any]) -> Plan:
         _TaskFrom(data),
         reward_images,
         device,
+        _FallbackFrom(data, device, (home() / FILE_NAME).absolute()) if fallback else None,
+        None if space is None else CellSpace.named(space),
     )
 
 
@@ -228,6 +258,20 @@ class _TaskFrom:
         from nasbench_kit.data.tasks import open_task  # only weight-sharing searches need images
 
         return open_task(table, self.data)
+
+
+@dataclasses.dataclass(frozen=True)
+class _FallbackFrom:
+    """Opens the fallback of a table, with the store of the process that made the plan."""
+
+    data: str | None
+    device: str
+    store: Path
+
+    def __call__(self, table: Table) -> Fallback:
+        from nasbench_kit.data.tasks import open_fallback
+
+        return open_fallback(table, self.data, device=self.device, store=self.store)
 
 
 def _budget(said: Mapping[str, Any]) -> dict[str, float]:

@@ -57,7 +57,7 @@ def hand_made(
                 360.0,
                 10,
                 7,
-                [] if row is None else [Incumbent(30.0, 72.0, 2, row)],
+                [] if row is None else [Incumbent(30.0, 72.0, 2, of.covered[row].to_text())],
                 {"query": Spending(10, 90.0, 360.0, 10)},
             )
             for seed, row in enumerate(rows)

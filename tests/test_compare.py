@@ -37,6 +37,7 @@ from nasbench_kit.compare import run_folder
 from nasbench_kit.compare.run_folder import all_traces, clocks
 from nasbench_kit.compare.running import (
     Plan,
+    Scores,
     missing,
     regrets,
     run,
@@ -229,7 +230,8 @@ def test_a_damaged_trace_is_named(path: Path, tmp_path: Path) -> None:
 
 def test_traces_survive_their_files(tmp_path: Path) -> None:
     ledger = {"query": Spending(1, 0.3, 36.0, 1), "supernet": Spending(9, 1e-9, 0.5, 0)}
-    trace = Trace("a", 1, "budget", 0.3 + 1e-9, 36.5, 1, 1, [Incumbent(0.3, 36.0, 1, 7)], ledger)
+    steps = [Incumbent(0.3, 36.0, 1, "01/00:")]
+    trace = Trace("a", 1, "budget", 0.3 + 1e-9, 36.5, 1, 1, steps, ledger)
     for one in (trace, Trace("a", 2, "stalled", 0.0, 0.0, 0, 0)):
         one.save(tmp_path / "trace.json")
         assert Trace.load(tmp_path / "trace.json") == one
@@ -237,8 +239,9 @@ def test_traces_survive_their_files(tmp_path: Path) -> None:
 
 def test_results_are_the_last_incumbent_looked_up(small_table: Table) -> None:
     means = small_table.values("test_accuracy", epochs=small_table.epochs[-1]).mean(axis=1)
+    five, eight = (small_table.space[row].to_text() for row in (5, 8))
     trace = Trace(
-        "a", 0, "budget", 9.0, 72.0, 2, 2, [Incumbent(1, 36, 1, 5), Incumbent(9, 72, 2, 8)]
+        "a", 0, "budget", 9.0, 72.0, 2, 2, [Incumbent(1, 36, 1, five), Incumbent(9, 72, 2, eight)]
     )
     empty = Trace("a", 1, "budget", 0.0, 0.0, 0, 0)
     scored, undefined = score(small_table, [trace, empty])
@@ -255,7 +258,8 @@ def parsed(kind: type, text: str) -> Any:
 
 
 def test_the_columns_say_what_the_traces_say(small_table: Table, tmp_path: Path) -> None:
-    steps = [Incumbent(1.5, 36, 1, 5), Incumbent(9.25, 72, 2, 8)]
+    five, eight = (small_table.space[row].to_text() for row in (5, 8))
+    steps = [Incumbent(1.5, 36, 1, five), Incumbent(9.25, 72, 2, eight)]
     ledger = {"query": Spending(2, 9.0, 72, 2), "supernet": Spending(5, 0.25, 0, 0)}
     traces = [
         Trace("a,b", 0, "budget", 9.25, 72.0, 2, 2, steps, ledger),
@@ -266,8 +270,8 @@ def test_the_columns_say_what_the_traces_say(small_table: Table, tmp_path: Path)
     assert read["results"] == [dataclasses.asdict(result) for result in results]
     of_row = regrets(small_table)
     assert read["incumbents"] == [
-        {"algorithm": "a,b", "seed": 0, **step._asdict(), "regret": of_row[step.row]}
-        for step in steps
+        {"algorithm": "a,b", "seed": 0, **step._asdict(), "row": row, "regret": of_row[row]}
+        for step, row in zip(steps, (5, 8), strict=True)
     ]
     assert read["ledger"] == [
         {"algorithm": "a,b", "seed": 0, **spent._asdict(), "kind": kind}
@@ -523,7 +527,7 @@ def test_the_time_to_the_worst_median_is_printed(
     searches: dict[str, Search] = {"quick": Fixed(2, middle, best), "slow": Fixed(7, worst, middle)}
     plan = Plan(path, searches, range(4), {"queries": 9})
     traces = run(plan, tmp_path / "runs")
-    command._print_summary(small_table, plan, traces, "queries")
+    command._print_summary(small_table, plan, Scores(small_table), traces, "queries")
     lines = [line.replace("│", " ").split() for line in capsys.readouterr().out.splitlines()]
     target = f"{100 * regrets(small_table)[middle]:.2f}"
     times = {words[0]: (words[2], words[-1]) for words in lines if words and words[0] in searches}
@@ -542,23 +546,27 @@ def test_nothing_to_compare_is_refused(path: Path) -> None:
 # Any-time curves -----------------------------------------------------------------------------
 
 
+#: By the texts of made-up cells.
+REGRET = {"x": 0.4, "y": 0.1, "z": 0.2}.__getitem__
+
+
 def step_traces() -> list[Trace]:
     """Regrets 0.4 from 1 s on and 0.1 from 4 s on; and 0.2 from 2 s on."""
     return [
-        Trace("a", 0, "budget", 5, 0, 2, 2, [Incumbent(1, 0, 1, 0), Incumbent(4, 0, 2, 1)]),
-        Trace("a", 1, "budget", 5, 0, 1, 1, [Incumbent(2, 0, 1, 2)]),
+        Trace("a", 0, "budget", 5, 0, 2, 2, [Incumbent(1, 0, 1, "x"), Incumbent(4, 0, 2, "y")]),
+        Trace("a", 1, "budget", 5, 0, 1, 1, [Incumbent(2, 0, 1, "z")]),
     ]
 
 
 def test_the_last_incumbent_is_carried_forward() -> None:
     grid = np.array([0.5, 1.0, 1.9, 2.0, 3.99, 4.0, 9.0])
-    values = anytime.at_spend(step_traces(), np.array([0.4, 0.1, 0.2]), "seconds", grid)
+    values = anytime.at_spend(step_traces(), REGRET, "seconds", grid)
     inf = np.inf
     assert values.tolist() == [[inf, 0.4, 0.4, 0.4, 0.4, 0.1, 0.1], [inf, inf, inf, *[0.2] * 4]]
 
 
 def test_a_run_without_recommendation_counts_as_worst() -> None:
-    curve = anytime.quartiles(step_traces(), np.array([0.4, 0.1, 0.2]), "seconds")
+    curve = anytime.quartiles(step_traces(), REGRET, "seconds")
     early = curve.grid < 2
     assert np.isinf(curve.median[early]).all()
     assert curve.median[-1] == pytest.approx(0.15)
@@ -568,7 +576,7 @@ def test_a_run_without_recommendation_counts_as_worst() -> None:
 
 def test_equal_runs_have_a_band_of_no_width() -> None:
     traces = [step_traces()[0]] * 7
-    curve = anytime.quartiles(traces, np.array([0.4, 0.1, 0.2]), "seconds")
+    curve = anytime.quartiles(traces, REGRET, "seconds")
     assert (curve.lower == curve.upper).all()
 
 

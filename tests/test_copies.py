@@ -350,7 +350,7 @@ def test_searches_plans_traces_and_answers_are_equal(
     searches = {name: kind() for name, kind in ALGORITHMS.items()}
     plan = Plan(tmp_path / "table.h5", searches, [0, 1], {"queries": 9})
     ledger = {"query": Spending(2, 0.3, 36.0, 2)}
-    trace = Trace("a", 1, "budget", 0.3, 36.0, 2, 1, [Incumbent(0.3, 36.0, 1, 7)], ledger)
+    trace = Trace("a", 1, "budget", 0.3, 36.0, 2, 1, [Incumbent(0.3, 36.0, 1, "01/00:")], ledger)
     answer = Oracle(by_hand(), Budget(), np.random.default_rng(0)).query(CELLS[3])
     for thing in (plan, trace, answer, DIGITS, *searches.values()):
         assert again(thing) == thing

@@ -162,7 +162,8 @@ def test_a_list_of_cells_is_recommended_at_its_end(path: Path) -> None:
         0,
     )
     assert trace.ended == "finished"
-    assert [(step.queries, step.row) for step in trace.incumbents] == [(3, 2)]
+    cell = Table.open(path).covered[2].to_text()
+    assert [(step.queries, step.cell) for step in trace.incumbents] == [(3, cell)]
 
 
 # What would never end ----------------------------------------------------------------------------

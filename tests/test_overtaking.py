@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import ArrayLike, NDArray
 from report_inputs import compared, hand_made, table
 
+from nasbench_kit import CellSpace
 from nasbench_kit.analysis.report.words import ahead_from, times_sooner
 from nasbench_kit.analysis.statistics.comparison import Comparison
 from nasbench_kit.analysis.statistics.overtaking import overtaken, overtakes, sooner
@@ -69,18 +70,28 @@ def test_stacked_curves_are_read_one_by_one() -> None:
 
 
 def stepping(steps: dict[str, list[list[tuple[float, int]]]]) -> Comparison:
-    """Runs that recommend rows of a table at these seconds; the budget ends at 1,000."""
+    """Runs that recommend cells of these regrets (points) at these seconds, of 1,000."""
     of = table()
+    best = of.mean("test_accuracy").max()
+    cells = {points: CellSpace(5)[len(of) + points].to_text() for points in range(50)}
     traces = {
         name: [
-            Trace(name, seed, "budget", 1e3, 1.0, 9, 9, [Incumbent(s, s, 1, row) for s, row in run])
+            Trace(
+                name,
+                seed,
+                "budget",
+                1e3,
+                1.0,
+                9,
+                9,
+                [Incumbent(s, s, 1, cells[points]) for s, points in run],
+            )
             for seed, run in enumerate(runs)
         ]
         for name, runs in steps.items()
     }
-    it = replace(hand_made(of, {}), traces=traces)
-    it.regrets[:] = np.arange(len(of)) / 100
-    return it
+    trained = {text: best - points / 100 for points, text in cells.items()}
+    return replace(hand_made(of, {}), traces=traces, trained=trained)
 
 
 def test_runs_without_scatter_have_intervals_without_width() -> None:

@@ -163,15 +163,16 @@ def test_a_profile_without_spread_has_no_band() -> None:
 
 def test_times_to_a_target_and_what_ends_watching() -> None:
     runs = [
-        Trace("a", 0, "budget", 9, 0, 2, 2, [Incumbent(1, 0, 1, 0), Incumbent(4, 0, 2, 1)]),
-        Trace("a", 1, "budget", 8, 0, 1, 1, [Incumbent(2, 0, 1, 0)]),
-        Trace("a", 2, "finished", 3, 0, 1, 1, [Incumbent(2, 0, 1, 0)]),
+        Trace("a", 0, "budget", 9, 0, 2, 2, [Incumbent(1, 0, 1, "x"), Incumbent(4, 0, 2, "y")]),
+        Trace("a", 1, "budget", 8, 0, 1, 1, [Incumbent(2, 0, 1, "x")]),
+        Trace("a", 2, "finished", 3, 0, 1, 1, [Incumbent(2, 0, 1, "x")]),
         Trace("a", 3, "budget", 7, 0, 0, 0),
     ]
-    times, ends = anytime.reaching(runs, np.array([0.4, 0.1]), "seconds", 0.1)
+    regret = {"x": 0.4, "y": 0.1}.__getitem__
+    times, ends = anytime.reaching(runs, regret, "seconds", 0.1)
     assert times.tolist() == [4, INF, INF, INF]
     assert ends.tolist() == [9, 8, INF, 7]
-    assert anytime.reaching(runs, np.array([0.4, 0.1]), "queries", 0.4)[0].tolist() == [
+    assert anytime.reaching(runs, regret, "queries", 0.4)[0].tolist() == [
         1,
         1,
         1,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from report_inputs import table
 
-from nasbench_kit import CorruptFile, InvalidSetting, WrongTable
+from nasbench_kit import CorruptFile, InvalidSetting
 from nasbench_kit.algorithms import RandomSearch
 from nasbench_kit.analysis.statistics.comparison import Comparison
 from nasbench_kit.compare.retrain import table_of
@@ -18,7 +18,8 @@ from nasbench_kit.compare.running import Plan, all_traces, run, score, write_res
 from nasbench_kit.compare.trace import Incumbent, Spending, Trace
 
 LEDGER = {"query": Spending(2, 9.25, 72.0, 2), "supernet": Spending(5, 0.25, 1.0, 0)}
-STEPS = [Incumbent(1.5, 36.0, 1, 5), Incumbent(9.25, 72.0, 2, 8)]
+ONE, OTHER = "01/00:", "011/001/000:conv3x3"
+STEPS = [Incumbent(1.5, 36.0, 1, ONE), Incumbent(9.25, 72.0, 2, OTHER)]
 TRACE = Trace("random-search", 0, "budget", 9.5, 73.0, 2, 2, STEPS, LEDGER)
 
 #: Fields, from the outside in, and what does not belong there.
@@ -55,9 +56,9 @@ WRONG_TRACES: list[tuple[str, Any]] = [
     ("incumbents.epochs", [-1.0, 72.0]),
     ("incumbents.queries", [1, True]),
     ("incumbents.queries", [1, 3]),
-    ("incumbents.row", [5, -8]),
-    ("incumbents.row", [5, 8.0]),
-    ("incumbents.row", "58"),
+    ("incumbents.cell", [ONE, 8]),
+    ("incumbents.cell", [ONE, None]),
+    ("incumbents.cell", "58"),
     ("incumbents.other", [1, 2]),
     ("ledger", []),
     ("ledger", {}),
@@ -171,10 +172,10 @@ def test_every_reader_looks_at_the_budget_the_table_and_the_name(kept: Path) -> 
     more = 301.0 - content["seconds"]
     spent = changed(content, "seconds", content["seconds"] + more)
     spent = changed(spent, "ledger.query.seconds", content["ledger"]["query"]["seconds"] + more)
-    rows = content["incumbents"]["row"]
+    cells = content["incumbents"]["cell"]
     for wrong, reason in (
         (spent, r"301.0 seconds are spent of 300"),
-        (changed(content, "incumbents.row", [*rows[:-1], 91]), "row 91 of 91 is recommended"),
+        (changed(content, "incumbents.cell", [*cells[:-1], "01/0"]), "must be square"),
         (changed(content, "seed", 0), r"the trace random-search-0\.json"),
         (changed(content, "algorithm", "local-search"), "its manifest does not name"),
     ):
@@ -237,15 +238,14 @@ def test_what_is_no_object_is_no_manifest(kept: Path, content: str) -> None:
             reader()
 
 
-def test_scores_are_of_the_tables_own_rows(tmp_path: Path) -> None:
+def test_scores_are_of_the_tables_own_cells(tmp_path: Path) -> None:
     of = table()
-    for row in (-1, 91):
-        wrong = Trace("a", 0, "budget", 9.0, 36.0, 1, 1, [Incumbent(9.0, 36.0, 1, row)])
-        message = f"trace of a with seed 0 recommends row {row}"
-        with pytest.raises(WrongTable, match=message):
-            score(of, [wrong])
-        with pytest.raises(WrongTable, match=message):
-            write_results(tmp_path, of, [wrong])
+    outside = Cell.named("inception").to_text()  # seven vertices, and the table has four
+    wrong = Trace("a", 0, "budget", 9.0, 36.0, 1, 1, [Incumbent(9.0, 36.0, 1, outside)])
+    with pytest.raises(NotInTable, match="not in the table"):
+        score(of, [wrong])
+    with pytest.raises(NotInTable, match="not in the table"):
+        write_results(tmp_path, of, [wrong])
     arguments: list[tuple[Any, Any]] = [("table.h5", []), (of, "traces"), (of, [1]), (of, None)]
     for given, traces in arguments:
         with pytest.raises(InvalidSetting):

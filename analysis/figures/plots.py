@@ -113,7 +113,7 @@ def anytime(
         return ax
     regret_scale(ax.yaxis, values)
     if (values > 0).any():
-        ax.set_ylim(0, 1.3 * max(values.max(), finite_upper))
+        ax.set_ylim(1.3 * min(values.min(), 0), 1.3 * max(values.max(), finite_upper))
     spend_axis(ax, axis)
     ax.set_ylabel(f"regret in mean\n{metric.replace('_', ' ')} (points)")
     if styles is None:
@@ -143,16 +143,21 @@ def _mark_open(ax: Axes, curve: Curve, look: Look) -> None:
 
 
 def regret_scale(axis: Any, points: NDArray[np.float64]) -> None:
-    """Logarithmic, but linear below the smallest regret, so that 0 has a place; marks at 1, 2, 5."""
-    positive = points[points > 0]
-    if len(positive):
-        least, most = positive.min(), positive.max()
+    """Logarithmic, but linear below the smallest regret, so that 0 has a place; marks at 1, 2, 5.
+
+    Negative regrets, of cells outside the table that beat its best, mirror this below 0.
+    """
+    sizes = np.abs(points[points != 0])
+    if len(sizes):
+        least, most = sizes.min(), sizes.max()
         scale = {"linthresh": least, "linscale": 0.25}
         (axis.axes.set_xscale if axis.axis_name == "x" else axis.axes.set_yscale)("symlog", **scale)
         steps = (1, 2, 5) if most < 300 * least else (1,)
         decades = range(int(np.floor(np.log10(least))), int(np.ceil(np.log10(most))) + 1)
         marks = [step * 10.0**decade for decade in decades for step in steps]
-        axis.set_major_locator(FixedLocator([0.0, *(mark for mark in marks if mark >= least)]))
+        marks = [mark for mark in marks if mark >= least]
+        below = [-mark for mark in marks if mark <= -points.min()]
+        axis.set_major_locator(FixedLocator([*reversed(below), 0.0, *marks]))
         axis.set_minor_locator(NullLocator())
     _plain_numbers(axis)
 

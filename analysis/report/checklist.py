@@ -114,8 +114,19 @@ def _same_benchmark(comparisons: Sequence[Comparison]) -> Fact:
     return (
         "Use the same NAS benchmark: data set, search space and training pipeline",
         "yes",
-        f"All algorithms asked the same table: {_tables(comparisons)}.",
+        f"All algorithms asked the same table: {_tables(comparisons)}.{_outside(comparisons)}",
     )
+
+
+def _outside(comparisons: Sequence[Comparison]) -> str:
+    """What is said of cells that tables lack."""
+    said = [
+        f"{it.name}: searches saw the space {fallback['space']}, and cells that the table lacks were "
+        f"trained on {fallback['images']} by the recipe {fallback['recipe']['name']}"
+        for it in comparisons
+        if (fallback := it.manifest.get("fallback"))
+    ]
+    return f" {'; '.join(said)}." if said else ""
 
 
 def _ablations(comparisons: Sequence[Comparison]) -> Fact:
@@ -160,7 +171,7 @@ def _random_baselines(comparisons: Sequence[Comparison]) -> Fact:
     sampled = ", ".join(
         f"{100 * float(np.median(it.regrets)):.2f} points on {it.label}" for it in comparisons
     )
-    sampling = f"A cell drawn uniformly has a median regret of {sampled}."
+    sampling = f"A cell drawn uniformly from the table has a median regret of {sampled}."
     lacking = [
         it.name
         for it in comparisons

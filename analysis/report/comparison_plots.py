@@ -47,7 +47,7 @@ def interval_estimates(
         if np.isfinite(point):
             ax.plot([point, point], [-place - 0.25, -place + 0.25], linewidth=2.2, **look)
     _names(ax, list(intervals))
-    ax.set_xlim(left=0)
+    ax.set_xlim(left=min(0.0, *(100 * float(interval[0]) for interval in intervals.values())))
     ax.set_xlabel(f"regret in mean {metric} (points)", loc="right")
     return ax
 
@@ -126,7 +126,7 @@ def shares_within(
             )
         ax.step(100 * thresholds, 100 * point, where="post", **look)
     regret_scale(ax.xaxis, 100 * thresholds)
-    ax.set_xlim(0, 100 * thresholds[-1] or 1)
+    ax.set_xlim(100 * thresholds[0], 100 * thresholds[-1] or 1)
     ax.set_xlabel(f"regret in mean {metric} (points)")
     _percent(ax, "runs within that regret (%)")
     return ax

@@ -67,7 +67,8 @@ def file_name(*parts: str) -> str:
 
 def _regret(studio: Studio, it: Comparison, axis: Axis, *, wide: bool = False) -> Drawn:
     curves = {
-        name: anytime.quartiles(runs, it.regrets, axis, _POINTS) for name, runs in it.traces.items()
+        name: anytime.quartiles(runs, it.scores.regret, axis, _POINTS)
+        for name, runs in it.traces.items()
     }
     exact = _exact_medians(it) if axis == "queries" else {}
 
@@ -94,6 +95,8 @@ def _regret(studio: Studio, it: Comparison, axis: Axis, *, wide: bool = False) -
 
 def _exact_medians(it: Comparison) -> dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]]:
     """Random searches' median regrets after so many queries, as far as each of their runs went."""
+    if "fallback" in it.manifest:  # they drew from a space of which the table is a part
+        return {}
     found = {}
     for name, runs in it.traces.items():
         search = it.manifest["algorithms"][name]
@@ -130,7 +133,7 @@ def _grid(it: Comparison, axis: Axis) -> NDArray[np.float64]:
 
 def _ranks(studio: Studio, it: Comparison, axis: Axis) -> Drawn:
     grid = _grid(it, axis)
-    groups = [anytime.at_spend(runs, it.regrets, axis, grid) for runs in it.traces.values()]
+    groups = [anytime.at_spend(runs, it.scores.regret, axis, grid) for runs in it.traces.values()]
     ranks = dict(zip(it.traces, expected_ranks(groups), strict=True))
     return studio.draw(
         file_name(it.name, "ranks", axis),
@@ -155,7 +158,7 @@ def target(it: Comparison) -> float:
 def _target(studio: Studio, it: Comparison, axis: Axis) -> Drawn:
     aim = target(it)
     curves = {
-        name: reached_by(*anytime.reaching(runs, it.regrets, axis, aim))
+        name: reached_by(*anytime.reaching(runs, it.scores.regret, axis, aim))
         for name, runs in it.traces.items()
     }
     end = max(getattr(run, axis) for runs in it.traces.values() for run in runs)
@@ -206,7 +209,8 @@ def _profile(studio: Studio, it: Comparison, axis: Axis, rng: Generator) -> Draw
     end = it.manifest["budget"].get(axis) or _grid(it, axis)[-1]
     limits = float(end) * np.array(_LIMITS)
     groups = {
-        name: anytime.at_spend(runs, it.regrets, axis, limits).T for name, runs in it.traces.items()
+        name: anytime.at_spend(runs, it.scores.regret, axis, limits).T
+        for name, runs in it.traces.items()
     }
     return studio.draw(
         file_name(it.name, "profile"),

@@ -35,6 +35,7 @@ from nasbench_kit.analysis.statistics.overtaking import Overtaking, overtaken
 from nasbench_kit.analysis.statistics.rank_tests import Ranking, friedman, task_ranks
 from nasbench_kit.analysis.statistics.summary import Summary, summarize, verdict
 from nasbench_kit.errors import InvalidSetting
+from nasbench_kit.spaces.nasbench101.cell import Cell
 from nasbench_kit.spaces.nasbench101.drawing import cell_as_svg
 from nasbench_kit.system.files import write_text
 
@@ -241,22 +242,28 @@ def _section(
 
 def _cells(it: Comparison) -> list[dict[str, Any]]:
     """The best recommended cells: drawing, regret, and who recommended it in how many runs."""
-    by_row: dict[int, dict[str, int]] = {}
+    by_cell: dict[str, dict[str, int]] = {}
     for name, runs in it.traces.items():
         for run in runs:
             if run.incumbents:
-                counts = by_row.setdefault(run.incumbents[-1].row, {})
+                counts = by_cell.setdefault(run.incumbents[-1].cell, {})
                 counts[name] = counts.get(name, 0) + 1
-    best = sorted(by_row, key=lambda row: (it.regrets[row], row))[:_CELLS]
+
+    def place(text: str) -> tuple[float, int, str]:
+        """Those of equal regret in the table's order, and what it lacks after them."""
+        row = it.scores.row(text)
+        return it.scores.regret(text), len(it.table) if row is None else row, text
+
     return [
         {
-            "svg": safe(cell_as_svg(it.table.covered[row])),
-            "regret": float(it.regrets[row]),
-            "hash": it.table.covered[row].hash,
-            "by": sorted(by_row[row].items(), key=lambda entry: -entry[1]),
-            "runs": sum(by_row[row].values()),
+            "svg": safe(cell_as_svg(cell := Cell.from_text(text))),
+            "regret": it.scores.regret(text),
+            "hash": cell.hash,
+            "outside": it.scores.row(text) is None,
+            "by": sorted(by_cell[text].items(), key=lambda entry: -entry[1]),
+            "runs": sum(by_cell[text].values()),
         }
-        for row in best
+        for text in sorted(by_cell, key=place)[:_CELLS]
     ]
 
 

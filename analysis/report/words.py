@@ -34,15 +34,19 @@ def swatch(look: Look) -> str:
 
 
 def whisker(row: Summary, rows: Sequence[Summary]) -> str:
-    """The interval of the median as a small drawing, all of one table on the same scale from 0."""
-    ends = [value for one in rows for value in one.median if np.isfinite(value)]
-    most = max(ends, default=0.0) or 1.0
+    """The interval of the median as a small drawing, all of one table on the same scale with a 0."""
+    ends = [0.0, *(float(value) for one in rows for value in one.median if np.isfinite(value))]
+    least = min(ends)
+    across = (max(ends) - least) or 1.0
     low, point, high = (
-        4 + 112 * float(value) / most if np.isfinite(value) else 120.0 for value in row.median
+        4 + 112 * (float(value) - least) / across if np.isfinite(value) else 120.0
+        for value in row.median
     )
+    zero = 4 - 112 * least / across
     dot = f'<circle cx="{point:.1f}" cy="8" r="4"/>' if np.isfinite(row.median.point) else ""
     return (
-        '<svg class="whisker" viewBox="0 0 120 16" aria-hidden="true"><path d="M4 2V14" '
+        '<svg class="whisker" viewBox="0 0 120 16" aria-hidden="true">'
+        f'<path d="M{zero:g} 2V14" '
         f'class="zero"/><path d="M{low:.1f} 8H{high:.1f}"/>{dot}</svg>'
     )
 

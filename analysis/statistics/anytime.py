@@ -7,7 +7,7 @@ number (infinite), so that it is never dropped from a quantile.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -19,29 +19,37 @@ if TYPE_CHECKING:
     from nasbench_kit.compare.trace import Trace
 
 Axis = Literal["seconds", "epochs", "queries"]
+#: From a cell's text to its regret in [0, 1], negative if it beats the table's best: `Scores.regret`.
+Regret = Callable[[str], float]
+
+
+def final_regrets(traces: Sequence[Trace], regret: Regret) -> NDArray[np.float64]:
+    """Regret of the last recommended cell of each run: [runs]; inf where there is none."""
+    last = (trace.incumbents[-1].cell if trace.incumbents else None for trace in traces)
+    return np.array([np.inf if cell is None else regret(cell) for cell in last])
 
 
 def at_spend(
-    traces: Sequence[Trace], regrets: NDArray[np.float64], axis: Axis, grid: NDArray[np.float64]
+    traces: Sequence[Trace], regret: Regret, axis: Axis, grid: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Regret of each run at each spend of the grid: [runs, grid]; inf where undefined.
 
     Args:
         traces: the runs.
-        regrets: regret of every row of the table, in [0, 1].
+        regret: of a cell by its text.
         axis: which spend the grid is in.
         grid: ascending.
     """
     found = np.full((len(traces), len(grid)), np.inf)
     for values, trace in zip(found, traces, strict=True):
         spends = [getattr(incumbent, axis) for incumbent in trace.incumbents]
-        known = np.array([np.inf, *(regrets[incumbent.row] for incumbent in trace.incumbents)])
+        known = np.array([np.inf, *(regret(incumbent.cell) for incumbent in trace.incumbents)])
         values[:] = known[np.searchsorted(spends, grid, side="right")]
     return found
 
 
 def reaching(
-    traces: Sequence[Trace], regrets: NDArray[np.float64], axis: Axis, target: float
+    traces: Sequence[Trace], regret: Regret, axis: Axis, target: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Spend at which each run first recommended a cell of at most the target regret.
 
@@ -52,7 +60,7 @@ def reaching(
     """
     times = np.full(len(traces), np.inf)
     for place, trace in enumerate(traces):
-        there = (getattr(i, axis) for i in trace.incumbents if regrets[i.row] <= target)
+        there = (getattr(i, axis) for i in trace.incumbents if regret(i.cell) <= target)
         times[place] = next(there, np.inf)
     ends = [getattr(trace, axis) if trace.ended == "budget" else np.inf for trace in traces]
     return times, np.array(ends, float)
@@ -68,12 +76,10 @@ class Curve:
     upper: NDArray[np.float64]
 
 
-def quartiles(
-    traces: Sequence[Trace], regrets: NDArray[np.float64], axis: Axis, points: int = 400
-) -> Curve:
+def quartiles(traces: Sequence[Trace], regret: Regret, axis: Axis, points: int = 400) -> Curve:
     """Median and quartiles of regret over the runs of one algorithm, on a logarithmic grid."""
     grid = spend_grid(traces, axis, points)
-    values = np.sort(at_spend(traces, regrets, axis, grid), axis=0)
+    values = np.sort(at_spend(traces, regret, axis, grid), axis=0)
     lower, median, upper = (_quantile(values, level) for level in (0.25, 0.5, 0.75))
     return Curve(grid, lower, median, upper)
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nasbench_kit.analysis.landscape.study import label
+from nasbench_kit.analysis.statistics.anytime import final_regrets
 from nasbench_kit.analysis.statistics.rank_tests import Pair, mann_whitney
 from nasbench_kit.compare.run_folder import all_traces, clocks, read_manifest
-from nasbench_kit.compare.scores import regrets, scored_by
+from nasbench_kit.compare.scores import Scores, regrets, scored_by
 from nasbench_kit.compare.trace import Spending
+from nasbench_kit.compare.trained_scores import trained_accuracies
 from nasbench_kit.errors import CorruptFile, InvalidSetting, UnknownName, WrongTable
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class Comparison:
         machine_seconds: what each run took on its machine, by the clock on the wall there, in all; by
             algorithm, of the runs that have a reading. Not to be reckoned up against the table's
             seconds, which the budget counts: those are of another machine.
+        trained: mean accuracy of recommended cells that the table lacks, by text.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Comparison:
     manifest: Mapping[str, Any]
     traces: Mapping[str, Sequence[Trace]]
     machine_seconds: Mapping[str, Sequence[float]]
+    trained: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Path, table: Table) -> Comparison:
@@ -58,7 +62,7 @@ class Comparison:
             UnknownName: there is no comparison.
             WrongTable: the comparison was made on another table.
             CorruptFile: a file of the folder is damaged, or the table's was altered.
-            InvalidSetting: no run is finished.
+            InvalidSetting: no run is finished, or not all recommended cells are scored.
         """
         table.verify(fresh=True)
         manifest = read_manifest(folder)
@@ -84,16 +88,26 @@ class Comparison:
                 name: [seconds for run in runs if (seconds := _measured(clock, run)) is not None]
                 for name, runs in traces.items()
             }
-            rows = [step.row for runs in traces.values() for run in runs for step in run.incumbents]
-            if not 0 <= min(rows, default=0) <= max(rows, default=0) < len(table):
-                raise ValueError(f"rows {min(rows)} to {max(rows)} of {len(table)} are recommended")
+            trained = trained_accuracies(folder, table, scored_by(table))
+            scores = Scores(table, trained)
+            cells = {
+                step.cell for runs in traces.values() for run in runs for step in run.incumbents
+            }
+            unknown = sorted(cell for cell in cells if not scores.known(cell))
+            if unknown and "fallback" not in manifest:
+                raise ValueError(f"{unknown[0]} is recommended, which the table lacks")
             if not manifest["budget"]:
                 raise ValueError("there is no budget")
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise CorruptFile(
                 f"{folder} is damaged ({error!r}); run the comparison again"
             ) from error
-        return cls(folder.resolve().name, table, manifest, traces, machine_seconds)
+        if unknown:
+            raise InvalidSetting(
+                f"{len(unknown)} recommended cells of {folder} are not in the table {table.name} and "
+                "not yet trained to score them; run the same comparison again to finish it"
+            )
+        return cls(folder.resolve().name, table, manifest, traces, machine_seconds, trained)
 
     @property
     def label(self) -> str:
@@ -125,6 +139,11 @@ class Comparison:
         }
 
     @functools.cached_property
+    def scores(self) -> Scores:
+        """What recommended cells are worth, by their text."""
+        return Scores(self.table, self.trained)
+
+    @functools.cached_property
     def regrets(self) -> NDArray[np.float64]:
         """Of every row of the table, in [0, 1]."""
         return regrets(self.table)
@@ -132,12 +151,8 @@ class Comparison:
     @functools.cached_property
     def final(self) -> dict[str, NDArray[np.float64]]:
         """Final regret of each run, inf where nothing was recommended: algorithm -> [runs]."""
-        return {
-            name: np.array(
-                [self.regrets[t.incumbents[-1].row] if t.incumbents else np.inf for t in runs]
-            )
-            for name, runs in self.traces.items()
-        }
+        regret = self.scores.regret
+        return {name: final_regrets(runs, regret) for name, runs in self.traces.items()}
 
     @property
     def baseline(self) -> str:

@@ -24,17 +24,9 @@ from nasbench_kit.cli.common import (
 )
 from nasbench_kit.compare import failures
 from nasbench_kit.compare.run_folder import LIMITS, clocks
-from nasbench_kit.compare.running import (
-    Plan,
-    RewardImages,
-    all_traces,
-    missing,
-    regrets,
-    run,
-    score,
-    scored_by,
-    write_results,
-)
+from nasbench_kit.compare.running import Plan, RewardImages, all_traces, missing, run
+from nasbench_kit.compare.scores import Scores, results_of, scored_by, write_results
+from nasbench_kit.compare.trained_scores import scoring_seeds
 from nasbench_kit.data import tables
 from nasbench_kit.data.images.image_sets import open_images
 from nasbench_kit.errors import InvalidSetting, RunsFailed, WorkerDied
@@ -100,7 +92,21 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         choices=get_args(Policy),
         help="what a repeated question costs (default: always, as the official API)",
     )
-    sharing = parser.add_argument_group("searches that share weights")
+    outside = parser.add_argument_group("cells outside the table")
+    outside.add_argument(
+        "--fallback",
+        action="store_true",
+        default=None,
+        help="train cells that the table lacks on its images by its recipe, charge them to the budget, "
+        "and after the runs train recommended ones as often as the table repeats its own",
+    )
+    outside.add_argument(
+        "--space",
+        metavar="NAME",
+        help="what searches see with a fallback: v7e9, 1shot1-3, ... with all cells of the table "
+        "(default: the table's whole space)",
+    )
+    sharing = parser.add_argument_group("searches that share weights, and the fallback")
     sharing.add_argument(
         "--reward-images",
         choices=get_args(RewardImages),
@@ -159,18 +165,19 @@ def run_compare(args: argparse.Namespace) -> int:
                 {
                     "folder": str(folder),
                     "scored_by": scored_by(table),
-                    "runs": [asdict(result) for result in score(table, traces)],
+                    "runs": [asdict(result) for result in results_of(scores, traces)],
                     "missing": missing_runs,
                 }
             )
         elif traces:
-            _print_summary(table, plan, traces, axis)
+            _print_summary(table, plan, scores, traces, axis)
 
+    scores = Scores.of(folder, table)
     figure = None
     with then(show):
         write_results(folder, table, traces)
         if traces:
-            figure = _write_figure(folder, table, traces, axis)
+            figure = _write_figure(folder, table, scores, traces, axis)
     if not args.json:
         if figure is not None:
             print(f"results, traces and figure: {folder}/  ({figure.name})")
@@ -226,13 +233,15 @@ def _axis(table: Table, budget: Mapping[str, float]) -> Axis:
     return "seconds" if table.has("seconds") else "queries"
 
 
-def _write_figure(folder: Path, table: Table, traces: Sequence[Trace], axis: Axis) -> Path:
+def _write_figure(
+    folder: Path, table: Table, scores: Scores, traces: Sequence[Trace], axis: Axis
+) -> Path:
     from nasbench_kit.analysis.figures import plots
     from nasbench_kit.analysis.statistics import anytime
 
-    of_row = regrets(table)
     curves = {
-        name: anytime.quartiles(group, of_row, axis) for name, group in _by_name(traces).items()
+        name: anytime.quartiles(group, scores.regret, axis)
+        for name, group in _by_name(traces).items()
     }
     return plots.save_anytime(folder, curves, axis, metric=scored_by(table), table=_titled(table))
 
@@ -297,7 +306,17 @@ def _print_plan(plan: Plan, table: Table, folder: Path, as_json: bool) -> None:
         rows,
         "Costs are of all missing runs: what they may spend of the budget; the queries that this buys "
         "at the largest fidelity; processor seconds as earlier runs of this folder took them. "
-        f"The same from a shell: {plan.command}",
+        + _cost_of_fallback(plan)
+        + f"The same from a shell: {plan.command}",
+    )
+
+
+def _cost_of_fallback(plan: Plan) -> str:
+    if plan.fallback is None:
+        return ""
+    return (
+        "Cells outside the table are trained for real, and so, after the runs, are recommended ones "
+        "to score them; what was trained before is read from the store. "
     )
 
 
@@ -309,15 +328,13 @@ def _shown(value: object) -> str:
     return "-" if value is None else str(value)
 
 
-def _print_summary(table: Table, plan: Plan, traces: Sequence[Trace], axis: Axis) -> None:
-    from nasbench_kit.analysis.statistics.anytime import reaching
+def _print_summary(
+    table: Table, plan: Plan, scores: Scores, traces: Sequence[Trace], axis: Axis
+) -> None:
+    from nasbench_kit.analysis.statistics.anytime import final_regrets, reaching
 
-    of_row = regrets(table)
     by_name = _by_name(traces)
-    final = {
-        name: np.array([of_row[t.incumbents[-1].row] if t.incumbents else np.inf for t in runs])
-        for name, runs in by_name.items()
-    }
+    final = {name: final_regrets(runs, scores.regret) for name, runs in by_name.items()}
     columns = ["algorithm", "runs", "median", "quartiles", "none", "queries", "unique", "seconds"]
     rows = {
         name: [name, len(runs), *_quartiles(final[name]), *_means(runs)]
@@ -327,11 +344,13 @@ def _print_summary(table: Table, plan: Plan, traces: Sequence[Trace], axis: Axis
         "Regret: the table's best cell minus the recommended one. None: runs that recommended "
         "nothing. Queries, unique cells and seconds spent are means over runs."
     )
+    if plan.fallback is not None:
+        note += _said_of_fallback(table, scores, traces)
     target = max(map(np.median, final.values()))
     if len(by_name) > 1 and np.isfinite(target):
         columns.append(f"{axis} to {100 * target:.2f}")
         for name, runs in by_name.items():
-            spent = np.sort(reaching(runs, of_row, axis, target)[0])[(len(runs) - 1) // 2]
+            spent = np.sort(reaching(runs, scores.regret, axis, target)[0])[(len(runs) - 1) // 2]
             rows[name].append(_shown(float(spent)))
         note += (
             f" {columns[-1].capitalize()}: what half of the runs had spent at most when they first "
@@ -350,6 +369,16 @@ def _print_summary(table: Table, plan: Plan, traces: Sequence[Trace], axis: Axis
         columns,
         rows.values(),
         note,
+    )
+
+
+def _said_of_fallback(table: Table, scores: Scores, traces: Sequence[Trace]) -> str:
+    last = [trace.incumbents[-1].cell for trace in traces if trace.incumbents]
+    outside = sum(scores.row(cell) is None for cell in last)
+    return (
+        f" Outside the table: {outside} of the {len(last)} cells recommended at the end, scored by the "
+        f"mean of {len(scoring_seeds(table))} trainings; where one is better than the table's best cell, "
+        "the regret is negative."
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from nasbench_kit.compare.trace import Ended, Incumbent
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from nasbench_kit.oracle.budget import Budget
     from nasbench_kit.oracle.oracle import Oracle
     from nasbench_kit.oracle.search import Search
-    from nasbench_kit.spaces.nasbench101.space import CellSpace
 
 #: Recommendations in a row with nothing paid between them, after which a search counts as stalled.
 PATIENCE = 10_000
@@ -29,7 +28,7 @@ def follow(
     oracle: Oracle,
     budget: Budget,
     rng: RandomGenerator,
-    space: CellSpace,
+    write: Callable[[Cell], str],
     *,
     patience: int = PATIENCE,
 ) -> tuple[list[Incumbent], Ended]:
@@ -40,7 +39,7 @@ def follow(
         oracle: what it asks.
         budget: what its queries are paid from.
         rng: its own.
-        space: whose rows recommended cells have.
+        write: the text of a recommended cell, the same for all its labellings.
         patience: recommendations in a row with nothing paid between them that end it.
 
     Returns:
@@ -48,7 +47,7 @@ def follow(
 
     Raises:
         InvalidSearch: it returns or yields something else than cells.
-        NotInSpace: it recommends a cell outside the space.
+        NotInSpace: it recommends a cell that cannot be scored.
         Exception: whatever the search raises.
     """
     incumbents: list[Incumbent] = []
@@ -68,11 +67,11 @@ def follow(
                 if not isinstance(cell, Cell):
                     raise InvalidSearch(_mistaken(cell))
                 recommended = cell
-                row = space.index(cell)
+                text = write(cell)
                 if incumbents and incumbents[-1][:3] == spent:
                     incumbents.pop()  # taken back before anything more was paid
-                if not incumbents or row != incumbents[-1].row:
-                    incumbents.append(Incumbent(*spent, row))
+                if not incumbents or text != incumbents[-1].cell:
+                    incumbents.append(Incumbent(*spent, text))
     except (Stalled, SearchStopped):
         return incumbents, "stalled"
     except BudgetExhausted:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nasbench_kit.compare.run_folder import read_manifest
+from nasbench_kit.compare.trained_scores import row_of, trained_accuracies
 from nasbench_kit.errors import CorruptFile, InvalidSetting, UnknownName, WrongTable
 from nasbench_kit.spaces.nasbench101.cell import Cell
 from nasbench_kit.system.files import check_writable, write_text
@@ -81,12 +82,20 @@ def recommended(run: Path, table: Table, per_algorithm: int | None) -> dict[str,
         raise CorruptFile(f"{run}/results.csv is damaged ({error!r}); run compare again") from error
     if not pairs:
         raise InvalidSetting(f"no run of {run} recommended a cell; give the comparison more budget")
+    trained = trained_accuracies(run, table, "validation_accuracy")
     means = table.mean("validation_accuracy")
+
+    def accuracy(cell: Cell) -> float:
+        row = row_of(table, text := cell.to_text())
+        if row is None and text not in trained:
+            raise CorruptFile(f"{run}/scores lacks {text}; run compare again")
+        return trained[text] if row is None else float(means[row])
+
     chosen: dict[str, list[Cell]] = {}
     for algorithm, cell in dict.fromkeys(pairs):
         chosen.setdefault(algorithm, []).append(cell)
     for cells in chosen.values():
-        cells.sort(key=lambda cell: -means[table.row(cell)])
+        cells.sort(key=lambda cell: -accuracy(cell))
         del cells[per_algorithm or len(cells) :]
     return chosen
 

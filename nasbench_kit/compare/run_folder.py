@@ -15,6 +15,7 @@ from typing import Any, get_args
 from nasbench_kit.compare.trace import Trace, number, whole
 from nasbench_kit.errors import CorruptFile, InvalidSetting, NotWritable, WrongTable
 from nasbench_kit.oracle.oracle import Policy
+from nasbench_kit.spaces.nasbench101.cell import Cell
 from nasbench_kit.system import files
 
 #: What later calls may add to; everything else in the manifest stays as it is.
@@ -22,7 +23,7 @@ _GROWING = ("algorithms", "commands")
 #: What a budget can limit.
 LIMITS = ("seconds", "epochs", "queries")
 #: Of files that are made for each run.
-_FOLDERS = ("traces", "clock", "checkpoints", "failures")
+_FOLDERS = ("traces", "scores", "clock", "checkpoints", "failures")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
 
 
@@ -205,7 +206,9 @@ def load_trace(path: Path, manifest: Mapping[str, Any]) -> Trace:
             raise ValueError(f"a trace of {trace.algorithm!r}, which its manifest does not name")
         if path.name != (own := f"{trace.algorithm}-{trace.seed}.json"):
             raise ValueError(f"the trace {own}")
-        trace.check_within(manifest["budget"], manifest["table"]["cells"])
+        trace.check_within(manifest["budget"])
+        for step in trace.incumbents:
+            Cell.from_text(step.cell)
     except ValueError as error:
         raise CorruptFile(f"{path} is out of place: {error}; delete that trace") from error
     return trace

@@ -9,14 +9,16 @@ the work was interrupted and on however many workers it was done:
 
     manifest.json             what the results depend on: versions, table (name, source, space,
                               cells, checksum), scored_by, budget, policy, algorithms by label (class
-                              and settings), and the commands that make the folder anew
+                              and settings), with a fallback the space searched, images, recipe and
+                              scoring seeds, and the commands that make the folder anew
     traces/LABEL-SEED.json    one finished run: see `nasbench_kit.compare.trace`
     checkpoints/              of runs under way that share weights
     failures/LABEL-SEED.txt   of a run that failed and was not done since: the error
+    scores/                   trainings of recommended cells that the table lacks: see `trained_scores`
     clock/LABEL-SEED.json     its measured seconds, processor seconds, peak memory and date
     results.{parquet,csv}     one row a run, scored: see `Result`
     incumbents.{parquet,csv}  one row a change of the recommended cell: algorithm, seed, seconds,
-                              epochs, queries, row (of the table), regret
+                              epochs, queries, cell, row (of the table, if it has one), regret
     ledger.{parquet,csv}      one row a run and kind of charge: algorithm, seed, charges, seconds,
                               epochs, queries, kind ("query", "supernet", ...)
 """
@@ -60,11 +62,14 @@ from nasbench_kit.compare.run_folder import (
     merged,
     trace_path,
 )
-from nasbench_kit.compare.scores import Result, regrets, score, scored_by, write_results
+from nasbench_kit.compare.scores import Result, Scores, regrets, score, scored_by, write_results
 from nasbench_kit.compare.trace import Spending, Trace
+from nasbench_kit.compare.trained_scores import outside, save_score, score_path, scoring_seeds
 from nasbench_kit.errors import (
     AccountsDisagree,
     InvalidSetting,
+    NotInSpace,
+    NotInTable,
     RunsFailed,
     WorkerDied,
     WrongTable,
@@ -72,6 +77,9 @@ from nasbench_kit.errors import (
 from nasbench_kit.oracle.answer import Answer
 from nasbench_kit.oracle.budget import Budget, Charge
 from nasbench_kit.oracle.oracle import Oracle, Policy
+from nasbench_kit.spaces.nasbench101.canonical import canonical
+from nasbench_kit.spaces.nasbench101.cell import Cell
+from nasbench_kit.spaces.nasbench101.space import CellSpace
 from nasbench_kit.system.files import as_path, check_writable, write_text
 from nasbench_kit.system.measured import measured, torch_threads
 from nasbench_kit.system.workers import Executor, Progress, check_sendable, check_workers, spread
@@ -81,12 +89,16 @@ from nasbench_kit.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.random import Generator
+
+    from nasbench_kit.oracle.fallback import Fallback
     from nasbench_kit.oracle.search import Search
     from nasbench_kit.oracle.task import Task
 
 __all__ = [
     "Plan",
     "Result",
+    "Scores",
     "all_traces",
     "missing",
     "regrets",
@@ -108,7 +120,8 @@ class Plan:
     """What to compare: every algorithm with every seed, under one budget on one table.
 
     Raises:
-        InvalidSetting: no algorithm, no seed, no budget, or a value that cannot work.
+        InvalidSetting: no algorithm, no seed, no budget, a value that cannot work, or a space without
+            a fallback.
     """
 
     #: Its file; text becomes a path.
@@ -127,6 +140,11 @@ class Plan:
     reward_images: RewardImages = "validation"
     #: Where they compute.
     device: str = "cpu"
+    #: From the table to what trains cells that it lacks; without it searches keep to the table's.
+    fallback: Callable[[Table], Fallback] | None = None
+    #: What searches see with a fallback: a space that has all cells of the table and more. None is
+    #: the table's whole space.
+    space: CellSpace | None = None
 
     def __post_init__(self) -> None:
         checked = {
@@ -142,8 +160,18 @@ class Plan:
         checked_type(self.device, str, "name a device such as 'cpu' or 'cuda'")
         if self.command is not None:
             checked_type(self.command, str, "give the command as text, or None")
-        if self.task is not None and not callable(self.task):
-            raise InvalidSetting(f"task is {self.task!r}; give a callable from a Table to its Task")
+        for name, make in (("task", "Task"), ("fallback", "Fallback")):
+            if (value := getattr(self, name)) is not None and not callable(value):
+                raise InvalidSetting(
+                    f"{name} is {value!r}; give a callable from a Table to its {make}"
+                )
+        if self.space is not None:
+            checked_type(self.space, CellSpace, "give a space such as CellSpace(), or None")
+            if self.fallback is None:
+                raise InvalidSetting(
+                    f"searches in the space {self.space.name} meet cells that the table lacks; have "
+                    "them trained (--fallback), or leave the space out"
+                )
 
     @property
     def jobs(self) -> list[tuple[str, int]]:
@@ -164,9 +192,23 @@ class Plan:
             "scored_by": scored_by(table),
             "budget": dict(self.budget),
             "policy": self.policy,
+            **self._fallback_conditions(table),
             "algorithms": {label: self._described(it) for label, it in self.algorithms.items()},
             "commands": [self.command] if self.command else [],
         }
+
+    def _fallback_conditions(self, table: Table) -> dict[str, Any]:
+        if self.fallback is None:
+            return {}
+        space = self.space or table.space
+        conditions = {
+            "space": space.name,
+            "cells": len(space),
+            "order": space.digest,
+            **_opened_fallback(self.fallback, table).conditions,
+            "scoring_seeds": list(scoring_seeds(table)),
+        }
+        return {"fallback": conditions}
 
     def _described(self, search: Search) -> dict[str, Any]:
         if not _shares_weights(search):
@@ -218,7 +260,9 @@ def run(
 ) -> list[Trace]:
     """Run what is missing of a plan, and return all its traces in the order of the plan.
 
-    A run that fails does not end the others; see `nasbench_kit.compare.failures`.
+    A run that fails does not end the others; see `nasbench_kit.compare.failures`. With a fallback,
+    recommended cells that the table lacks are trained after the runs, as often as the table repeats
+    its own, so that they can be scored.
 
     Raises:
         WrongTable: the folder holds results made under other conditions, or is in use; or another
@@ -226,6 +270,7 @@ def run(
         CorruptFile: the table was altered, before or meanwhile, or a file of the folder.
         NotWritable: the folder cannot be written.
         InvalidSetting: see ``missing``; or the searches cannot be sent to the workers.
+        TrainingFailed: of the fallback; what was trained before is kept.
         RunsFailed: some runs raised an error; all others are finished.
         WorkerDied: some runs killed every worker that tried them; all others are finished.
     """
@@ -249,15 +294,18 @@ def run(
                 checkpoint_path(folder, *job).unlink(missing_ok=True)
                 failure_path(folder, *job).unlink(missing_ok=True)
         # Other processes may have another working directory.
-        there = replace(plan, table=plan.table.absolute())
-        work = functools.partial(
-            _run_and_save, there, folder.absolute(), table.checksum, parent=os.getpid()
-        )
+        there, absolute = replace(plan, table=plan.table.absolute()), folder.absolute()
+        jobs = _missing(plan, folder)
+        work = functools.partial(_run_and_save, there, absolute, table.checksum, parent=os.getpid())
         deaths = None
         try:
-            spread(work, _missing(plan, folder), workers, progress, executor)
+            spread(work, jobs, workers, progress, executor)
         except WorkerDied as error:
             deaths = error
+        if plan.fallback is not None:
+            train = functools.partial(_train_and_save, there, absolute, table.checksum)
+            trainings = _unscored(table, folder)
+            spread(train, trainings, workers, _after(len(jobs), progress), executor)
         _check_unchanged(table, fresh=True)
     found = failures.load(folder)
     failed = {job: found[job] for job in plan.jobs if job in found}
@@ -292,10 +340,29 @@ def _missing(plan: Plan, folder: Path) -> list[tuple[str, int]]:
     return [job for job in plan.jobs if not trace_path(folder, *job).exists()]
 
 
+def _unscored(table: Table, folder: Path) -> list[tuple[str, int]]:
+    """The trainings (cell as text, seed) that are missing to score the runs of a folder."""
+    return [
+        (cell, seed)
+        for cell in outside(table, all_traces(folder))
+        for seed in scoring_seeds(table)
+        if not score_path(folder, cell, seed).exists()
+    ]
+
+
+def _after(done_before: int, progress: Progress | None) -> Progress | None:
+    """Progress of jobs that come after others."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(done_before + done, done_before + total)
+
+
 def _checked(plan: Plan, *, images: bool = True) -> Table:
     """The plan's table, unaltered and able to account for the budget."""
     table = Table.open(plan.table)
     table.verify()
+    if plan.fallback is not None:
+        _check_space(plan.space or table.space, table)
     for what, limit in plan.budget.items():
         if what == "seconds" and not table.has("seconds"):
             raise InvalidSetting(
@@ -309,12 +376,37 @@ def _checked(plan: Plan, *, images: bool = True) -> Table:
             )
     if images and any(map(_shares_weights, plan.algorithms.values())):
         budget = Budget(**plan.budget)  # type: ignore[arg-type]  # checked by Budget
-        oracle = Oracle(table, budget, np.random.default_rng(), task=_task(plan, table))
+        oracle = _oracle(plan, table, budget, np.random.default_rng(), _task(plan, table))
         for search in filter(_shares_weights, plan.algorithms.values()):
             oracle.task  # noqa: B018  # refuses a budget of queries only
             if check := getattr(search, "check", None):
                 check(oracle, np.random.default_rng(0))
     return table
+
+
+def _check_space(space: CellSpace, table: Table) -> None:
+    """A space of searches has all cells of the table, and more."""
+    for cell in table.covered:
+        if cell not in space:
+            raise InvalidSetting(
+                f"the space {space.name} lacks the cell {cell.to_text()} of the table {table.name}; "
+                f"name a space that has all its cells (--space), such as {table.space.name}"
+            )
+    if len(space) == len(table):
+        wider = "v7e9" if space.max_vertices < 7 or space.max_edges < 9 else "v7e11"
+        raise InvalidSetting(
+            f"the table {table.name} has all {len(space):,} cells of the space {space.name}, so there "
+            f"is nothing to train; name a wider space (--space {wider}), or leave --fallback out"
+        )
+
+
+def _oracle(plan: Plan, table: Table, budget: Budget, rng: Generator, task: Task | None) -> Oracle:
+    """What a search is given."""
+    if plan.fallback is None:
+        return Oracle(table, budget, rng, policy=plan.policy, task=task)
+    trainer = _opened_fallback(plan.fallback, table)
+    space = plan.space or table.space
+    return Oracle(table, budget, rng, policy=plan.policy, trainer=trainer, task=task, space=space)
 
 
 def _shares_weights(search: Search) -> bool:
@@ -334,6 +426,12 @@ def _task(plan: Plan, table: Table, checkpoint: Path | None = None) -> Task | No
 @functools.lru_cache(maxsize=1)
 def _opened_task(make: Callable[[Table], Task], table: Table) -> Task:
     """A process opens the images once for all its runs."""
+    return make(table)
+
+
+@functools.lru_cache(maxsize=1)
+def _opened_fallback(make: Callable[[Table], Fallback], table: Table) -> Fallback:
+    """A process opens the images once for all its trainings."""
     return make(table)
 
 
@@ -390,6 +488,15 @@ def _check_unchanged(table: Table, *, fresh: bool = False) -> None:
     table.check_in_place()
 
 
+def _train_and_save(plan: Plan, folder: Path, checksum: str, cell: str, seed: int) -> None:
+    """Train a recommended cell that the table lacks, to score it."""
+    assert plan.fallback is not None
+    table = _opened(plan.table, checksum)
+    epochs = table.epochs[-1]
+    fallback = _opened_fallback(plan.fallback, table)
+    save_score(folder, cell, epochs, seed, fallback.record(Cell.from_text(cell), epochs, seed))
+
+
 @functools.lru_cache(maxsize=1)
 def _opened(path: Path, checksum: str) -> Table:
     """A process opens the table once for all its runs."""
@@ -414,7 +521,7 @@ def run_one(
     Raises:
         UnknownName: no algorithm has this label.
         InvalidSearch: the search returns or yields something else than cells.
-        NotInSpace: it recommends a cell that the table lacks.
+        NotInSpace, NotInTable: a recommended cell is not in the table, and there is no fallback.
         AccountsDisagree: the search spent more than the budget, or changed what it must not.
         Exception: whatever the search raises.
     """
@@ -427,15 +534,15 @@ def run_one(
     budget = Budget(**plan.budget)  # type: ignore[arg-type]  # checked by Budget
     search = plan.algorithms[label]
     task = _task(plan, table, checkpoint) if _shares_weights(search) else None
-    oracle = Oracle(table, budget, for_oracle, policy=plan.policy, task=task)
-    incumbents, ended = follow(search, oracle.handle(), budget, for_search, table.covered)
+    oracle = _oracle(plan, table, budget, for_oracle, task)
+    write = functools.partial(_canonical_text, table, outside=plan.fallback is not None)
+    incumbents, ended = follow(search, oracle.handle(), budget, for_search, write)
     try:
         audit(budget, table, incumbents)
     except AccountsDisagree as error:
         raise AccountsDisagree(
             f"{label} with seed {seed}: {error}; nothing of it is saved"
         ) from None
-    asked = [charge.item.cell for charge in budget.ledger if isinstance(charge.item, Answer)]
     return Trace(
         label,
         seed,
@@ -443,10 +550,33 @@ def run_one(
         budget.spent_seconds,
         budget.spent_epochs,
         budget.spent_queries,
-        unique_cells=len(set(map(table.covered.index, asked))),
+        unique_cells=_unique_cells(table, budget.ledger),
         incumbents=incumbents,
         ledger=_by_kind(budget.ledger),
     )
+
+
+def _canonical_text(table: Table, cell: Cell, *, outside: bool) -> str:
+    """The text of a cell in the one labelling that all its labellings share.
+
+    Args:
+        table: of the comparison.
+        cell: in any labelling.
+        outside: whether it may be one that the table lacks.
+    """
+    try:
+        return table.covered[table.row(cell)].to_text()
+    except (NotInSpace, NotInTable):
+        if not outside:
+            raise
+        return canonical(cell).to_text()
+
+
+def _unique_cells(table: Table, ledger: Sequence[Charge]) -> int:
+    """Different cells among the answers that were paid for."""
+    answers = [charge for charge in ledger if isinstance(charge.item, Answer)]
+    rows = {table.covered.index(it.item.cell) for it in answers if it.kind != "training"}
+    return len(rows) + len({it.item.cell for it in answers if it.kind == "training"})
 
 
 def _by_kind(ledger: Sequence[Charge]) -> dict[str, Spending]:

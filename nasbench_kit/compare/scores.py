@@ -1,8 +1,12 @@
-"""What the runs of a comparison are worth, by the table that no search can see."""
+"""What the runs of a comparison are worth, by the table that no search can see.
+
+A recommended cell that the table lacks is worth what trainings of it came to that were made after the
+runs (`nasbench_kit.compare.trained_scores`). It may beat the table's best cell: then its regret is negative.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
@@ -10,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
 import numpy as np
 
 from nasbench_kit.compare.trace import Incumbent, Spending, Trace
-from nasbench_kit.errors import InvalidSetting, WrongTable
+from nasbench_kit.compare.trained_scores import row_of, trained_accuracies
+from nasbench_kit.errors import InvalidSetting, NotInTable
 from nasbench_kit.system.files import as_path
 from nasbench_kit.system.tidy import write_columns
 from nasbench_kit.table.table import Table
@@ -25,12 +30,13 @@ class Result:
 
     algorithm: str
     seed: int
-    #: Of the last recommended cell, accuracy in [0, 1]; None where nothing was recommended.
+    #: Of the last recommended cell, accuracy in [0, 1]; None where nothing was recommended. Negative
+    #: where a cell outside the table beats the table's best.
     regret: float | None
     #: Mean accuracy of that cell over the repeats, in [0, 1].
     accuracy: float | None
     cell: str | None
-    #: Of the table.
+    #: Of the table; None also where the table lacks the cell.
     row: int | None
     ended: str
     seconds: float
@@ -59,29 +65,105 @@ def regrets(table: Table) -> NDArray[np.float64]:
     return np.max(means) - means
 
 
-def score(table: Table, traces: Sequence[Trace]) -> list[Result]:
+class Scores:
+    """What cells are worth, by their text.
+
+    Args:
+        table: of the comparison.
+        trained: mean accuracy of cells that the table lacks, by text.
+
+    Raises:
+        CorruptFile: the table's file was altered.
+    """
+
+    def __init__(self, table: Table, trained: Mapping[str, float] | None = None) -> None:
+        table.verify()
+        self._table = table
+        self._means = table.mean(scored_by(table))
+        self._best = self._means.max()
+        self._trained = trained or {}
+        self._rows: dict[str, int | None] = {}
+
+    @classmethod
+    def of(cls, folder: Path, table: Table) -> Scores:
+        """The scores of a comparison's folder.
+
+        Raises:
+            CorruptFile: one of its files holds no score.
+        """
+        return cls(table, trained_accuracies(folder, table, scored_by(table)))
+
+    def row(self, cell: str) -> int | None:
+        """The table's row of a cell; None where the table lacks it."""
+        if cell not in self._rows:
+            self._rows[cell] = row_of(self._table, cell)
+        return self._rows[cell]
+
+    def known(self, cell: str) -> bool:
+        """Whether the cell is in the table, or trained in full."""
+        return cell in self._trained or self.row(cell) is not None
+
+    def accuracy(self, cell: str) -> float:
+        """Mean accuracy in [0, 1] over the repeats at the largest fidelity.
+
+        Raises:
+            NotInTable: the table lacks the cell, and it is not trained yet.
+        """
+        row = self.row(cell)
+        if row is not None:
+            return float(self._means[row])
+        if cell not in self._trained:
+            raise NotInTable(
+                f"the recommended cell {cell} is not in the table {self._table.name}, and is not yet "
+                "trained to score it; run the same comparison again to finish it"
+            )
+        return self._trained[cell]
+
+    def regret(self, cell: str) -> float:
+        """The table's best mean accuracy minus the cell's; negative where the cell is better.
+
+        Raises:
+            NotInTable: as ``accuracy``.
+        """
+        return float(self._best - self.accuracy(cell))
+
+
+def score(
+    table: Table, traces: Sequence[Trace], trained: Mapping[str, float] | None = None
+) -> list[Result]:
     """The flat rows of a comparison.
+
+    Args:
+        table: of the comparison.
+        traces: its runs.
+        trained: mean accuracy of recommended cells that the table lacks, by text.
 
     Raises:
         InvalidSetting: no table, or something else than traces.
-        WrongTable: a trace recommends a row that the table does not have.
+        NotInTable: a run recommends a cell of which neither knows anything.
         CorruptFile: the table's file was altered.
     """
     _check(table, traces)
-    table.verify()
-    means = table.mean(scored_by(table))
-    best = means.max()
+    return results_of(Scores(table, trained), traces)
+
+
+def results_of(scores: Scores, traces: Sequence[Trace]) -> list[Result]:
+    """The flat rows of runs, by scores at hand.
+
+    Raises:
+        NotInTable: a run recommends a cell that is not scored.
+    """
     results = []
     for trace in traces:
-        row = trace.incumbents[-1].row if trace.incumbents else None
+        cell = trace.incumbents[-1].cell if trace.incumbents else None
         results.append(
             Result(
                 algorithm=trace.algorithm,
                 seed=trace.seed,
-                regret=None if row is None else float(best - means[row]),
-                accuracy=None if row is None else float(means[row]),
-                cell=None if row is None else table.covered[row].to_text(),
-                row=row,
+                regret=None if cell is None else scores.regret(cell),
+                accuracy=None if cell is None else scores.accuracy(cell),
+                cell=cell,
+                row=None if cell is None else scores.row(cell),
                 ended=trace.ended,
                 seconds=trace.seconds,
                 epochs=trace.epochs,
@@ -101,11 +183,14 @@ def write_results(folder: str | Path, table: Table, traces: Sequence[Trace]) -> 
         CorruptFile: the table's file was altered; nothing is written.
         WrongTable: another table has taken its place, or as ``score``; likewise.
         NotWritable: the folder cannot be written.
+        CorruptFile: it holds a damaged score.
+        NotInTable: a recommended cell outside the table is not trained yet.
     """
     folder = as_path(folder, "folder of the results")
-    results = score(table, traces)
+    _check(table, traces)
+    scores = Scores.of(folder, table)
+    results = results_of(scores, traces)
     columns = fields(Result)
-    regret = regrets(table)
     table.verify(fresh=True)  # after all that is read from it, before anything is written
     table.check_in_place()
     write_columns(
@@ -114,8 +199,10 @@ def write_results(folder: str | Path, table: Table, traces: Sequence[Trace]) -> 
         {field.name: str(field.type) for field in columns},
     )
     steps = _stacked(traces, [trace.incumbents for trace in traces], Incumbent)
-    steps["regret"] = regret[np.array(steps["row"], np.int64)]
-    write_columns(folder / "incumbents", steps, _types(Incumbent))
+    steps["row"] = [scores.row(cell) for cell in steps["cell"]]
+    steps["regret"] = [scores.regret(cell) for cell in steps["cell"]]
+    types = {**_types(Incumbent), "row": "int", "regret": "float"}
+    write_columns(folder / "incumbents", steps, types)
     spendings = _stacked(traces, [list(trace.ledger.values()) for trace in traces], Spending)
     kinds = [kind for trace in traces for kind in trace.ledger]
     write_columns(folder / "ledger", spendings | {"kind": kinds}, _types(Spending))
@@ -127,13 +214,6 @@ def _check(table: Table, traces: Sequence[Trace]) -> None:
         raise InvalidSetting(f"the table is {table!r}; open it with Table.open")
     if not isinstance(traces, Sequence) or not all(isinstance(it, Trace) for it in traces):
         raise InvalidSetting(f"the traces are {traces!r:.80}; give those of run or all_traces")
-    for trace in traces:
-        for step in trace.incumbents:
-            if not 0 <= step.row < len(table):
-                raise WrongTable(
-                    f"the trace of {trace.algorithm} with seed {trace.seed} recommends row {step.row} "
-                    f"of {len(table):,}; give the table that the comparison was made on"
-                )
 
 
 def _stacked(

@@ -31,8 +31,8 @@ class Incumbent(NamedTuple):
     seconds: float
     epochs: float
     queries: int
-    #: Row of the space that the run searched.
-    row: int
+    #: Its text (`Cell.to_text`) in the canonical labelling.
+    cell: str
 
 
 class Spending(NamedTuple):
@@ -103,18 +103,15 @@ class Trace:
             raise CorruptFile(f"{path} is no trace ({error}); delete it to run it again") from error
         return trace
 
-    def check_within(self, budget: Mapping[str, float], cells: int) -> None:
-        """Whether a comparison under this budget, on a table of so many cells, can have made it.
+    def check_within(self, budget: Mapping[str, float]) -> None:
+        """Whether a comparison under this budget can have made it.
 
         Raises:
-            ValueError: it spent more, or recommends a row that the table does not have.
+            ValueError: it spent more.
         """
         for name, limit in budget.items():
             if getattr(self, name) > limit:
                 raise ValueError(f"{getattr(self, name)} {name} are spent of {limit}")
-        for step in self.incumbents:
-            if step.row >= cells:
-                raise ValueError(f"row {step.row} of {cells} is recommended")
 
     def _check(self) -> None:
         """Whether the numbers agree with each other.

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from nasbench_kit.oracle.budget import Budget
     from nasbench_kit.oracle.task import Task
+    from nasbench_kit.spaces.nasbench101.space import CellSpace
 
 Policy = Literal["always", "once", "new-repeat", "mean"]
 #: Repeats drawn from the generator at a time; a draw costs 1 us alone and 5 ns in a batch.
@@ -70,6 +71,7 @@ class Engine:
         "_rng",
         "_trainer",
         "_task",
+        "_searched",
         "_patience",
         "_noise_key",
         "_draws",
@@ -87,6 +89,7 @@ class Engine:
         trainer: Trainer | None,
         patience: int,
         task: Task | None,
+        space: CellSpace | None = None,
     ) -> None:
         self.budget = budget
         self.policy: Policy = policy
@@ -96,6 +99,7 @@ class Engine:
         self._rng = rng
         self._trainer = trainer
         self._task = task
+        self._searched = space
         self._patience = patience
         #: Of a surrogate, which has no repeats of its own: they are drawn, by a seed drawn here.
         self._noise_key = int(rng.integers(1 << 63)) if Noise.of(table.provenance) else 0
@@ -107,7 +111,8 @@ class Engine:
 
     def _connect(self, table: Table) -> None:
         """Read what may be seen of the table; take hold of the budget."""
-        self.space = table.covered
+        self.space = table.covered if self._searched is None else self._searched
+        self._covered = table.covered
         self.epochs = table.epochs
         self._table_name = table.name
         self._whole_space = table.space
@@ -256,7 +261,7 @@ class Engine:
             return 0.0  # a table without seconds; the budget limits epochs
         if isinstance(what, Cell):
             try:
-                row = self.space.index(what)
+                row = self._covered.index(what)
             except NotInSpace:
                 return cost.price(what, 1)
             if row not in self._epoch_seconds:
@@ -283,13 +288,13 @@ class Engine:
     def _row(self, cell: Cell) -> int | None:
         """The table's row; None for a cell that has to be trained."""
         try:
-            return self.space.index(cell)
+            return self._covered.index(cell)
         except NotInSpace:
             if self._trainer is not None:
                 return None
             self._whole_space.index(cell)
             raise NotInTable(
-                f"the table {self._table_name} covers {len(self.space):,} of "
+                f"the table {self._table_name} covers {len(self._covered):,} of "
                 f"{len(self._whole_space):,} cells and lacks {cell.to_text()}; "
                 "sample from oracle.space, or give the oracle a trainer"
             ) from None

@@ -36,6 +36,7 @@ from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.oracle.budget import Budget
 from nasbench_kit.oracle.engine import Engine, Policy, Trainer
 from nasbench_kit.oracle.task import Task
+from nasbench_kit.spaces.nasbench101.space import CellSpace
 from nasbench_kit.system.read_only import ReadOnly
 from nasbench_kit.table.table import Table
 
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 
     from nasbench_kit.oracle.answer import Answer
     from nasbench_kit.spaces.nasbench101.cell import Cell
-    from nasbench_kit.spaces.nasbench101.space import CellSpace
 
 __all__ = ["Oracle", "Policy", "Trainer"]
 
@@ -70,6 +70,7 @@ class Oracle(ReadOnly):
         patience: free answers in a row after which the search counts as stalled; and questions in a
             row that nothing was paid for, refusals included, after which ``SearchStopped`` ends it.
         task: what weight-sharing searches train on; without it they are refused.
+        space: what searches see as ``oracle.space``; by default the cells that the table covers.
 
     Raises:
         InvalidSetting: an argument of another type, an unknown policy, a patience below 1, a seconds
@@ -114,6 +115,7 @@ class Oracle(ReadOnly):
         trainer: Trainer | None = None,
         patience: int = 10_000,
         task: Task | None = None,
+        space: CellSpace | None = None,
     ) -> None:
         _must_be(table, Table, "the table", "Table.open(...) gives one")
         _must_be(budget, Budget, "the budget", "write Budget(seconds=...), for example")
@@ -140,6 +142,8 @@ class Oracle(ReadOnly):
             raise InvalidSetting(
                 f"the table {table.name} records no validation accuracy, so it answers nothing"
             )
+        if space is not None:
+            _must_be(space, CellSpace, "the space", "CellSpace() gives one, or leave it out")
         table.verify()
         engine = Engine(
             table,
@@ -149,6 +153,7 @@ class Oracle(ReadOnly):
             trainer=trainer,
             patience=int(patience),
             task=task,
+            space=space,
         )
         _fill(self, engine, budget)
 

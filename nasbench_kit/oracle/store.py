@@ -1,15 +1,18 @@
 """Cells trained outside the table, kept for the next run: one SQLite file.
 
-A training is known by its cell, recipe, images, epochs and seed, and is never made twice: whoever
-needs it first holds a lock file on it (which the system lifts if that process is killed), everybody
-else waits and reads the result.
+A training is known by its cell, recipe, images, epochs and seed, by the kind of device and by the
+versions of this toolkit and of torch, and is never made twice: whoever needs it first holds a lock
+file on it (which the system lifts if that process is killed), everybody else waits and reads the
+result.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import hashlib
+import importlib.metadata
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -19,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from nasbench_kit.errors import CorruptFile, NotWritable
 from nasbench_kit.spaces.nasbench101.cell import Cell
+from nasbench_kit.version import __version__
 
 if TYPE_CHECKING:
     from nasbench_kit.training.images import ImageSet
@@ -28,13 +32,15 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS trainings (
     hash TEXT NOT NULL,        -- official MD5 of the cell
     cell TEXT NOT NULL,        -- as it was trained; decides where hashes collide
-    conditions TEXT NOT NULL,  -- digest of recipe and images
+    conditions TEXT NOT NULL,  -- digest of recipe, images, device and versions
     epochs INTEGER NOT NULL,
     seed INTEGER NOT NULL,
     record TEXT NOT NULL,      -- JSON
     PRIMARY KEY (hash, cell, conditions, epochs, seed)
 )
 """
+#: Of the store that all comparisons of a home folder share.
+FILE_NAME = "trainings.sqlite"
 #: Seconds to wait for another process that is writing.
 _PATIENCE = 60.0
 
@@ -48,12 +54,21 @@ class Job:
     images: ImageSet
     epochs: int
     seed: int
+    #: Where torch computes; only its kind counts, as in "cuda" for "cuda:1".
+    device: str = "cpu"
 
     @property
     def conditions(self) -> str:
-        """Digest of the recipe and the images."""
-        text = json.dumps([asdict(self.recipe), self.images.digest], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        """Digest of the recipe, the images, the kind of device and the versions."""
+        device = self.device.partition(":")[0]
+        conditions = [asdict(self.recipe), self.images.digest, device, __version__, _torch()]
+        return hashlib.sha256(json.dumps(conditions, sort_keys=True).encode()).hexdigest()
+
+
+@functools.cache
+def _torch() -> str:
+    """The version of torch, without importing it."""
+    return importlib.metadata.version("torch")
 
 
 class Store:
@@ -84,7 +99,11 @@ class Store:
         return type(self), (self.path,)
 
     def record(self, job: Job) -> dict[str, Any] | None:
-        """What is known of a training; None if nothing."""
+        """What is known of a training; None if nothing.
+
+        Raises:
+            CorruptFile: what the store holds of it is no record.
+        """
         with self._connected() as connection:
             rows = connection.execute(
                 "SELECT cell, record FROM trainings "
@@ -93,9 +112,17 @@ class Store:
             ).fetchall()
         for cell, record in rows:
             if Cell.from_text(cell) == job.cell:
-                known: dict[str, Any] = json.loads(record)
-                return known
+                return self._parsed(record)
         return None
+
+    def _parsed(self, record: str) -> dict[str, Any]:
+        try:
+            known = json.loads(record)
+        except ValueError:
+            known = None
+        if not isinstance(known, dict):
+            raise CorruptFile(f"{self.path} holds a damaged record; delete the file to train anew")
+        return known
 
     def get(self, job: Job, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The record of a training, made now if nobody made it before."""

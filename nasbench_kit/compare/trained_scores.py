@@ -1,0 +1,102 @@
+"""Scores of recommended cells that a table lacks: trained after the runs, one file a training.
+
+A file of the run folder's ``scores/`` holds what one seed came to at the table's largest fidelity, and
+no clock reading; with them a comparison can be scored anywhere, without torch and without images.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nasbench_kit.errors import CorruptFile, NotInSpace
+from nasbench_kit.spaces.nasbench101.cell import Cell
+from nasbench_kit.system.files import read_json, write_text
+from nasbench_kit.table.noise import Noise
+
+if TYPE_CHECKING:
+    from nasbench_kit.compare.trace import Trace
+    from nasbench_kit.table.table import Table
+
+_SPLITS = ("validation", "test")
+
+
+def scoring_seeds(table: Table) -> range:
+    """Seeds of the trainings whose mean scores a cell: as many as the table has repeats."""
+    noise = Noise.of(table.provenance)
+    return range(table.repeats if noise is None else noise.repeats)
+
+
+def outside(table: Table, traces: Iterable[Trace]) -> list[str]:
+    """The texts of all recommended cells that the table lacks, in the order of the traces."""
+    texts = dict.fromkeys(step.cell for trace in traces for step in trace.incumbents)
+    return [text for text in texts if row_of(table, text) is None]
+
+
+def row_of(table: Table, text: str) -> int | None:
+    """The table's row of a cell; None where it has none.
+
+    Raises:
+        InvalidCell: the text describes no cell.
+    """
+    try:
+        return table.covered.index(Cell.from_text(text))
+    except NotInSpace:
+        return None
+
+
+def score_path(folder: Path, text: str, seed: int) -> Path:
+    """Where the score of one training lies in a run folder."""
+    name = hashlib.sha256(text.encode()).hexdigest()[:32]
+    return folder / "scores" / f"{name}-{seed}.json"
+
+
+def save_score(folder: Path, text: str, epochs: int, seed: int, record: Mapping[str, Any]) -> None:
+    """Write what a training came to (the record of `nasbench_kit.oracle.fallback`), atomically."""
+    counts = {
+        split: {key: record["final"][split][key] for key in ("correct", "images")}
+        for split in _SPLITS
+    }
+    content = {"cell": text, "epochs": epochs, "seed": seed, **counts}
+    write_text(score_path(folder, text, seed), json.dumps(content) + "\n")
+
+
+def trained_accuracies(folder: Path, table: Table, metric: str) -> dict[str, float]:
+    """Text of a cell -> its mean accuracy over the scoring seeds; cells with all of them only.
+
+    Args:
+        folder: of the comparison.
+        table: that the comparison was made on.
+        metric: "validation_accuracy" or "test_accuracy".
+
+    Raises:
+        CorruptFile: a file holds no score of this table's largest fidelity.
+    """
+    found: dict[str, dict[int, float]] = {}
+    for path in sorted((folder / "scores").glob("*.json")):
+        try:
+            content = read_json(path)
+            text, seed = content["cell"], content["seed"]
+            score = content[metric.removesuffix("_accuracy")]
+            correct, images = score["correct"], score["images"]
+            if path != score_path(folder, text, seed):
+                raise ValueError("its name is that of another training")
+            if content["epochs"] != table.epochs[-1] or not 0 <= correct <= images:
+                raise ValueError(f"{correct} of {images} images after {content['epochs']} epochs")
+            # As a table has it, to the last bit.
+            found.setdefault(text, {})[seed] = float(np.float32(correct / images))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as e:
+            raise CorruptFile(
+                f"{path} holds no score ({e}); delete it and run the comparison again"
+            ) from e
+    seeds = scoring_seeds(table)
+    return {
+        text: float(np.mean([by_seed[seed] for seed in seeds]))
+        for text, by_seed in found.items()
+        if by_seed.keys() >= set(seeds)
+    }
