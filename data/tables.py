@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from nasbench_kit.errors import InvalidSetting, UnknownName, did_you_mean
+from nasbench_kit.errors import CorruptFile, InvalidSetting, UnknownName, did_you_mean
 from nasbench_kit.system.files import home
 from nasbench_kit.table.table import Table
 
@@ -25,14 +25,16 @@ def find(name: str | Path) -> Path:
 
     Raises:
         UnknownName: neither a table's name nor a file.
-        InvalidSetting: the name is empty.
+        InvalidSetting: the name is empty, or no text.
     """
+    if not isinstance(name, str | Path):
+        raise InvalidSetting(f"the table is {name!r}; give a name or a path")
     tables = known()
     if str(name) in tables:
         return tables[str(name)]
     if not str(name):
         raise InvalidSetting(f"the table's name is empty; {did_you_mean('', tables)}")
-    with contextlib.suppress(OSError):  # what is too long for a path is no file either
+    with contextlib.suppress(OSError, ValueError):  # too long for a path, or with a NUL in it
         if Path(name).is_file():
             return Path(name)
     hint = did_you_mean(str(name), tables)
@@ -50,6 +52,14 @@ def open_table(name: str | Path = DEFAULT) -> Table:
 
 
 def card(name: str) -> str | None:
-    """The data card (Markdown) that lies beside a table, if there is one."""
+    """The data card (Markdown) that lies beside a table, if there is one.
+
+    Raises:
+        UnknownName, InvalidSetting: as ``find``.
+        CorruptFile: it cannot be read.
+    """
     path = find(name).with_suffix(".md")
-    return path.read_text(encoding="utf-8") if path.is_file() else None
+    try:
+        return path.read_text(encoding="utf-8") if path.is_file() else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CorruptFile(f"{path} cannot be read ({error}); delete it, or make it anew") from error

@@ -29,12 +29,14 @@ whose object makes a search when it is called without arguments.
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import importlib.metadata
 import json
 import math
 import re
 import shlex
+import sys
 import tomllib
 import types
 from collections.abc import Callable, Iterable, Mapping
@@ -82,6 +84,11 @@ DEFAULT_QUERIES = 40
 #: Each run is a file.
 MOST_SEEDS = 1_000_000
 
+#: Above it, a limit is none.
+MOST_SPENT = 1e15
+#: Of an experiment file.
+_MOST_BYTES = 1 << 20
+
 ENTRY_POINTS = "nasbench_kit.algorithms"
 SETTINGS = (
     "table",
@@ -94,6 +101,14 @@ SETTINGS = (
     "space",
     "out",
 )
+#: Those that are text, and what they may be.
+_TEXTS = {
+    "table": "a name or a path",
+    "device": "a name such as 'cpu' or 'cuda'",
+    "data": "a name or a path",
+    "space": "a name such as 'v7e9'",
+    "out": "the path of a folder",
+}
 KEYS = (*SETTINGS, "budget", "algorithms")
 
 _FLAG = re.compile(r"(?:(?P<label>[^=()]+)=)?(?P<method>[^=()]+)(?:\((?P<settings>.*)\))?")
@@ -106,15 +121,26 @@ def read(path: Path) -> dict[str, Any]:
     """What an experiment file says.
 
     Raises:
-        InvalidSetting: no such file, no TOML, or a key that no experiment has.
+        InvalidSetting: no such file, no TOML in UTF-8, or a key that no experiment has.
     """
+    if not isinstance(path, str | Path):
+        raise InvalidSetting(f"the experiment file is {path!r}; give a path")
+    path = Path(path)
     try:
-        said = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
+        if not path.is_file() and path.exists():
+            raise InvalidSetting(f"{path} is no regular file; name an experiment file (TOML)")
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+    except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
+        if isinstance(error, NasbenchKitError):
+            raise
         raise InvalidSetting(
-            f"the experiment file {path} cannot be read ({error.strerror}); name one that can"
+            f"the experiment file {path} cannot be read "
+            f"({getattr(error, 'strerror', error)}); name one that can"
         ) from error
-    except ValueError as error:
+    try:
+        said = tomllib.loads(_decoded(content))
+    except (ValueError, RecursionError) as error:
         raise InvalidSetting(f"{path} is no experiment file: {error}") from error
     _known_keys(said, KEYS, str(path))
     for key in ("budget", "algorithms"):
@@ -124,12 +150,35 @@ def read(path: Path) -> dict[str, Any]:
     return {"out": str(Path("runs") / path.stem), **said}
 
 
+def _decoded(content: bytes) -> str:
+    """The text of a file in UTF-8, with or without a byte order mark.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if len(content) > _MOST_BYTES:
+        raise ValueError(f"it has more than {_MOST_BYTES:,} bytes")
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE))
+    # Without a mark, every second byte of such a text in ASCII is 0.
+    if wide or (b"\0" in content and not (any(content[::2]) and any(content[1::2]))):
+        raise ValueError("it is UTF-16 or UTF-32; save it as UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        byte = content[error.start]
+        raise ValueError(
+            f"byte {error.start} (0x{byte:02x}) is no UTF-8, perhaps Latin-1; save it as UTF-8"
+        ) from error
+
+
 def algorithm_flag(text: str) -> tuple[str, dict[str, Any]]:
     """Label and settings of ``LABEL=METHOD(SETTING=VALUE, ...)``.
 
     Raises:
         InvalidSetting: not of this form.
     """
+    if not isinstance(text, str):
+        raise InvalidSetting(f"the algorithm is {text!r}; give text")
     match = _FLAG.fullmatch(text.strip())
     try:
         if match is None:
@@ -138,7 +187,7 @@ def algorithm_flag(text: str) -> tuple[str, dict[str, Any]]:
         said = tomllib.loads(f"settings = {{{match['settings'] or ''}}}")
         if said.keys() != {"settings"}:
             raise ValueError("one line only")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidSetting(f"the algorithm {text!r} cannot be read: {error}") from error
     return (match["label"] or method).strip(), {"method": method, **said["settings"]}
 
@@ -182,39 +231,49 @@ def plan(said: Mapping[str, Any]) -> Plan:
         UnknownName: no such table, algorithm or setting; the message has the nearest name.
         InvalidSetting: a value that cannot work.
     """
+    if not isinstance(said, Mapping):
+        raise InvalidSetting(f"the experiment is {said!r}; give what `read` returns")
+    _known_keys(said, (*KEYS, "full"), "the experiment")
+    for key, what in _TEXTS.items():
+        value = said.get(key, "text")
+        if value is None and key == "data":
+            continue
+        if not isinstance(value, str) or not value.strip() or not _printable(value):
+            raise InvalidSetting(f"{key} is {value!r}; give {what}, or leave it out")
+    full = said.get("full", False)
+    if not isinstance(full, bool):
+        raise InvalidSetting(f"full is {full!r}; it must be true or false")
     name = said.get("table", tables.DEFAULT)
-    if not isinstance(name, str):
-        raise InvalidSetting(f"table is {name!r}; give a name or a path")
     path = tables.find(name)
     table = Table.open(path)
-    default = defaults(table, full=said.get("full", False))
+    default = defaults(table, full=full)
     seeds = said.get("seeds", default["seeds"])
     if not isinstance(seeds, int) or isinstance(seeds, bool) or not 1 <= seeds <= MOST_SEEDS:
         raise InvalidSetting(f"seeds is {seeds!r}; give their number, 1 to {MOST_SEEDS:,}")
-    if not isinstance(said.get("out", ""), str):
-        raise InvalidSetting(f"out is {said['out']!r}; give the path of a folder")
+    budget = _budget(said.get("budget", {})) or default["budget"]
     policy = said.get("policy", "always")
-    if policy not in get_args(Policy):
+    if not isinstance(policy, str) or policy not in get_args(Policy):
         raise InvalidSetting(f"policy is {policy!r}; {did_you_mean(str(policy), get_args(Policy))}")
     reward_images = said.get("reward_images", "validation")
-    if reward_images not in get_args(RewardImages):
+    if not isinstance(reward_images, str) or reward_images not in get_args(RewardImages):
         hint = did_you_mean(str(reward_images), get_args(RewardImages))
         raise InvalidSetting(f"reward_images is {reward_images!r}; {hint}")
     device = said.get("device", "cpu")
-    if not isinstance(device, str):
-        raise InvalidSetting(f"device is {device!r}; give a name such as 'cpu' or 'cuda'")
+    if device != "cpu":
+        from nasbench_kit.training.device import named
+
+        named(device)
     data = said.get("data")
-    if not isinstance(data, str | None):
-        raise InvalidSetting(f"data is {data!r}; give a name or a path")
     fallback = said.get("fallback", False)
     if not isinstance(fallback, bool):
         raise InvalidSetting(f"fallback is {fallback!r}; write true or false")
     space = said.get("space")
-    if not isinstance(space, str | None):
-        raise InvalidSetting(f"space is {space!r}; give a name such as 'v7e9'")
-    entries = said.get("algorithms") or default["algorithms"]
+    entries = said.get("algorithms", default["algorithms"])
+    if not isinstance(entries, Mapping) or not entries:
+        raise InvalidSetting(
+            f"algorithms are {entries!r}; write a table [algorithms.NAME] for each, or none at all"
+        )
     searches = {label: search(label, entry) for label, entry in entries.items()}
-    budget = _budget(said.get("budget", {})) or default["budget"]
     given = {
         label: {
             key: entry[key] if key == "method" else getattr(searches[label], key) for key in entry
@@ -238,10 +297,10 @@ def plan(said: Mapping[str, Any]) -> Plan:
         searches,
         range(seeds),
         budget,
-        policy,
+        cast("Policy", policy),
         command(whole),
         _TaskFrom(data),
-        reward_images,
+        cast("RewardImages", reward_images),
         device,
         _FallbackFrom(data, device, (home() / FILE_NAME).absolute()) if fallback else None,
         None if space is None else CellSpace.named(space),
@@ -276,6 +335,9 @@ class _FallbackFrom:
 
 def _budget(said: Mapping[str, Any]) -> dict[str, float]:
     """Limits as numbers of the type that they count in."""
+    if not isinstance(said, Mapping):
+        raise InvalidSetting(f"budget is {said!r}; write a table [budget]")
+    _known_keys(said, LIMITS, "the budget")
     budget: dict[str, float] = {}
     for name in LIMITS:
         if name not in said:
@@ -283,6 +345,10 @@ def _budget(said: Mapping[str, Any]) -> dict[str, float]:
         limit = said[name]
         if not isinstance(limit, int | float) or isinstance(limit, bool):
             raise InvalidSetting(f"the budget's {name} are {limit!r}; give a number")
+        if limit > MOST_SPENT:
+            raise InvalidSetting(
+                f"the budget's {name} are above {MOST_SPENT:g}; no run would ever end, give less"
+            )
         if name == "queries" and limit % 1:
             raise InvalidSetting(f"the budget's queries are {limit}; give a whole number")
         budget[name] = int(limit) if name == "queries" else float(limit)
@@ -355,9 +421,9 @@ def search(label: str, entry: Any) -> Search:
         raise InvalidSetting(f"algorithm {label} is {entry!r}; write a table [algorithms.{label}]")
     settings = dict(entry)
     method = settings.pop("method", label)
-    known = known_algorithms()
     if not isinstance(method, str):
         raise InvalidSetting(f"{label}: method is {method!r}; give the name of an algorithm")
+    known = known_algorithms()
     if method not in known:
         raise UnknownName(f"no algorithm is called {method!r}; {did_you_mean(str(method), known)}")
     try:
@@ -384,6 +450,11 @@ def search(label: str, entry: Any) -> Search:
         raise InvalidSetting(f"{label}: {error}") from None
 
 
+def _printable(text: str) -> bool:
+    """Whether a text can be written and passed on: no NUL, nothing that UTF-8 lacks."""
+    return "\0" not in text and text == text.encode(errors="replace").decode()
+
+
 def _fits(value: Any, hint: Any) -> bool:
     """Whether a value of a TOML file is of a field's type; other types are left to the class."""
     origin = get_origin(hint)
@@ -392,9 +463,8 @@ def _fits(value: Any, hint: Any) -> bool:
     if origin is Literal:
         return value in get_args(hint)
     if hint is float:
-        return (
-            isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
-        )
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return number and (abs(value) <= sys.float_info.max or abs(value) == math.inf)
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if hint in (bool, str, types.NoneType):
@@ -417,4 +487,4 @@ def _known_keys(said: Iterable[str], known: Iterable[str], where: str) -> None:
     names = list(known)
     for key in said:
         if key not in names:
-            raise UnknownName(f"{where} has no key {key!r}; {did_you_mean(key, names)}")
+            raise UnknownName(f"{where} has no key {key!r}; {did_you_mean(str(key), names)}")

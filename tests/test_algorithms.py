@@ -12,6 +12,7 @@ from conformance import Conformance, yielded
 
 from nasbench_kit import Budget, Cell, CellSpace, InvalidSetting, NotInSpace, Oracle, Table
 from nasbench_kit.algorithms import ALGORITHMS, RandomSearch, RegularizedEvolution
+from nasbench_kit.data.subset import subset
 from nasbench_kit.oracle.search import Search
 
 #: They need a task, and have test_weight_sharing.py.
@@ -43,10 +44,13 @@ def test_the_incumbent_is_the_best_of_the_largest_fidelity(small_table: Table, n
     if name.startswith("optuna"):
         pytest.importorskip("optuna")
     oracle = oracle_of(small_table, 100)
+    yields = 0
     for cell in yielded(ALGORITHMS[name](), oracle, 0):
+        yields += 1
         answers = [charge.item for charge in oracle.budget.ledger]
         best = max(answers, key=lambda answer: (answer.epochs, answer.validation_accuracy))
         assert cell.to_text() == best.cell.to_text()
+    assert yields
 
 
 def test_random_search_asks_at_the_fidelity_it_is_told(small_table: Table) -> None:
@@ -69,6 +73,7 @@ def test_evolution_of_one_is_a_walk_of_single_edits(small_table: Table) -> None:
     oracle = oracle_of(small_table, 200)
     list(yielded(RegularizedEvolution(population_size=1, sample_size=1), oracle, 0))
     walk = [charge.item.cell for charge in oracle.budget.ledger]
+    assert len(walk) == 200
     for parent, child in itertools.pairwise(walk):
         assert edits(parent, child) == 1
 
@@ -78,23 +83,51 @@ def test_the_oldest_dies_even_if_it_is_the_best(small_table: Table) -> None:
     oracle = oracle_of(small_table, 60)
     list(yielded(RegularizedEvolution(population_size=10, sample_size=10), oracle, 4))
     answers = [charge.item for charge in oracle.budget.ledger]
-    for place in range(10, len(answers)):
+    assert len(answers) == 60
+    for place in range(10, 60):
         alive = [answer.cell for answer in answers[place - 10 : place]]
         assert 1 in [edits(cell, answers[place].cell) for cell in alive]
+
+
+def first_child(table: Table, **settings: int | bool) -> int:
+    """How many random cells evolution asks before its first child.
+
+    After them every cell is one edit from one of the last P, which random cells are not for long.
+    """
+    search = RegularizedEvolution(**settings)  # type: ignore[arg-type]
+    oracle, random_oracle = oracle_of(table, 300), oracle_of(table, 300)
+    list(yielded(search, oracle, 0))
+    list(yielded(RandomSearch(), random_oracle, 0))
+    cells = [charge.item.cell for charge in oracle.budget.ledger]
+    drawn = [charge.item.cell for charge in random_oracle.budget.ledger]
+    same = [cell.to_text() == other.to_text() for cell, other in zip(cells, drawn, strict=True)]
+    return same.index(False)
 
 
 def test_small_spaces_get_a_small_population(small_table: Table) -> None:
     """Under 1,000 cells evolution starts to mutate after 20 queries, otherwise after 100."""
     assert len(small_table.space) > 1000
-    population = Counter[str]()
-    oracle = oracle_of(small_table, 21)
+    assert first_child(small_table) == 100
+    small = subset(small_table, CellSpace(4))
+    assert len(small) == 91
+    assert first_child(small) == 20
+    # A child of the first population, and of nothing older than it after 20 more.
+    oracle = oracle_of(small, 200)
     list(yielded(RegularizedEvolution(), oracle, 0))
-    population.update(charge.item.cell.to_text() for charge in oracle.budget.ledger)
-    random_oracle = oracle_of(small_table, 21)
-    list(yielded(RandomSearch(), random_oracle, 0))
-    assert population == Counter(
-        charge.item.cell.to_text() for charge in random_oracle.budget.ledger
-    )
+    cells = [charge.item.cell for charge in oracle.budget.ledger]
+    for place in range(20, 200):
+        assert 1 in [edits(cell, cells[place]) for cell in cells[place - 20 : place]]
+
+
+def test_the_first_members_are_as_many_as_asked(small_table: Table) -> None:
+    """The population grows to its size from them, on small spaces as on large ones."""
+    assert first_child(small_table, initial_size=50) == 50
+    assert first_child(small_table, initial_size=50, population_size=50) == 50
+    assert first_child(small_table, sample_size=50, replacement=False) == 100
+    small = subset(small_table, CellSpace(4))
+    assert first_child(small, initial_size=50) == 50
+    assert first_child(small, initial_size=5) == 5
+    assert first_child(small, sample_size=30, replacement=False) == 30
 
 
 def test_the_presets_are_the_published_ones() -> None:
@@ -151,7 +184,8 @@ def test_without_replacement_all_compete_once(small_table: Table) -> None:
     oracle = oracle_of(small_table, 60)
     list(yielded(search, oracle, 0))
     answers = [charge.item for charge in oracle.budget.ledger]
-    for place in range(6, len(answers)):
+    assert len(answers) == 60
+    for place in range(6, 60):
         alive = answers[place - 6 : place]
         best = max(answer.validation_accuracy for answer in alive)
         parents = [answer.cell for answer in alive if answer.validation_accuracy == best]
@@ -216,8 +250,10 @@ def test_sizes_below_one_are_refused(setting: str) -> None:
 
 
 def test_settings_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(InvalidSetting, match=r"initial_size is 101; it cannot pass .* 100"):
+        RegularizedEvolution(initial_size=101)
     with pytest.raises(InvalidSetting, match=r"initial_size is 30; it cannot pass .* 20"):
-        RegularizedEvolution(initial_size=30)
+        RegularizedEvolution(initial_size=30, population_size=20)
     with pytest.raises(InvalidSetting, match=r"sample_size is 10; .* the first 5 members"):
         RegularizedEvolution(population_size=5, replacement=False)
     with pytest.raises(InvalidSetting, match="mutation is 'none'; choose of one-variable"):

@@ -25,7 +25,7 @@ def ledger(search: Search, table: Table, queries: int, seed: int = 0) -> list[An
 
 
 def test_the_bracket_table_of_nas_bench_101() -> None:
-    """reference/algorithms.md section 3.6, with its costs in full trainings."""
+    """Li et al. 2018, Algorithm 1, by hand; with the costs in full trainings."""
     found = brackets((4, 12, 36, 108), 3)
     assert found == [
         [(27, 4), (9, 12), (3, 36), (1, 108)],

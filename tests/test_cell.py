@@ -23,7 +23,7 @@ from nasbench_kit.spaces.nasbench101.cell import OPERATIONS, register_operation
 CONV3, CONV1, POOL = OPERATIONS
 LABELS = {"input": -1, "output": -2} | {name: label for label, name in enumerate(OPERATIONS)}
 
-#: algorithms.md 1.8: text form -> official hash.
+#: Text form -> official hash, as google-research/nasbench computes it.
 TEST_VECTORS = {
     "01/00:": "043721b9c7fe8c5fad811d47d83132ec",
     "0101/0010/0001/0000:conv3x3,conv3x3": "b5fb4f6193360330b6ff6a52cbf0cad7",

@@ -55,7 +55,7 @@ def binary(batch: Batch) -> bytes:
 
 
 def python3(batch: Batch, protocol: int = 4, hidden: object = None) -> bytes:
-    """As ../shared/tools/unpack_cifar10.py writes it."""
+    """As Python 3 pickles it."""
     labels, rows = batch
     content = {b"labels": labels.tolist(), b"data": rows, b"filenames": [b"1.png", hidden]}
     return pickle.dumps(content, protocol=protocol)

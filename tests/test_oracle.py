@@ -326,7 +326,7 @@ def test_a_missing_reading_is_refused_and_costs_nothing() -> None:
 
 
 def test_a_reading_without_seconds_is_not_free_of_seconds() -> None:
-    """decisions.md: a fidelity without seconds allows no seconds budget."""
+    """A fidelity without seconds allows no seconds budget."""
     table = by_hand((("halfway", "seconds"),))
     with pytest.raises(NasbenchKitError):
         an_oracle(table=table, seconds=1).query(DEAR, 13, halfway=True)

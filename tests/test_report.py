@@ -119,7 +119,9 @@ def test_identifiers_of_figures_are_different(run: Path) -> None:
 
 def test_every_series_is_marked_in_every_figure_of_curves(run: Path) -> None:
     page = (run / "report.html").read_text(encoding="utf-8")
-    for figure in re.findall(r"<figure.*?</figure>", page, re.DOTALL):
+    figures = re.findall(r"<figure.*?</figure>", page, re.DOTALL)
+    assert figures
+    for figure in figures:
         assert set(re.findall(r'data-series="(\d+)"', figure)) == {"0", "1"}
 
 

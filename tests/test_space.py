@@ -21,7 +21,7 @@ from nasbench_kit.spaces.nasbench101 import hashes as hashing
 from nasbench_kit.spaces.nasbench101.cell import OPERATIONS
 
 SHARED = Path(__file__).parents[1].parent / "shared"
-#: Unique cells by number of vertices, from two (perfect_index.md).
+#: Unique cells by number of vertices, from two (Ying et al. 2019: 423,624 in all).
 COUNTS = (1, 6, 84, 2_441, 62_010, 359_082)
 
 

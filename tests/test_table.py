@@ -327,11 +327,9 @@ def test_the_largest_fidelity_is_known_or_the_table_refused(epochs: tuple[int, .
 def test_a_table_that_could_not_be_opened_is_not_saved(tmp_path: Path) -> None:
     """Its space has a name that says nothing about its cells."""
     table = a_table(CellSpace(4).restricted(np.arange(10), "mine"))
-    try:
+    with pytest.raises(NasbenchKitError):
         table.save(tmp_path / "table.h5")
-    except NasbenchKitError:
-        return
-    assert list(Table.open(tmp_path / "table.h5").space) == list(table.space)
+    assert list(tmp_path.iterdir()) == []
 
 
 # Damaged files ---------------------------------------------------------------------------------

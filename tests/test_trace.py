@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from report_inputs import table
 
-from nasbench_kit import CorruptFile, InvalidSetting
+from nasbench_kit import Cell, CorruptFile, InvalidSetting, NotInTable
 from nasbench_kit.algorithms import RandomSearch
 from nasbench_kit.analysis.statistics.comparison import Comparison
 from nasbench_kit.compare.retrain import table_of

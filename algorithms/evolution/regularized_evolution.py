@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from nasbench_kit import checks
 from nasbench_kit.errors import InvalidSetting, NotInSpace
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 Mutation = Literal["one-variable", "per-vertex", "per-edge"]
 
+_POPULATION = 100
 #: Below this many cells a population of 100 would be random search over much of the space.
 _SMALL_SPACE = 1_000
 _SMALL_POPULATION = 20
@@ -42,7 +44,8 @@ class RegularizedEvolution:
             or a mutation rate that is not positive.
     """
 
-    #: P, members alive; None is 100, and 20 on spaces of fewer than 1,000 cells.
+    #: P, members alive; None is 100. On spaces of fewer than 1,000 cells None is 20, or what the first
+    #: members, or competitors drawn without replacement, need.
     population_size: int | None = None
     #: Random members before the first child; None is P. The population then grows to P.
     initial_size: int | None = None
@@ -77,11 +80,11 @@ class RegularizedEvolution:
         return cls(regularized=False)
 
     def __post_init__(self) -> None:
-        for name in ("population_size", "initial_size", "sample_size"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InvalidSetting(f"{name} is {value}; it must be at least 1")
-        most = self.population_size or _SMALL_POPULATION
+        checks.whole("sample_size", self.sample_size, 1)
+        for name in ("population_size", "initial_size", "epochs"):
+            if (value := getattr(self, name)) is not None:
+                checks.whole(name, value, 1)
+        most = self.population_size or _POPULATION
         first = self.initial_size or most
         if first > most:
             raise InvalidSetting(
@@ -92,16 +95,19 @@ class RegularizedEvolution:
                 f"sample_size is {self.sample_size}; without replacement it cannot pass the first "
                 f"{first} members"
             )
-        if self.mutation not in get_args(Mutation):
+        if not isinstance(self.mutation, str) or self.mutation not in get_args(Mutation):
             known = ", ".join(get_args(Mutation))
             raise InvalidSetting(f"mutation is {self.mutation!r}; choose of {known}")
-        if not self.mutation_rate > 0:
+        if not (isinstance(self.mutation_rate, int | float) and self.mutation_rate > 0):
             raise InvalidSetting(f"mutation_rate is {self.mutation_rate}; it must be positive")
 
     def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Cell]:
         """Algorithm 1, with the history reduced to its best member."""
         small = len(oracle.space) < _SMALL_SPACE
-        size = self.population_size or (_SMALL_POPULATION if small else 100)
+        size = self.population_size or _POPULATION
+        if small and self.population_size is None:
+            competitors = 1 if self.replacement else self.sample_size
+            size = max(_SMALL_POPULATION, self.initial_size or 1, competitors)
         initial = self.initial_size or size
         population: deque[Answer] = deque()
         best = None

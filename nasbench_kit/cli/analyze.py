@@ -8,7 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nasbench_kit.cli.common import add_json, add_table, print_json, progress_bar, then
+from nasbench_kit.cli.common import (
+    add_json,
+    add_table,
+    print_json,
+    print_text,
+    progress_bar,
+    seed,
+    then,
+)
 from nasbench_kit.cli.targets import check_page
 from nasbench_kit.data import tables
 from nasbench_kit.errors import InvalidSetting, NotRecorded, NotWritable
@@ -45,7 +53,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument(
         "--exact", action="store_true", help="random-walk: exact too (minutes on the full space)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of samples (default: %(default)s)")
+    parser.add_argument("--seed", type=seed, default=0, help="of samples (default: %(default)s)")
     add_json(parser)
     parser.set_defaults(run=run_analyze)
 
@@ -91,7 +99,7 @@ def run_analyze(args: argparse.Namespace) -> int:
             print_json({"table": table.name, "findings": findings, "page": str(index)})
             return
         for found in studies:
-            print(f"{found.title}\n" + "".join(f"  {text}\n" for text in found.findings))
+            print_text(f"{found.title}\n" + "".join(f"  {text}\n" for text in found.findings))
 
     with then(show):
         if failure is not None:

@@ -12,8 +12,11 @@ from nasbench_kit.cli.common import (
     add_executor,
     add_json,
     add_workers,
+    count,
+    positive,
     print_json,
     progress_bar,
+    seed,
     then,
 )
 from nasbench_kit.cli.targets import check_card, check_table
@@ -41,14 +44,14 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument("--space", default="v5e9", help="cells to train (default: %(default)s)")
     add_recipe(parser)
     parser.add_argument(
-        "--epochs", type=int, nargs="+", default=[4, 12, 36], help="fidelities (default: 4 12 36)"
+        "--epochs", type=count, nargs="+", default=[4, 12, 36], help="fidelities (default: 4 12 36)"
     )
     parser.add_argument(
-        "--repeats", type=int, default=3, help="trainings of each (default: %(default)s)"
+        "--repeats", type=count, default=3, help="trainings of each (default: %(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--seed", type=seed, default=0, help="default: %(default)s")
     parser.add_argument(
-        "--max-hours", type=float, help="refuse to start what is estimated to take longer"
+        "--max-hours", type=positive, help="refuse to start what is estimated to take longer"
     )
     add_workers(parser)
     add_executor(parser)

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 import numpy as np
 
-from nasbench_kit.cli.common import add_json, add_table, print_json, print_table, progress_bar
+from nasbench_kit.cli.common import (
+    add_json,
+    add_table,
+    count,
+    print_json,
+    print_table,
+    progress_bar,
+)
 from nasbench_kit.data import tables
 from nasbench_kit.errors import InvalidSetting, WrongTable
 from nasbench_kit.system.measured import torch_threads
@@ -24,7 +32,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     )
     add_table(parser, tables.DEFAULT)
     parser.add_argument(
-        "--cells", type=int, default=5, metavar="N", help="reference cells (default: %(default)s)"
+        "--cells", type=count, default=5, metavar="N", help="reference cells (default: %(default)s)"
     )
     add_json(parser)
     parser.set_defaults(run=run_calibrate)
@@ -32,7 +40,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 def run_calibrate(args: argparse.Namespace) -> int:
     """Train, compare, print."""
-    from nasbench_kit.data.building.clock import processor, seconds_an_epoch
+    from nasbench_kit.data.building.clock import TIMED_EPOCHS, processor, seconds_an_epoch
     from nasbench_kit.data.images.digits import digits
     from nasbench_kit.oracle.cost import CostModel
     from nasbench_kit.training.recipe import DIGITS
@@ -40,6 +48,8 @@ def run_calibrate(args: argparse.Namespace) -> int:
     if args.cells < 1:
         raise InvalidSetting(f"cells is {args.cells}; at least 1 is needed")
     table = tables.open_table(args.table)
+    if args.cells > len(table):
+        raise InvalidSetting(f"cells is {args.cells}; the table {table.name} has {len(table):,}")
     if table.provenance.get("images_digest") != digits().digest:
         raise WrongTable(
             f"the table {table.name} was not trained on scikit-learn's digits, the only data at hand "
@@ -49,6 +59,8 @@ def run_calibrate(args: argparse.Namespace) -> int:
     # Cells spread evenly over the table's seconds, from fast to slow.
     places = np.linspace(0, len(table) - 1, args.cells + 2)[1:-1].round().astype(int)
     rows = np.argsort(theirs, kind="stable")[places].tolist()
+    seconds = (TIMED_EPOCHS + 2) * float(theirs[rows].sum())
+    print(f"{len(rows):,} cells: some {seconds:.2g} seconds of the table here", file=sys.stderr)
     here = []
     with progress_bar("training reference cells") as progress, torch_threads(1):
         for done, row in enumerate(rows, start=1):
@@ -86,5 +98,6 @@ def run_calibrate(args: argparse.Namespace) -> int:
         f"One second of the table takes about {np.median(ratios):.2f} s here. Prices of cells outside "
         f"the table: R2 {corrected.r2:.4f}, median error {100 * corrected.median_error:.1f} % "
         f"(adding up layers alone: {additive.r2:.4f}, {100 * additive.median_error:.1f} %).",
+        elsewhere="a wider screen",
     )
     return 0

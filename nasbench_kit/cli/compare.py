@@ -17,8 +17,10 @@ from nasbench_kit.cli.common import (
     add_executor,
     add_json,
     add_workers,
+    count,
     print_json,
     print_table,
+    print_text,
     progress_bar,
     then,
 )
@@ -75,7 +77,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     )
     parser.add_argument(
         "--seeds",
-        type=int,
+        type=count,
         metavar="N",
         help="seeds 0 to N-1 (default: 5 on tables of digits, 20 on others)",
     )
@@ -180,11 +182,11 @@ def run_compare(args: argparse.Namespace) -> int:
             figure = _write_figure(folder, table, scores, traces, axis)
     if not args.json:
         if figure is not None:
-            print(f"results, traces and figure: {folder}/  ({figure.name})")
+            print_text(f"results, traces and figure: {folder}/  ({figure.name})")
         if missing_runs:
-            count = len(missing_runs)
-            print(
-                f"incomplete: {count:,} of {count + len(traces):,} runs are missing in all numbers"
+            absent = len(missing_runs)
+            print_text(
+                f"incomplete: {absent:,} of {absent + len(traces):,} runs are missing in all numbers"
             )
     if failure is None:
         return 0
@@ -308,6 +310,7 @@ def _print_plan(plan: Plan, table: Table, folder: Path, as_json: bool) -> None:
         "at the largest fidelity; processor seconds as earlier runs of this folder took them. "
         + _cost_of_fallback(plan)
         + f"The same from a shell: {plan.command}",
+        secondary=("processor seconds about", "queries about", "finished"),
     )
 
 
@@ -326,6 +329,10 @@ def _shown(value: object) -> str:
         whole = isinstance(value, int) or 1000 <= abs(value) < np.inf
         return f"{value:,.0f}" if whole else f"{value:.4g}" if np.isfinite(value) else "-"
     return "-" if value is None else str(value)
+
+
+#: What a narrow screen leaves out first.
+_SECONDARY = ("seconds by kind", "unique", "none", "queries", "seconds", "runs")
 
 
 def _print_summary(
@@ -347,8 +354,10 @@ def _print_summary(
     if plan.fallback is not None:
         note += _said_of_fallback(table, scores, traces)
     target = max(map(np.median, final.values()))
+    reaching_target = []
     if len(by_name) > 1 and np.isfinite(target):
-        columns.append(f"{axis} to {100 * target:.2f}")
+        reaching_target = [f"{axis} to {100 * target:.2f}"]
+        columns += reaching_target
         for name, runs in by_name.items():
             spent = np.sort(reaching(runs, scores.regret, axis, target)[0])[(len(runs) - 1) // 2]
             rows[name].append(_shown(float(spent)))
@@ -369,6 +378,12 @@ def _print_summary(
         columns,
         rows.values(),
         note,
+        secondary=[
+            *(name for name in _SECONDARY if name in columns),
+            *reaching_target,
+            "quartiles",
+        ],
+        elsewhere="the CSV files there, or --json",
     )
 
 

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nasbench_kit.cli.cells import CELL_HELP, parse_cell
-from nasbench_kit.cli.common import add_json, add_table, print_json, print_table
+from nasbench_kit.cli.common import (
+    add_json,
+    add_table,
+    count,
+    print_json,
+    print_table,
+)
 from nasbench_kit.data import tables
 from nasbench_kit.errors import CorruptFile, InvalidCell, InvalidSetting
 from nasbench_kit.spaces.nasbench101.cell import Cell
@@ -43,7 +49,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         "--matrix", help="rows of 0 and 1, as in 011/001/000 or [[0,1,1],[0,0,1],[0,0,0]]"
     )
     query.add_argument("--operations", help="interior operations, as in conv3x3,maxpool3x3")
-    query.add_argument("--epochs", type=int, help="only this fidelity")
+    query.add_argument("--epochs", type=count, help="only this fidelity")
     add_table(query, tables.DEFAULT)
     add_json(query)
     query.set_defaults(run=run_query)
@@ -87,7 +93,13 @@ def run_tables(args: argparse.Namespace) -> int:
             for entry in described
             if entry["assumed_seconds"]
         ]
-        print_table("Tables at hand", columns, rows, "\n".join(notes))
+        print_table(
+            "Tables at hand",
+            columns,
+            rows,
+            "\n".join(notes),
+            secondary=("metrics", "repeats", "epochs", "source"),
+        )
     for problem in broken:
         print(f"nasbench-kit: {problem}", file=sys.stderr)
     return 0
@@ -166,7 +178,7 @@ def run_query(args: argparse.Namespace) -> int:
         if parameters is not None
         else ""
     )
-    print_table(title, ("metric", "epochs", "mean", "repeats"), rows, note)
+    print_table(title, ("metric", "epochs", "mean", "repeats"), rows, note, secondary=("repeats",))
     return 0
 
 

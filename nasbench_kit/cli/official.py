@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nasbench_kit.cli.common import add_json, print_json
+from nasbench_kit.cli.common import add_json, narrow, print_json, print_text
 from nasbench_kit.cli.targets import check_table
 from nasbench_kit.errors import InvalidSetting, WrongTable
 from nasbench_kit.system.files import check_writable, home
@@ -157,9 +157,9 @@ def run_export(args: argparse.Namespace) -> int:
     if args.json:
         print_json(asdict(report))
         return 0
-    print(f"{report.target}: {report.records:,} records of {report.cells:,} cells")
+    print_text(f"{report.target}: {report.records:,} records of {report.cells:,} cells")
     for name, how in report.filled.items():
-        print(f"  {name}: {how}")
+        print_text(f"  {name}: {how}")
     return 0
 
 
@@ -167,7 +167,7 @@ def _tell(report: ConversionReport, as_json: bool) -> int:
     if as_json:
         print_json(asdict(report))
     else:
-        print(report.summary())
+        print_text(report.summary())
     return 0
 
 
@@ -179,20 +179,24 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
         BarColumn,
         DownloadColumn,
         Progress,
+        ProgressColumn,
         TaskID,
         TextColumn,
         TimeRemainingColumn,
         TransferSpeedColumn,
     )
 
-    columns = (
+    columns: tuple[ProgressColumn, ...] = (
         TextColumn("{task.description}"),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    console = Console(stderr=True)
+    if narrow(console.width):
+        columns = (columns[0], columns[2])
+    with Progress(*columns, console=console) as progress:
         tasks: dict[str, TaskID] = {}
 
         def update(what: str, done: int, total: int) -> None:

@@ -14,6 +14,7 @@ from nasbench_kit.cli.common import (
     add_json,
     add_table,
     add_workers,
+    count,
     print_json,
     print_table,
     progress_bar,
@@ -22,6 +23,7 @@ from nasbench_kit.cli.common import (
 from nasbench_kit.cli.scoring_job import ScoringJob, method, train_and_score
 from nasbench_kit.data import tables
 from nasbench_kit.errors import InvalidSetting
+from nasbench_kit.experiment import MOST_SPENT
 from nasbench_kit.oracle.budget import Budget
 from nasbench_kit.oracle.oracle import Oracle
 from nasbench_kit.system.files import check_writable
@@ -68,13 +70,13 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         help="of the table, for training the shared weights (default: %(default)g)",
     )
     parser.add_argument(
-        "--seeds", type=int, default=1, metavar="N", help="seeds 0 to N-1 (default: %(default)s)"
+        "--seeds", type=count, default=1, metavar="N", help="seeds 0 to N-1 (default: %(default)s)"
     )
     parser.add_argument(
-        "--moments", type=int, default=4, help="how often cells are scored (default: %(default)s)"
+        "--moments", type=count, default=4, help="how often cells are scored (default: %(default)s)"
     )
     parser.add_argument(
-        "--cells", type=int, metavar="N", help="score N cells drawn uniformly, not all"
+        "--cells", type=count, metavar="N", help="score N cells drawn uniformly, not all"
     )
     parser.add_argument(
         "--data", metavar="NAME|PATH", help="the table's images, where they are your own"
@@ -103,14 +105,18 @@ def run_rank_correlation(args: argparse.Namespace) -> int:
     for name, least in (("seeds", 1), ("moments", 1), ("cells", _FEWEST)):
         if (value := getattr(args, name)) is not None and value < least:
             raise InvalidSetting(f"{name} is {value}; at least {least} is needed")
-    if not 0 < args.seconds < np.inf:
-        raise InvalidSetting(f"seconds is {args.seconds:g}; give a number above 0")
+    if not 0 < args.seconds <= MOST_SPENT:
+        raise InvalidSetting(f"seconds is {args.seconds:g}; give a number above 0 and below 1e15")
     check_writable(args.out / "correlation.csv", args.out / "runs" / "scores.json")
     path = tables.find(args.table)
     table = Table.open(path)
     methods = {name: method(name) for name in args.methods}
     rows = np.arange(len(table))
-    if args.cells is not None and args.cells < len(rows):
+    if args.cells is not None:
+        if args.cells > len(rows):
+            raise InvalidSetting(
+                f"cells is {args.cells}; {table.name} has {len(rows):,}, all if --cells is left out"
+            )
         rows = np.sort(np.random.default_rng(0).choice(rows, args.cells, replace=False))
     ceiling = fidelity.noise(table, table.epochs[-1], rows=rows)
     rng = np.random.default_rng(0)  # for a rehearsal, before anything is made
@@ -140,24 +146,8 @@ def run_rank_correlation(args: argparse.Namespace) -> int:
         for done, _ in enumerate(finished(train_and_score, todo, [()] * args.workers), start=1):
             progress(len(known) + done, len(jobs))
 
-    means = table.mean("validation_accuracy")
-    truth = means[rows]
-    found: dict[str, list[list[Ranking]]] = {name: [] for name in methods}
-    last: dict[str, list[dict[str, Any]]] = {name: [] for name in methods}
-    for job in jobs:
-        moments = job.read(len(table))
-        found[job.name].append(
-            [
-                one_shot_ranking.ranking(
-                    moment["seconds"],
-                    np.array(moment["accuracy"]),
-                    truth,
-                    _lost(moment["recommended"], means),
-                )
-                for moment in moments
-            ]
-        )
-        last[job.name].append(moments[-1])
+    truth = table.mean("validation_accuracy")[rows]
+    found, last = _ranked(jobs, table, rows)
     summary = [_summarised(name, found[name], last[name]) for name in methods]
     limits = {
         "tau": _known(ceiling.repeats_agree.tau),
@@ -187,6 +177,32 @@ def run_rank_correlation(args: argparse.Namespace) -> int:
     return 0
 
 
+def _ranked(
+    jobs: Sequence[ScoringJob], table: Table, rows: NDArray[np.integer]
+) -> tuple[dict[str, list[list[Ranking]]], dict[str, list[dict[str, Any]]]]:
+    """Of every method its rankings [seeds][moments], and the scores of its last moments [seeds]."""
+    from nasbench_kit.analysis.statistics import one_shot_ranking
+
+    means = table.mean("validation_accuracy")
+    found: dict[str, list[list[Ranking]]] = {job.name: [] for job in jobs}
+    last: dict[str, list[dict[str, Any]]] = {job.name: [] for job in jobs}
+    for job in jobs:
+        moments = job.read(len(table))
+        found[job.name].append(
+            [
+                one_shot_ranking.ranking(
+                    moment["seconds"],
+                    np.array(moment["accuracy"]),
+                    means[rows],
+                    _lost(moment["recommended"], means),
+                )
+                for moment in moments
+            ]
+        )
+        last[job.name].append(moments[-1])
+    return found, last
+
+
 def _print(
     title: str, summary: Sequence[Mapping[str, Any]], limits: Mapping[str, float | None]
 ) -> None:
@@ -202,6 +218,10 @@ def _print(
         "that the search recommends, to the table's best; mixture: tau between the scores of a cell "
         "with its own widths and at the mixture's; labellings: standard deviation (points) of a "
         "cell's score between its labellings. Means over seeds.",
+        secondary=(
+            *("labellings", "mixture", "hits", "recommended", "spearman_best", "spearman"),
+            *("seeds", "regret", "tau_best"),
+        ),
     )
 
 

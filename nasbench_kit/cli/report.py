@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nasbench_kit.cli.common import add_json, print_json, then
+from nasbench_kit.cli.common import add_json, print_json, print_text, then
 from nasbench_kit.cli.targets import check_page
 from nasbench_kit.compare.retrain import table_of
 from nasbench_kit.data import tables
@@ -95,9 +95,9 @@ def _print(
         )
         return
     for task in tasks:
-        print(task.verdict)
+        print_text(task.verdict)
     if across is not None and across.refusal:
-        print(f"No critical-difference diagram: {across.refusal}.")
+        print_text(f"No critical-difference diagram: {across.refusal}.")
 
 
 def _table(run: Path, named: Sequence[Table]) -> Table:

@@ -9,7 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nasbench_kit.cli.common import add_json, print_json, print_table, progress_bar, then
+from nasbench_kit.cli.common import (
+    add_json,
+    count,
+    print_json,
+    print_table,
+    print_text,
+    progress_bar,
+    then,
+)
 from nasbench_kit.cli.train import add_training, asked_epochs, asked_recipe
 from nasbench_kit.compare.retrain import recommended, retrain, summaries, table_of
 from nasbench_kit.data import tables
@@ -33,7 +41,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument(
         "--per-algorithm",
-        type=int,
+        type=count,
         default=1,
         metavar="N",
         help="of the cells that an algorithm recommended over its seeds, the N best by the table's "
@@ -44,7 +52,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         "--table", metavar="NAME|PATH", help="the comparison's table (default: found by its name)"
     )
     parser.add_argument(
-        "--seeds", type=int, default=3, metavar="N", help="seeds 0 to N-1 (default: %(default)s)"
+        "--seeds", type=count, default=3, metavar="N", help="seeds 0 to N-1 (default: %(default)s)"
     )
     add_training(parser)
     parser.add_argument(
@@ -56,13 +64,13 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     )
     parser.add_argument(
         "--workers-per-device",
-        type=int,
+        type=count,
         metavar="N",
         help="trainings at once on each device (default: 1; on a CPU one a core)",
     )
     parser.add_argument(
         "--threads",
-        type=int,
+        type=count,
         default=1,
         metavar="N",
         help="CPU threads of each training (default: %(default)s)",
@@ -82,10 +90,13 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 def run_retrain(args: argparse.Namespace) -> int:
     """Train what is missing, then print and write the table of results."""
     from nasbench_kit.data.images.image_sets import open_images
+    from nasbench_kit.training.device import usable
 
-    for name in ("seeds", "threads"):
-        if getattr(args, name) < 1:
-            raise InvalidSetting(f"{name} is {getattr(args, name)}; at least 1 is needed")
+    for name in ("seeds", "threads", "workers_per_device", "epochs"):
+        if (value := getattr(args, name)) is not None and value < 1:
+            raise InvalidSetting(f"{name} is {value}; at least 1 is needed")
+    for device in args.devices:
+        usable(device)
     folder = args.out or args.comparison / "retrain"
     check_writable(folder / "results.csv")
     recipe = asked_recipe(args)
@@ -126,12 +137,12 @@ def run_retrain(args: argparse.Namespace) -> int:
             print_json({"folder": str(folder), "cells": rows})
         else:
             _print(conditions, rows)
-            print(f"{images.name}: {images.sizes}")
+            print_text(f"{images.name}: {images.sizes}")
 
     with then(show):
         _write(folder, rows)
     if not args.json:
-        print(f"results: {folder}/")
+        print_text(f"results: {folder}/")
     if failure is not None:
         raise failure
     return 0
@@ -154,7 +165,16 @@ def _print(conditions: str, rows: Sequence[dict[str, Any]]) -> None:
     keys = ("test_mean", "test_std", "validation_mean", "validation_std")
     print_table(
         f"Accuracy of recommended cells trained from scratch ({conditions})",
-        ("algorithm", "test", "std", "validation", "std", "failed", "parameters", "cell"),
+        (
+            "algorithm",
+            "test",
+            "test std",
+            "validation",
+            "validation std",
+            "failed",
+            "parameters",
+            "cell",
+        ),
         [
             (
                 row["algorithm"],
@@ -166,4 +186,6 @@ def _print(conditions: str, rows: Sequence[dict[str, Any]]) -> None:
             for row in rows
         ],
         "Means and sample standard deviations over seeds. Failed: a loss was NaN or infinite.",
+        secondary=("cell", "parameters", "validation std", "failed", "validation", "test std"),
+        elsewhere="results.csv, or --json",
     )

@@ -9,9 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nasbench_kit.cli.common import add_json, print_json, print_table, progress_bar, then
+from nasbench_kit.cli.common import (
+    add_json,
+    print_json,
+    print_table,
+    progress_bar,
+    seed,
+    then,
+)
 from nasbench_kit.cli.targets import check_card, check_table
-from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.system.files import check_writable, replacing, write_text
 from nasbench_kit.table.table import Table
 
@@ -34,7 +40,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         help="a table's name or file, or a sample of NAS-Bench-101 (JSON, also gzipped)",
     )
     parser.add_argument("target", type=Path, metavar="OUT.h5", help="the table to make")
-    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--seed", type=seed, default=0, help="default: %(default)s")
     add_json(parser)
     parser.set_defaults(run=run_fit_surrogate)
 
@@ -46,8 +52,6 @@ def run_fit_surrogate(args: argparse.Namespace) -> int:
     from nasbench_kit.data.tables import find
 
     target: Path = args.target
-    if args.seed < 0:
-        raise InvalidSetting(f"the seed is {args.seed}; it must be 0 or more")
     figure, card = target.with_suffix(".png"), target.with_suffix(".md")
     check_writable(target, figure, card)
     source = find(args.measured)
@@ -124,4 +128,6 @@ def _report(surrogate: Surrogate, target: Path, as_json: bool) -> None:
         ),
         rows,
         note,
+        secondary=("of it found", "Spearman of top tenth", "mean absolute error", "Spearman"),
+        elsewhere="the data card, or --json",
     )

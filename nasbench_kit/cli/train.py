@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from nasbench_kit.cli.cells import CELL_HELP, parse_cell
-from nasbench_kit.cli.common import add_json, print_json, print_table, progress_bar
+from nasbench_kit.cli.common import (
+    add_json,
+    count,
+    print_json,
+    print_table,
+    progress_bar,
+    seed,
+)
 from nasbench_kit.errors import CheckpointLost, InvalidSetting
 from nasbench_kit.spaces.skeleton import Precision, Skeleton
 from nasbench_kit.system.files import check_writable
@@ -35,7 +42,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     )
     parser.add_argument("cell", help=CELL_HELP)
     add_training(parser)
-    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--seed", type=seed, default=0, help="default: %(default)s")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
     parser.add_argument(
         "--checkpoint",
@@ -67,9 +74,9 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
         help="how to train (default: digits on digits, nasbench101 on all else)",
     )
     skeleton = parser.add_argument_group("skeleton", "default: as the recipe has it")
-    skeleton.add_argument("--stacks", type=int, metavar="N", help="stacks of cells")
-    skeleton.add_argument("--cells-per-stack", type=int, metavar="N", help="deeper or shallower")
-    skeleton.add_argument("--stem-channels", type=int, metavar="N", help="wider or narrower")
+    skeleton.add_argument("--stacks", type=count, metavar="N", help="stacks of cells")
+    skeleton.add_argument("--cells-per-stack", type=count, metavar="N", help="deeper or shallower")
+    skeleton.add_argument("--stem-channels", type=count, metavar="N", help="wider or narrower")
 
 
 def add_training(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +84,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     add_recipe(parser)
     parser.add_argument(
         "--epochs",
-        type=int,
+        type=count,
         help=f"default: {', '.join(f'{epochs} with {name}' for name, epochs in FULL.items())}",
     )
     parser.add_argument(
@@ -186,4 +193,6 @@ def _print_training(title: str, training: Training, sizes: str) -> None:
     )
     if training.failed:
         note += " FAILED: a loss was NaN or infinite."
-    print_table(title, ("accuracy at", *SPLITS, "seconds"), rows, note)
+    print_table(
+        title, ("accuracy at", *SPLITS, "seconds"), rows, note, secondary=("seconds", "train")
+    )

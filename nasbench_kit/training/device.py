@@ -10,21 +10,38 @@ from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.system import measured
 
 
+def named(name: str | torch.device) -> torch.device:
+    """The device of that name, whether it is here or on another machine.
+
+    Raises:
+        InvalidSetting: torch knows no such device.
+    """
+    try:
+        device = torch.device(name)
+    except (RuntimeError, TypeError) as error:
+        raise _unusable(name, error) from error
+    if device.type == "meta":
+        raise _unusable(name, "it computes no numbers")
+    return device
+
+
 def usable(name: str | torch.device) -> torch.device:
     """The device of that name.
 
     Raises:
         InvalidSetting: torch cannot compute there.
     """
+    device = named(name)
     try:
-        device = torch.device(name)
         torch.zeros((), device=device)
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
-        raise InvalidSetting(
-            f"device {str(name)!r} cannot be used here ({str(error).splitlines()[0]}); "
-            "'cpu' always can"
-        ) from error
+        raise _unusable(name, error) from error
     return device
+
+
+def _unusable(name: str | torch.device, why: object) -> InvalidSetting:
+    reason = (str(why).splitlines() or [repr(why)])[0]
+    return InvalidSetting(f"device {str(name)!r} cannot be used here ({reason}); 'cpu' always can")
 
 
 def clock(device: torch.device) -> float:

@@ -30,7 +30,7 @@ from nasbench_kit.table.table import METRICS
 
 LABELS = {"input": -1, "output": -2} | {name: label for label, name in enumerate(OPERATIONS)}
 CELLS = 2_000
-#: Labelled matrices that an enumeration by hashing has to hash (algorithms.md 1.8).
+#: Labelled matrices that an enumeration by hashing has to hash.
 LABELLED = 1_293_208
 
 Row = tuple[str, str, str, str, str, str]

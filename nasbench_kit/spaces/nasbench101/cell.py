@@ -100,6 +100,8 @@ def register_operation(name: str) -> None:
     Raises:
         InvalidCell: the name is taken, or holds a character that the text form needs.
     """
+    if not isinstance(name, str):
+        raise InvalidCell(f"operation {name!r}: give its name as text")
     if name in _LABELS or name in _ALIASES:
         raise InvalidCell(f"operation {name!r} exists already; choose another name")
     if not name or set(name) & set(",:/ "):
@@ -247,7 +249,7 @@ class Cell:
         Raises:
             UnknownName: for any other name.
         """
-        if name not in NAMED_CELLS:
+        if not isinstance(name, str) or name not in NAMED_CELLS:
             known = ", ".join(NAMED_CELLS)
             raise UnknownName(f"no cell is called {name!r}; the named cells are: {known}")
         return cls.from_text(NAMED_CELLS[name])
@@ -266,6 +268,8 @@ class Cell:
         Raises:
             InvalidCell: the text has another form, or describes no cell.
         """
+        if not isinstance(text, str):
+            raise InvalidCell(f"{text!r} is not a cell's text, but of type {type(text).__name__}")
         rows, colon, names = text.strip().partition(":")
         if not colon or set(rows) - set("01/"):
             raise InvalidCell(
@@ -289,7 +293,7 @@ class Cell:
         try:
             fields = json.loads(text)
             matrix, operations = fields["matrix"], fields["operations"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InvalidCell(
                 f'not a cell in JSON ({error}); expected {{"matrix": …, "operations": …}}'
             ) from error
@@ -306,7 +310,11 @@ class Cell:
     @classmethod
     def from_model_spec(cls, spec: Any) -> Cell:
         """From the ModelSpec of nasbench_pytorch or of nasbench, in its original labelling."""
-        return cls(np.asarray(spec.original_matrix), spec.original_ops)
+        try:
+            matrix, operations = spec.original_matrix, spec.original_ops
+        except AttributeError:
+            raise InvalidCell(f"{spec!r} is no ModelSpec; it has no original_matrix") from None
+        return cls(matrix, operations)
 
     def to_networkx(self) -> networkx.DiGraph[int]:
         """A ``networkx.DiGraph`` on 0..V-1 whose nodes have the attribute ``operation``."""
@@ -320,6 +328,8 @@ class Cell:
     @classmethod
     def from_networkx(cls, graph: networkx.DiGraph[Any]) -> Cell:
         """From a ``networkx.DiGraph`` with ``operation`` on each node; nodes in sorted order."""
+        if not hasattr(graph, "nodes") or not hasattr(graph, "edges"):
+            raise InvalidCell(f"{graph!r} is no networkx.DiGraph")
         try:
             nodes = sorted(graph.nodes)
         except TypeError as error:
@@ -381,7 +391,10 @@ def _parse_operations(operations: Iterable[str], size: int) -> tuple[tuple[str, 
     """Full names and code of any operations; says what is wrong with them. The slow way."""
     if isinstance(operations, str) or not isinstance(operations, Iterable):
         raise InvalidCell(f"operations are {operations!r}; give a list of names")
-    names = tuple(_ALIASES.get(str(name), str(name)) for name in operations)
+    try:
+        names = tuple(_ALIASES.get(str(name), str(name)) for name in operations)
+    except TypeError:  # an array without dimensions says that it can be iterated
+        raise InvalidCell(f"operations are {operations!r}; give a list of names") from None
     if len(names) == size - 2 and INPUT not in names:
         names = (INPUT, *names, OUTPUT)
     if len(names) != size:

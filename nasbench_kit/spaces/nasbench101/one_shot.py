@@ -27,7 +27,7 @@ def parents(number: int) -> tuple[int, ...]:
     Raises:
         UnknownName: for any other number.
     """
-    if number not in PARENTS:
+    if not isinstance(number, int) or number not in PARENTS:
         raise UnknownName(f"NAS-Bench-1Shot1 has no space {number!r}; its spaces are 1, 2 and 3")
     return PARENTS[number]
 

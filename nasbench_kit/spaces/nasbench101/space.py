@@ -17,12 +17,14 @@ from __future__ import annotations
 
 import functools
 import itertools
+import operator
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 
+from nasbench_kit import checks
 from nasbench_kit.errors import InvalidCell, InvalidSetting, NotInSpace, UnknownName
 from nasbench_kit.spaces.nasbench101 import batch, hashes, index as direct, neighbourhood, one_shot
 from nasbench_kit.spaces.nasbench101.cell import OPERATIONS, Cell, edge_bit
@@ -51,7 +53,7 @@ class CellSpace(ReadOnly):
         max_edges: at least 1; edges are counted after pruning.
 
     Raises:
-        InvalidSetting: a limit outside these ranges.
+        InvalidSetting: a limit outside these ranges, or no whole number.
     """
 
     name: str
@@ -67,10 +69,8 @@ class CellSpace(ReadOnly):
     _edges: int
 
     def __init__(self, max_vertices: int = 7, max_edges: int = 9) -> None:
-        if not 2 <= max_vertices <= 7:
-            raise InvalidSetting(f"max_vertices is {max_vertices}; the index covers 2 to 7")
-        if max_edges < 1:
-            raise InvalidSetting(f"max_edges is {max_edges}; a cell has at least one edge")
+        max_vertices = checks.whole("max_vertices", max_vertices, 2, 7)
+        max_edges = checks.whole("max_edges", max_edges, 1)
         max_edges = min(max_edges, max_vertices * (max_vertices - 1) // 2)
         if max_vertices == 7 and max_edges > _MOST_EDGES:
             raise InvalidSetting(
@@ -119,9 +119,10 @@ class CellSpace(ReadOnly):
         Raises:
             UnknownName: no space is written so.
         """
-        if limits := re.fullmatch(r"v([0-9]+)e([0-9]+)", name):
+        text = name if isinstance(name, str) else ""
+        if limits := re.fullmatch(r"v([0-9]{1,9})e([0-9]{1,9})", text):
             return cls(int(limits[1]), int(limits[2]))
-        if one := re.fullmatch(r"1shot1-([0-9]+)(-published)?", name):
+        if one := re.fullmatch(r"1shot1-([0-9]{1,9})(-published)?", text):
             return cls.one_shot(int(one[1]), published=one[2] is not None)
         raise UnknownName(
             f"no space is called {name!r}; write v7e9, 1shot1-1 or 1shot1-1-published"
@@ -134,7 +135,11 @@ class CellSpace(ReadOnly):
             InvalidSetting: no rows, or not ascending rows of this space.
         """
         kept = np.array(kept)  # of our own: the space is pickled by it
-        if not len(kept) or (np.diff(kept) <= 0).any() or not 0 <= kept[0] <= kept[-1] < len(self):
+        if kept.ndim != 1 or kept.dtype.kind not in "iu" or not len(kept):
+            raise InvalidSetting(
+                f"rows of shape {kept.shape} and type {kept.dtype}; give ascending whole numbers, [n]"
+            )
+        if (np.diff(kept) <= 0).any() or not 0 <= kept[0] <= kept[-1] < len(self):
             raise InvalidSetting(
                 f"the {len(kept)} rows are not ascending rows of 0..{len(self) - 1}"
             )
@@ -187,7 +192,10 @@ class CellSpace(ReadOnly):
 
         Raises:
             NotInSpace: the row is negative or too large.
+            InvalidSetting: no whole number.
         """
+        if row.__class__ is not int:
+            row = _row_number(row)
         if not 0 <= row < len(self):
             raise NotInSpace(f"row {row} is not in the space; its rows are 0 to {len(self) - 1}")
         index = self._index
@@ -213,17 +221,14 @@ class CellSpace(ReadOnly):
         Raises:
             NotInSpace: too many vertices or edges after pruning, or an operation that is not one
                 of the three official ones.
-            InvalidCell: no cell.
+            InvalidCell: no `Cell`.
         """
-        try:
-            code = cell._code
-            bits = cell._bits
-            if cell._size != self.max_vertices or code < 0:
-                bits, code = self._encoded(cell)
-        except (AttributeError, TypeError):
-            if isinstance(cell, Cell):
-                raise
-            raise InvalidCell(f"{cell!r} is no Cell; write Cell(matrix, operations)") from None
+        if cell.__class__ is not Cell and not isinstance(cell, Cell):
+            raise _no_cell(cell)
+        code = cell._code
+        bits = cell._bits
+        if cell._size != self.max_vertices or code < 0:
+            bits, code = self._encoded(cell)
         entry = self._entries[bits]
         row = self._rows[entry >> 9 & 0x3FFFF00 | self._permuted[entry & _MASK | code]]
         if row < 0:
@@ -263,10 +268,17 @@ class CellSpace(ReadOnly):
             operations: of the interior vertices, int8 [n, V - 2]: 0 conv3x3, 1 conv1x1, 2 maxpool.
 
         Raises:
-            InvalidSetting: other shapes.
+            InvalidSetting: other shapes, or no whole numbers.
         """
         size = self.max_vertices
-        matrices, operations = np.asarray(matrices), np.asarray(operations)
+        try:
+            matrices, operations = np.asarray(matrices), np.asarray(operations)
+        except ValueError as error:
+            raise InvalidSetting(f"no arrays of one shape: {error}") from error
+        if matrices.dtype.kind not in "biu" or operations.dtype.kind not in "biu":
+            raise InvalidSetting(
+                f"matrices of {matrices.dtype} and operations of {operations.dtype}; give whole numbers"
+            )
         if matrices.shape[1:] != (size, size) or operations.shape != (len(matrices), size - 2):
             raise InvalidSetting(
                 f"matrices {matrices.shape} and operations {operations.shape} do not fit; "
@@ -296,7 +308,7 @@ class CellSpace(ReadOnly):
         Raises:
             NotInSpace: no cell of the space has it.
         """
-        key = md5.encode()
+        key = md5.encode(errors="replace") if isinstance(md5, str) else b""
         place = int(np.searchsorted(self._hashes, key, sorter=self._hash_order))
         if place < len(self):
             row = int(self._hash_order[place])
@@ -331,14 +343,18 @@ class CellSpace(ReadOnly):
         ``over="cells"`` is uniform over unique cells (canonical labelling).
 
         Raises:
-            InvalidSetting: another ``over``.
+            InvalidSetting: another ``over``, no generator, or a size that is no count.
         """
+        if rng.__class__ is not np.random.Generator:
+            checks.generator(rng)
+        if size is not None:
+            size = checks.whole("size", size, 0)
+        if not isinstance(over, str) or over not in ("encodings", "cells"):
+            raise InvalidSetting(f"over is {over!r}; choose 'encodings' or 'cells'")
         if over == "cells":
             if size is not None:
                 return rng.integers(len(self), size=size, dtype=np.int32)
             return self[int(rng.integers(len(self)))]
-        if over != "encodings":
-            raise InvalidSetting(f"over is {over!r}; choose 'encodings' or 'cells'")
         if size is not None:
             return self._sample_rows(rng, size)
         valid, codes = self._valid, self._codes
@@ -366,7 +382,15 @@ class CellSpace(ReadOnly):
             bits: any graph's, connected or not; see `nasbench_kit.spaces.nasbench101.cell`.
             code: operations as one number below 3 ** (size - 2).
             size: vertices, at most ``max_vertices``, which is the default.
+
+        Raises:
+            InvalidSetting: a number outside its limits.
         """
+        if size is not None:
+            size = checks.whole("size", size, 2, self.max_vertices)
+        vertices = size or self.max_vertices
+        bits = checks.whole("bits", bits, 0, (1 << edge_bit(0, vertices)) - 1)
+        code = checks.whole("code", code, 0, 3 ** (vertices - 2) - 1)
         wide = bits if size is None else _widened(bits, size, self.max_vertices)
         if self._row(wide, code) < 0:
             return None
@@ -386,7 +410,13 @@ class CellSpace(ReadOnly):
         Raises:
             NotInSpace: the cell itself is outside, or no edit of it was found inside (in a space
                 restricted to scattered cells).
+            InvalidCell: no `Cell`.
+            InvalidSetting: no generator.
         """
+        if not isinstance(cell, Cell):
+            raise _no_cell(cell)
+        if rng.__class__ is not np.random.Generator:
+            checks.generator(rng)
         bits, code = cell._bits, cell._code
         if cell._size != self.max_vertices or code < 0:
             bits, code = self._encoded(cell)
@@ -421,6 +451,7 @@ class CellSpace(ReadOnly):
 
         Raises:
             NotInSpace: the row or cell is outside.
+            InvalidSetting: neither a cell nor a row.
         """
         if isinstance(of, Cell):
             bits, code = self._encoded(of)
@@ -433,6 +464,7 @@ class CellSpace(ReadOnly):
             return [
                 Cell.from_codes(self.max_vertices, *edit) for edit in edits if self._row(*edit) >= 0
             ]
+        of = _row_number(of)
         if not 0 <= of < len(self):
             raise NotInSpace(f"row {of} is not in the space; its rows are 0 to {len(self) - 1}")
         return neighbourhood.neighbours(self._index, of, self._moves)
@@ -456,6 +488,18 @@ class CellSpace(ReadOnly):
         """
         one, other = self[self.index(one)], self[self.index(other)]
         return neighbourhood.distance(one, other, self.max_vertices)
+
+
+def _row_number(row: object) -> int:
+    """A row of any integer type, whatever its size."""
+    try:
+        return operator.index(row)  # type: ignore[arg-type]  # which is what it checks
+    except TypeError:
+        raise InvalidSetting(f"the row is {row!r}; give a whole number") from None
+
+
+def _no_cell(value: object) -> InvalidCell:
+    return InvalidCell(f"{value!r} is no Cell; make one, as in Cell.named('resnet')")
 
 
 def _below(count: int, rng: Generator) -> int:

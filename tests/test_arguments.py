@@ -1,0 +1,118 @@
+"""Arguments of the wrong kind: every public function says so with an error of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nasbench_kit import Cell, CellSpace, experiment, register_operation
+from nasbench_kit.algorithms import RegularizedEvolution
+from nasbench_kit.data import tables
+from nasbench_kit.errors import NasbenchKitError
+
+SPACE = CellSpace(4)
+RNG = np.random.default_rng(0)
+#: None of them is what any of the functions below takes.
+WRONG: tuple[Any, ...] = (
+    1.5,
+    float("nan"),
+    float("inf"),
+    1j,
+    b"ab",
+    [],
+    [[]],
+    [[0, np.nan], [0, 0]],
+    [["0", "1"], ["0", "0"]],
+    [[[0, 1]]],
+    [object()],
+    {1: 2},
+    set(),
+    object(),
+    np.zeros((2, 2)),
+    np.array([1.5]),
+    np.array([[0, "a"]], dtype=object),
+    np.datetime64("2020-01-01"),
+    len,
+    Cell,
+    "\0",
+    "é\ud800",
+    "[" * 50_000,
+    10**400,
+    -1,
+)
+CALLS: dict[str, Callable[[Any], object]] = {
+    "Cell, matrix": lambda value: Cell(value, []),
+    "Cell, operations": lambda value: Cell([[0, 1, 1], [0, 0, 1], [0, 0, 0]], value),
+    "Cell.from_text": Cell.from_text,
+    "Cell.from_json": Cell.from_json,
+    "Cell.named": Cell.named,
+    "Cell.from_model_spec": Cell.from_model_spec,
+    "Cell.from_networkx": Cell.from_networkx,
+    "CellSpace": CellSpace,
+    "CellSpace, edges": lambda value: CellSpace(4, value),
+    "CellSpace.one_shot": CellSpace.one_shot,
+    "CellSpace.named": CellSpace.named,
+    "restricted": SPACE.restricted,
+    "space[row]": lambda value: SPACE[value],
+    "index": SPACE.index,
+    "indices": lambda value: SPACE.indices(value, np.zeros((1, 2), int)),
+    "index_of_hash": SPACE.index_of_hash,
+    "sample": SPACE.sample,
+    "sample, over": lambda value: SPACE.sample(RNG, over=value),
+    "cell, bits": lambda value: SPACE.cell(value, 0),
+    "cell, code": lambda value: SPACE.cell(1, value),
+    "cell, size": lambda value: SPACE.cell(1, 0, value),
+    "mutate": lambda value: SPACE.mutate(value, RNG),
+    "mutate, rng": lambda value: SPACE.mutate(SPACE[0], value),
+    "neighbours": SPACE.neighbours,
+    "distance": lambda value: SPACE.distance(SPACE[0], value),
+    "tables.find": tables.find,
+    "tables.open_table": tables.open_table,
+    "experiment.read": experiment.read,
+    "experiment.plan": experiment.plan,
+    "experiment.search": lambda value: experiment.search("a", value),
+    "plan, seeds": lambda value: experiment.plan({"seeds": value}),
+    "plan, policy": lambda value: experiment.plan({"policy": value}),
+    "plan, reward_images": lambda value: experiment.plan({"reward_images": value}),
+    "plan, budget": lambda value: experiment.plan({"budget": value}),
+    "plan, algorithms": lambda value: experiment.plan({"algorithms": value}),
+    "plan, full": lambda value: experiment.plan({"full": value}),
+    "plan, table": lambda value: experiment.plan({"table": value}),
+    "RegularizedEvolution": lambda value: RegularizedEvolution(sample_size=value),
+    "RegularizedEvolution, mutation": lambda value: RegularizedEvolution(mutation=value),
+}
+#: Where one of the above is right after all.
+RIGHT = {("RegularizedEvolution", 10**400), ("CellSpace, edges", 10**400)}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_wrong_arguments_have_errors_with_names(name: str) -> None:
+    for value in WRONG:
+        if isinstance(value, int) and (name, value) in RIGHT:
+            continue
+        with pytest.raises(NasbenchKitError):
+            CALLS[name](value)
+
+
+@pytest.mark.parametrize("value", [None, 5, b"ab", 1.5, [], object()])
+def test_operations_are_registered_by_name(value: Any) -> None:
+    with pytest.raises(NasbenchKitError, match="give its name as text"):
+        register_operation(value)
+
+
+def test_unknown_keys_of_an_experiment_are_not_passed_over() -> None:
+    with pytest.raises(NasbenchKitError, match="did you mean 'seeds'"):
+        experiment.plan({"sedes": 3})
+
+
+def test_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    text = "seeds = 3\n[budget]\nqueries = 5\n"
+    (tmp_path / "plain.toml").write_bytes(text.encode())
+    (tmp_path / "marked.toml").write_bytes(text.encode("utf-8-sig"))
+    plain, marked = (experiment.read(tmp_path / f"{name}.toml") for name in ("plain", "marked"))
+    assert plain.pop("out") != marked.pop("out")
+    assert plain == marked == {"seeds": 3, "budget": {"queries": 5}}
