@@ -68,7 +68,7 @@ FROM_ZERO = {"--seed"}
 #: Limits of a budget may be 0, and are whole or not.
 BUDGET = {("compare", "--seconds"), ("compare", "--epochs"), ("compare", "--queries")}
 #: Text options, of which any name can be meant.
-FREE = {"--out", "--mirror", "--checkpoint", "--from"}
+FREE = {"--out", "--mirror", "--checkpoint", "--from", "--weights"}
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
@@ -310,7 +310,8 @@ def _reverse(path: Path) -> None:
 
 def _picture(path: Path, pixels: int = 8) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.zeros((pixels, pixels, 3), np.uint8)).save(path)
+    noise = np.random.default_rng(len(path.as_posix())).integers(0, 256, (pixels, pixels, 3))
+    Image.fromarray(noise.astype(np.uint8)).save(path)
 
 
 def _no_picture(path: Path) -> None:
@@ -392,7 +393,7 @@ CALLED = [
         ("space", "enumerate --space 1shot1-4", "no space 4"),
         ("space", "enumerate --hashes", "goes with --list"),
         ("space", "enumerate --list --json", "leave out --json"),
-        ("space", "subset digits v2e1 digits.txt", "its name end in .h5"),
+        ("space", "subset digits v2e1 digits.txt", "its name must end with .h5"),
         ("space", "subset digits big new.h5", "no space is called 'big'"),
         ("space", "build new.h5 --space big", "no space is called 'big'"),
         ("target", "build new.txt", "must end with .h5"),
@@ -400,7 +401,7 @@ CALLED = [
         ("target", "convert {table} new.h5", "is a table already"),
         ("target", "export digits new.h5", "must end with .tfrecord"),
         ("target", "fit-surrogate {table} new.txt", "must end with .h5"),
-        ("target", "fit-surrogate {table} {table}", "is the measured table itself"),
+        ("target", "fit-surrogate {table} {table}", "is the table itself"),
         ("target", "subset {table} v2e1 {table}", "is the table itself"),
         ("target", "compare --table {table} --queries 3 --out {text} --workers 1", "cannot write"),
         ("target", "compare --table {table} --queries 3 --out /proc/x --workers 1", "cannot write"),
@@ -453,9 +454,9 @@ TRACES: dict[str, tuple[str, str]] = {
     "trace_other_seed": ('"seed": 0', '"seed": 7'),
     "trace_no_seed": ('"seed": 0', '"seed": null'),
     "trace_negative_queries": ('"queries": 15', '"queries": -15'),
-    "trace_row": ('"row": [', '"row": [9000, '),
-    "trace_negative_row": ('"row": [', '"row": [-1, '),
-    "trace_half_row": ('"row": [', '"row": [1.5, '),
+    "trace_cell": ('"cell": ["', '"cell": ["no cell", "'),
+    "trace_number": ('"cell": [', '"cell": [-1, '),
+    "trace_null": ('"cell": [', '"cell": [null, '),
     "trace_ended": ('"ended": "budget"', '"ended": "yesterday"'),
 }
 #: Of a manifest, the same.
