@@ -82,6 +82,10 @@ class AccountsDisagree(NasbenchKitError, RuntimeError):
     """A run's ledger, totals and limits do not agree, so its result is worth nothing."""
 
 
+class Terminated(BaseException):
+    """The process was asked to end (SIGTERM); what it began is to be tidied up."""
+
+
 class SearchStopped(BaseException):
     """Ends a search that goes on after its budget refused, or asks for ever what costs nothing.
 

@@ -330,11 +330,11 @@ def lines_before(capsys: pytest.CaptureFixture[str], words: list[str], broken: s
 
     with pytest.MonkeyPatch.context() as patch:
         for module in (
-            "files",
-            "tidy",
-            "table_file",
-            "analysis.page",
-            "analysis.style",
+            "system.files",
+            "system.tidy",
+            "table.file",
+            "analysis.landscape.page",
+            "analysis.figures.style",
             "cli.surrogate",
         ):
             patch.setattr(f"nasbench_kit.{module}.replacing", failing)

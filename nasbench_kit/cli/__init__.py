@@ -27,7 +27,7 @@ from nasbench_kit.cli import (
     surrogate,
     train,
 )
-from nasbench_kit.errors import InvalidSetting, NasbenchKitError
+from nasbench_kit.errors import InvalidSetting, NasbenchKitError, Terminated
 from nasbench_kit.version import __version__
 
 EXIT_CODES = """\
@@ -99,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         streams.say("interrupted; what was finished is kept")
         return 130
-    except streams.Terminated:
+    except Terminated:
         return 143
     finally:
         streams.discard_output()

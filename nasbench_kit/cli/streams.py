@@ -10,9 +10,7 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
-
-class Terminated(BaseException):
-    """The process was asked to end (SIGTERM); what it began is to be tidied up."""
+from nasbench_kit.errors import Terminated
 
 
 def prepare() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nasbench_kit.errors import InvalidSetting
-from nasbench_kit.system.files import check_replaceable
+from nasbench_kit.system.files import check_replaceable, check_writable
 from nasbench_kit.table.file import check_target
 
 #: In the head of every page.
@@ -18,9 +18,11 @@ def check_table(target: Path, source: Path | None = None) -> None:
     Raises:
         InvalidSetting: the name has another ending, the target is the source itself, or something
             that is no table lies there.
+        NotWritable: the target cannot be written.
     """
     if target.suffix != ".h5":
         raise InvalidSetting(f"the target is {target}; its name must end with .h5")
+    check_writable(target)
     if source is not None and target.exists() and target.samefile(source):
         raise InvalidSetting(f"{target} is the table itself, or its source; choose another target")
     check_target(target)
@@ -36,6 +38,7 @@ def check_card(target: Path) -> None:
     check_replaceable(
         card, "a data card", lambda head: b" cells, " in head.partition(b"\n")[0][:1000]
     )
+    check_writable(figure)
     if figure.exists() and not card.exists():
         raise InvalidSetting(
             f"{figure} is there already and belongs to no data card, so it is not replaced; move it "

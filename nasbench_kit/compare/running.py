@@ -71,6 +71,7 @@ from nasbench_kit.errors import (
     NotInSpace,
     NotInTable,
     RunsFailed,
+    Terminated,
     WorkerDied,
     WrongTable,
 )
@@ -470,7 +471,7 @@ def _run_and_save(
         with contextlib.chdir("."), torch_threads(1), measured() as clock:
             trace = run_one(plan, table, label, seed, checkpoint)
     except BaseException as error:  # a search may raise anything
-        if isinstance(error, KeyboardInterrupt) and os.getpid() == parent:
+        if isinstance(error, KeyboardInterrupt | Terminated) and os.getpid() == parent:
             raise
         failures.save(folder, label, seed, error)
         return

@@ -184,15 +184,10 @@ def check_replaceable(path: Path, kind: str, recognised: Callable[[bytes], bool]
 
     Raises:
         InvalidSetting: something else lies there.
-        NotWritable: a folder lies there.
+        NotWritable: see ``check_writable``.
     """
-    if path.is_dir():
-        raise NotWritable(f"cannot write {path}: it is a folder; choose a folder and a name in it")
-    if not path.is_file():
-        if path.exists():
-            raise InvalidSetting(
-                f"{path} is no regular file, so it is not replaced; choose another"
-            )
+    check_writable(path)
+    if not path.exists():
         return
     try:
         with path.open("rb") as file:
