@@ -432,7 +432,14 @@ def test_what_does_not_belong_into_a_folder_is_named_or_passed_over(
     plan = Plan(path, {"random-search": RandomSearch()}, [0, 1], {"queries": 3})
     run(plan, tmp_path)
     clock = tmp_path / "clock" / "random-search-0.json"
-    clock.write_text("{")
+    for damaged in (b"", b"{", b"[]", b"{}", b"7", b"\xff"):
+        clock.write_bytes(damaged)
+        with pytest.raises(CorruptFile, match=r"random-search-0\.json is no reading"):
+            clocks(tmp_path)
+    clock.rename(foreign := clock.with_name("notes.json"))
+    with pytest.raises(CorruptFile, match=r"notes\.json is no reading"):
+        clocks(tmp_path)
+    foreign.unlink()
     assert clocks(tmp_path).keys() == {("random-search", 1)}
     left = tmp_path / "checkpoints" / "random-search-0.pt"
     left.parent.mkdir()

@@ -209,10 +209,12 @@ def test_seconds_on_the_machine_are_what_its_clock_says(run: Path) -> None:
         again = Comparison.load(run, table())
         assert again.machine_seconds == of.machine_seconds
         assert again.ledger["local-search"]["supernet"].charges == pytest.approx(3 / 6)
-        for damaged in ("NaN", "-1", "Infinity", '"9"', "null"):
-            clock.write_text(f'{{"seconds": {damaged}}}')
-            with pytest.raises(CorruptFile, match=r"clock/local-search-0\.json says .* seconds"):
-                Comparison.load(run, table())
+        for damaged in ("NaN", "-1", "Infinity", '"9"', "null", "true", "1e999"):
+            for name in ("seconds", "processor_seconds"):
+                reading = kept[1].decode().replace(f'"{name}": ', f'"{name}": {damaged}, "was": ')
+                clock.write_text(reading)
+                with pytest.raises(CorruptFile, match=r"clock/local-search-0\.json is no reading"):
+                    Comparison.load(run, table())
         clock.unlink()
         assert len(Comparison.load(run, table()).machine_seconds["local-search"]) == 5
     finally:
@@ -330,7 +332,7 @@ def test_damaged_folders_are_named(tmp_path: Path) -> None:
         Comparison.load(folder, table())
     (folder / "manifest.json").write_text(manifest)
     (folder / "clock/local-search-0.json").write_text("{}")
-    with pytest.raises(CorruptFile, match="is damaged"):
+    with pytest.raises(CorruptFile, match=r"clock/local-search-0\.json is no reading"):
         Comparison.load(folder, table())
     (folder / "clock/local-search-0.json").unlink()
     assert Comparison.load(folder, table()).machine_seconds["local-search"] == []

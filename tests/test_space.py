@@ -283,6 +283,14 @@ def test_batches_of_other_shapes_are_refused(
         full_space.indices(np.zeros(matrices, np.int8), np.zeros(operations, np.int8))
 
 
+@pytest.mark.parametrize("kind", ["c8", "O", "U1", "S1", "M8[s]"])
+def test_batches_of_anything_but_numbers_are_refused(kind: str) -> None:
+    space, matrices = CellSpace(3), np.zeros((0, 3, 3))
+    for pair in ((matrices.astype(kind), matrices[:, 0, :1]), (matrices, np.zeros((0, 1), kind))):
+        with pytest.raises(InvalidSetting, match="give numbers"):
+            space.indices(*pair)
+
+
 # Sampling --------------------------------------------------------------------------------------
 
 
@@ -468,9 +476,9 @@ def test_a_single_edit_of_a_fully_used_cell_is_at_distance_one_at_most(
 @pytest.mark.parametrize(
     ("limits", "message"),
     [
-        ((1, 9), "max_vertices is 1; the index covers 2 to 7"),
-        ((8, 9), "max_vertices is 8; the index covers 2 to 7"),
-        ((5, 0), "max_edges is 0; a cell has at least one edge"),
+        ((1, 9), "max_vertices is 1; it must be 2 to 7"),
+        ((8, 9), "max_vertices is 8; it must be 2 to 7"),
+        ((5, 0), "max_edges is 0; it must be at least 1"),
     ],
 )
 def test_limits_outside_the_index_are_refused(limits: tuple[int, int], message: str) -> None:

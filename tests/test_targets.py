@@ -8,6 +8,7 @@ import hashlib
 import os
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,10 +54,10 @@ def test_a_table_replaces_tables_and_empty_files_only(
     small_table.save(tmp_path / "empty.h5")
     assert len(Table.open(tmp_path / "empty.h5")) == len(small_table)
     (tmp_path / "folder.h5").mkdir()
-    with pytest.raises(NotWritable, match="is a folder"):
+    with pytest.raises(NotWritable, match="Is a directory"):
         small_table.save(tmp_path / "folder.h5")
     os.mkfifo(tmp_path / "pipe.h5")
-    with pytest.raises(InvalidSetting, match="is no regular file"):
+    with pytest.raises(NotWritable, match="is a device or a pipe"):
         small_table.save(tmp_path / "pipe.h5")
 
 
@@ -163,10 +164,13 @@ def test_a_file_that_cannot_be_read_is_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "secret"
     path.write_text("a secret")
 
-    def refused(*arguments: object) -> None:
-        raise PermissionError(13, "Permission denied")
+    def refused(opened: Path, *arguments: Any, **options: Any) -> Any:
+        if opened == path:
+            raise PermissionError(13, "Permission denied")
+        return allowed(opened, *arguments, **options)
 
     with pytest.MonkeyPatch.context() as patch:
+        allowed = Path.open
         patch.setattr(Path, "open", refused)
         with pytest.raises(InvalidSetting, match="cannot be read"):
             check_replaceable(path, "a text", lambda head: True)

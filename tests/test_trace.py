@@ -59,6 +59,8 @@ WRONG_TRACES: list[tuple[str, Any]] = [
     ("incumbents.cell", [ONE, 8]),
     ("incumbents.cell", [ONE, None]),
     ("incumbents.cell", "58"),
+    ("incumbents.cell", {ONE: 1, OTHER: 2}),
+    ("incumbents.seconds", {"1.5": 1.5, "9.25": 9.25}),
     ("incumbents.other", [1, 2]),
     ("ledger", []),
     ("ledger", {}),
@@ -175,7 +177,8 @@ def test_every_reader_looks_at_the_budget_the_table_and_the_name(kept: Path) -> 
     cells = content["incumbents"]["cell"]
     for wrong, reason in (
         (spent, r"301.0 seconds are spent of 300"),
-        (changed(content, "incumbents.cell", [*cells[:-1], "01/0"]), "must be square"),
+        (changed(content, "incumbents.cell", [*cells[:-1], "01/0"]), "is not a cell"),
+        (changed(content, "incumbents.cell", [*cells[:-1], "011/001:"]), "must be square"),
         (changed(content, "seed", 0), r"the trace random-search-0\.json"),
         (changed(content, "algorithm", "local-search"), "its manifest does not name"),
     ):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,12 +81,12 @@ class Comparison:
         traces = {name: runs for name, runs in by_name.items() if runs}
         if not traces:
             raise InvalidSetting(f"{folder} has no finished run; call compare again to make them")
+        clock = clocks(folder)
+        machine_seconds = {
+            name: [clock[name, run.seed]["seconds"] for run in runs if (name, run.seed) in clock]
+            for name, runs in traces.items()
+        }
         try:
-            clock = clocks(folder)
-            machine_seconds = {
-                name: [seconds for run in runs if (seconds := _measured(clock, run)) is not None]
-                for name, runs in traces.items()
-            }
             trained = trained_accuracies(folder, table, scored_by(table))
             scores = Scores(table, trained)
             cells = {
@@ -172,18 +171,3 @@ class Comparison:
             if (pair.first, pair.second) == (second, first):
                 return Pair(first, second, 1 - pair.better, pair.p, pair.adjusted_p)
         raise KeyError((first, second))
-
-
-def _measured(clock: Mapping[tuple[str, int], Mapping[str, Any]], run: Trace) -> float | None:
-    """Seconds that a run took on its machine; None where there is no reading.
-
-    Raises:
-        ValueError: the reading is no time.
-    """
-    reading = clock.get((run.algorithm, run.seed))
-    if reading is None:
-        return None
-    seconds = reading["seconds"]
-    if not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
-        raise ValueError(f"clock/{run.algorithm}-{run.seed}.json says {seconds!r} seconds")
-    return float(seconds)

@@ -94,10 +94,10 @@ def download(
         NotWritable: `nasbench_kit.system.files.home` cannot be written, or the disk is full.
     """
     target = home() / "tables" / f"{official.table}.h5"
-    table_file.check_target(target)
     path = source or target.with_name(official.file)
     try:
-        check_writable(target, *([] if source else [path]))
+        table_file.check_target(target)
+        check_writable(*([] if source else [path]))
     except NotWritable as error:
         raise NotWritable(f"{error}, with NASBENCH_KIT_HOME") from error
     fetched = source is None and not path.exists()

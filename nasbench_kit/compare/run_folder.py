@@ -217,13 +217,21 @@ def load_trace(path: Path, manifest: Mapping[str, Any]) -> Trace:
 def clocks(folder: Path) -> dict[tuple[str, int], dict[str, Any]]:
     """What each finished run took on its machine, by (label, seed): see `nasbench_kit.system.measured`.
 
-    Damaged readings count as none: no result depends on them.
+    Raises:
+        CorruptFile: a reading is damaged, or is of no run.
     """
-    found = {}
+    readings = {}
     for path in sorted((folder / "clock").glob("*.json")):
         label, _, seed = path.stem.rpartition("-")
-        with contextlib.suppress(OSError, ValueError):
+        try:
+            if not label or not seed.isdecimal():
+                raise ValueError("its name is not of the form LABEL-SEED.json")
             reading = files.read_json(path)
-            if isinstance(reading, dict):
-                found[label, int(seed)] = reading
-    return found
+            for name in ("seconds", "processor_seconds"):
+                number(reading.get(name), name)
+            readings[label, int(seed)] = reading
+        except (OSError, ValueError, AttributeError) as error:
+            raise CorruptFile(
+                f"{path} is no reading of a run's clock ({error}); delete it, no result depends on it"
+            ) from error
+    return readings

@@ -90,6 +90,9 @@ class Trace:
             _check_keys(values, hints)
             steps = values.pop("incumbents")
             _check_keys(steps, Incumbent._fields)
+            for name in Incumbent._fields:
+                if not isinstance(steps[name], list):
+                    raise TypeError(f"{name} of its incumbents is {_brief(steps[name])}, no list")
             columns = (steps[name] for name in Incumbent._fields)
             incumbents = [_typed(Incumbent, step) for step in zip(*columns, strict=True)]
             ledger = {}

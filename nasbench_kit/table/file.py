@@ -48,6 +48,7 @@ def check_target(path: Path) -> None:
 
     Raises:
         InvalidSetting: it is.
+        NotWritable: the target cannot be written.
     """
     check_replaceable(path, "a table", lambda head: head.startswith(_ANY_FORMAT))
 

@@ -27,7 +27,7 @@ _BACKWARD = np.int32(np.iinfo(np.int32).min)
 
 
 def indices(
-    index: Index, matrices: NDArray[np.integer], operations: NDArray[np.integer]
+    index: Index, matrices: NDArray[np.number], operations: NDArray[np.number]
 ) -> NDArray[np.int32]:
     """Rows of encodings: matrices [n, V, V], operations [n, V - 2]; -1 where invalid."""
     matrices, operations = _as_bytes(matrices), _as_bytes(operations)

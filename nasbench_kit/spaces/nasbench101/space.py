@@ -259,25 +259,26 @@ class CellSpace(ReadOnly):
         return f"the cell {cell.to_text()} is not in the space {self.name}"
 
     def indices(
-        self, matrices: NDArray[np.integer], operations: NDArray[np.integer]
+        self, matrices: NDArray[np.number], operations: NDArray[np.number]
     ) -> NDArray[np.int32]:
         """Rows of many encodings at once; -1 for every one that is no cell of this space.
 
         Args:
-            matrices: adjacency, int8 [n, V, V] with V = ``max_vertices``.
-            operations: of the interior vertices, int8 [n, V - 2]: 0 conv3x3, 1 conv1x1, 2 maxpool.
+            matrices: adjacency, [n, V, V] with V = ``max_vertices``; int8 is fastest, and any type of
+                number is taken, as `Cell` takes it (``np.zeros`` makes floats).
+            operations: of the interior vertices, [n, V - 2]: 0 conv3x3, 1 conv1x1, 2 maxpool.
 
         Raises:
-            InvalidSetting: other shapes, or no whole numbers.
+            InvalidSetting: other shapes, or no real numbers.
         """
         size = self.max_vertices
         try:
             matrices, operations = np.asarray(matrices), np.asarray(operations)
         except ValueError as error:
             raise InvalidSetting(f"no arrays of one shape: {error}") from error
-        if matrices.dtype.kind not in "biu" or operations.dtype.kind not in "biu":
+        if matrices.dtype.kind not in "biuf" or operations.dtype.kind not in "biuf":
             raise InvalidSetting(
-                f"matrices of {matrices.dtype} and operations of {operations.dtype}; give whole numbers"
+                f"matrices of {matrices.dtype} and operations of {operations.dtype}; give numbers"
             )
         if matrices.shape[1:] != (size, size) or operations.shape != (len(matrices), size - 2):
             raise InvalidSetting(
