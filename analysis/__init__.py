@@ -1,1 +1,1 @@
-"""What is made of tables and traces: statistics, landscape analyses, plots, report."""
+"""Statistics, landscape analyses, plots and reports of tables and traces."""

@@ -23,7 +23,7 @@ from nasbench_kit import CellSpace, Column, Table
 from nasbench_kit.analysis.figures import style
 from nasbench_kit.analysis.landscape import landscape_plots, landscape_studies, table_studies
 from nasbench_kit.analysis.landscape.locality import Correlogram
-from nasbench_kit.analysis.landscape.page import html_table
+from nasbench_kit.analysis.landscape.page import write_analysis
 from nasbench_kit.analysis.landscape.study import Options, Study
 from nasbench_kit.cli import analyze
 from nasbench_kit.errors import NotRecorded
@@ -214,10 +214,19 @@ def test_operations_by_hand_on_the_smallest_space() -> None:
 OPERATION = {"conv3x3-bn-relu": 0, "conv1x1-bn-relu": 1, "maxpool3x3": 2}
 
 
-def test_the_page_escapes_what_users_wrote(tmp_path: Path) -> None:
+def test_the_page_escapes_what_users_wrote(complete: Table, tmp_path: Path) -> None:
     page = run(table(provenance={"name": "<b>x&y</b>"}), tmp_path, "operations")
     assert "<b>" not in page and "&lt;b&gt;x&amp;y&lt;/b&gt;" in page
-    assert "<td>&lt;i&gt;</td>" in html_table({"a": ["<i>"]})
+    study = Study(complete, "<u>", ["<i>1"], frames={"x": {"<i>2": ["<i>3"]}})
+    page = write_analysis(tmp_path, complete, [study]).read_text(encoding="utf-8")
+    assert "<i>" not in page and "<u>" not in page
+    for text in (
+        '<h2 class="paged" id="-u-">&lt;u',
+        "<li>&lt;i&gt;1",
+        ">&lt;i&gt;2<",
+        ">&lt;i&gt;3<",
+    ):
+        assert text in page
 
 
 def test_plots_take_and_return_axes() -> None:
@@ -245,7 +254,10 @@ def test_the_page_lists_its_contents_and_draws_the_best_cells(
 ) -> None:
     monkeypatch.setattr(style, "save", no_picture)
     page = run(complete, tmp_path, "all")
-    links, anchors = re.findall(r'href="#([^"]*)"', page), re.findall(r'<h2 id="([^"]*)"', page)
+    links, anchors = (
+        re.findall(r'href="#([^"]*)"', page),
+        re.findall(r'<h2[^>]* id="([^"]*)"', page),
+    )
     assert links == anchors and len(set(links)) == 1 + len(analyze.STUDIES)
     means = complete.mean("validation_accuracy")
     best = [complete.space[int(row)].to_text() for row in np.argsort(-means, kind="stable")[:4]]

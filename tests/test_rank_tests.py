@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from scipy import stats
 
+from nasbench_kit.analysis.figures import plots
+from nasbench_kit.analysis.report.comparison_plots import critical_difference
 from nasbench_kit.analysis.statistics.rank_tests import (
+    FriedmanResult,
     friedman,
-    groups_within,
     holm,
     mann_whitney,
     nemenyi_critical_value,
@@ -133,8 +136,29 @@ def test_few_tasks_or_algorithms_are_refused() -> None:
         friedman({name: np.arange(6.0) for name in "ab"})
 
 
-def test_bars_join_the_longest_stretches() -> None:
-    ranks = np.array([1.0, 1.5, 2.4, 4.0, 4.2])
-    assert groups_within(ranks, 1.0) == [(0, 1), (1, 2), (3, 4)]
-    assert groups_within(ranks, 5.0) == [(0, 4)]
-    assert groups_within(ranks, 0.1) == []
+def test_the_diagram_joins_what_the_p_values_do_not_separate() -> None:
+    ranks, p = np.array([[3.0, 1.0, 4.0, 2.0]]), np.full((4, 4), 0.5)
+    for one, other in ((1, 2), (3, 2)):  # ranks 1 and 4, 2 and 4 differ
+        p[one, other] = p[other, one] = 0.01
+    ranking = FriedmanResult(("a", "$b$", "c" * 40, "d"), ranks, 1.0, 1.0, 0.01, 1.5, p)
+    figure = Figure()
+    ax = critical_difference(figure.subplots(), ranking, plots.looks(ranking.algorithms))
+    figure.draw_without_rendering()
+    lines = [np.asarray(line.get_xdata(), float).tolist() for line in ax.lines]
+    bars = [x for x, line in zip(lines, ax.lines, strict=True) if line.get_linewidth() == 4]
+    assert sorted(bars) == [[1, 2, 3], [3, 4]]
+    assert [1, 2.5] in lines  # the critical difference
+    texts = {text.get_text(): text.get_gid() for text in ax.texts}
+    assert texts.pop("critical difference 1.50") is None
+    assert texts == {
+        r"\$b\$  1.00": "series-1",
+        "d  2.00": "series-3",
+        "3.00  a": "series-0",
+        f"4.00  {'c' * 31}…": "series-2",
+    }
+
+
+def test_the_diagram_of_ties_alone_is_drawn() -> None:
+    ranking = friedman({name: np.zeros(6) for name in "abc"})
+    ax = critical_difference(Figure().subplots(), ranking, plots.looks(ranking.algorithms))
+    assert {text.get_text() for text in ax.texts} >= {"a  2.00", "b  2.00", "2.00  c"}

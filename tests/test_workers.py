@@ -23,18 +23,18 @@ def squared(offset: int, number: int) -> int:
 
 def test_every_job_is_done_once() -> None:
     jobs = [(number,) for number in range(5)]
-    for seats in ([(7,)], [(7,)] * 2, [(7,)] * 9):
-        assert sorted(finished(squared, jobs, seats)) == [(n, 7 + n**2) for n in range(5)]
+    for kept in ([(7,)], [(7,)] * 2, [(7,)] * 9):
+        assert sorted(finished(squared, jobs, kept)) == [(n, 7 + n**2) for n in range(5)]
     assert list(finished(squared, [], [(7,)] * 2)) == []
 
 
-def seat_and_process(seat: str) -> tuple[str, int]:
-    return seat, os.getpid()
+def argument_and_process(argument: str) -> tuple[str, int]:
+    return argument, os.getpid()
 
 
-def test_every_process_keeps_its_seat() -> None:
-    results = [result for _, result in finished(seat_and_process, [()] * 9, [("a",), ("b",)])]
-    assert {seat for seat, _ in results} == {"a", "b"}
+def test_every_process_keeps_its_arguments() -> None:
+    results = [result for _, result in finished(argument_and_process, [()] * 9, [("a",), ("b",)])]
+    assert {argument for argument, _ in results} == {"a", "b"}
     assert len(set(results)) == 2
     assert os.getpid() not in {process for _, process in results}
 
@@ -82,8 +82,8 @@ def test_a_job_that_kills_them_all_is_given_up_after_the_others(tmp_path: Path) 
     jobs = [(tmp_path, number, 99) for number in range(6)]
     done = []
     with pytest.raises(WorkerDied, match=f"1 of the jobs .* ended {ATTEMPTS} worker processes"):
-        for place, _ in finished(deadly, jobs, [()] * 2):
-            done.append(place)
+        for number, _ in finished(deadly, jobs, [()] * 2):
+            done.append(number)
     assert sorted(done) == [0, 1, 3, 4, 5]
 
 

@@ -1,1 +1,1 @@
-"""Data cards: what a table is and how good it is."""
+"""Data cards, which describe a table and its quality."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nasbench_kit.analysis.cards.table_card import listed, markdown_grid
+from nasbench_kit.analysis.figures import style
 from nasbench_kit.data.building.clock import processor
 from nasbench_kit.data.surrogate.fit import ACCURACY, FOLDS
 from nasbench_kit.data.surrogate.noise import REPEATS, shared_error
@@ -35,11 +36,11 @@ _GROUPS = 20
 
 
 def agreement(predicted: Array, measured: Array) -> dict[str, float]:
-    """How well predictions [n] meet measurements [n].
+    """How well predictions [n] agree with measurements [n].
 
-    R² (coefficient of determination), Kendall's tau-b, Spearman's rho, mean absolute error; and for the
-    measured best tenth its Spearman's rho (``top``) and how much of it the predicted best tenth holds
-    (``found``).
+    R² (coefficient of determination), Kendall's tau-b, Spearman's rho and mean absolute error; for the
+    best tenth by measurement also Spearman's rho (``top``), and the share of it that is in the best tenth
+    by prediction (``found``).
     """
     from scipy.stats import kendalltau, spearmanr
 
@@ -60,10 +61,10 @@ def surrogate_card(surrogate: Surrogate, command: str, minutes: float, figure: s
     """The card of a surrogate.
 
     Args:
-        surrogate: just fitted.
-        command: fits it again.
-        minutes: of one core, that the fit took.
-        figure: file name of what ``draw_calibration`` draws.
+        surrogate: the one described, just fitted.
+        command: the command that fits it again.
+        minutes: time that the fit took on one core.
+        figure: file name of the figure that ``draw_calibration`` draws.
     """
     table = surrogate.table
     made, longest = table.provenance, table.epochs[-1]
@@ -279,10 +280,10 @@ def draw_calibration(surrogate: Surrogate) -> Figure:
         ax.hist2d(
             predicted, measured, bins=50, range=[limits, limits], norm="log", cmap="Blues", cmin=1
         )
-        ax.plot(limits, limits, color="black", linewidth=0.8, linestyle=":")
+        ax.plot(limits, limits, color=style.BLACK, linewidth=0.8, linestyle=":")
         groups = np.array_split(np.argsort(predicted, kind="stable"), _GROUPS)
         means = [(predicted[group].mean(), measured[group].mean()) for group in groups]
-        ax.plot(*zip(*means, strict=True), color="#d55e00", marker=".", linewidth=1)
+        ax.plot(*zip(*means, strict=True), color=style.VERMILION, marker=".", linewidth=1)
         ax.set(title=f"{epochs[place]} epochs", xlabel="predicted accuracy")
     figure.axes[0].set_ylabel("measured accuracy")
     figure.suptitle(f"{surrogate.table.name}: calibration in cross-validation", fontsize="medium")

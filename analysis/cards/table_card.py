@@ -26,7 +26,7 @@ def measured_card(table: Table, command: str) -> str:
 
     Args:
         table: with validation and test accuracy, and two repeats or more.
-        command: rebuilds the table.
+        command: the command that builds it again.
 
     Raises:
         NotRecorded: the table lacks these.
@@ -73,7 +73,7 @@ def measured_card(table: Table, command: str) -> str:
 
 
 def listed(numbers: Sequence[object]) -> str:
-    """As a sentence lists them: 4, 12 and 36."""
+    """Numbers as a list in a sentence: 4, 12 and 36."""
     *head, last = map(str, numbers)
     return f"{', '.join(head)} and {last}" if head else last
 

@@ -1,1 +1,1 @@
-"""Style and forms that all figures share."""
+"""Style and kinds of plots that all figures share."""

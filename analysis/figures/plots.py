@@ -1,7 +1,7 @@
 """Figures of comparisons. Plot functions take and return matplotlib axes; regrets are drawn in points.
 
-A series (an algorithm) looks the same in all figures: ``looks`` gives its colour and dashes, and the
-mark by which a page finds what belongs to it.
+A series (an algorithm) looks the same in all figures: ``looks`` gives its colour, its dashes and the
+gid by which a page finds the series' artists.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ LABELS: dict[Axis, str] = {
     "epochs": "epochs spent",
     "queries": "queries",
 }
-#: Letters of a name in a figure.
+#: Most letters of a name in a figure.
 _LONGEST = 32
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 
 
 def looks(names: Iterable[str]) -> dict[str, Look]:
-    """Colour, dashes and mark (``series-N``) of each algorithm, by its place; dashes after 8."""
+    """Colour, dashes and gid (``series-N``) of each algorithm, by position; dashed from the ninth."""
     count = len(style.COLOURS)
     return {
         name: {
@@ -48,22 +48,22 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
 
 
 def area(look: Look) -> dict[str, Any]:
-    """The look of an area."""
+    """The part of a look that applies to areas."""
     return {"color": look["color"], "gid": look["gid"]}
 
 
 def band_alpha(count: int) -> float:
-    """Opacity of each of so many bands: many lie upon each other."""
+    """Opacity of each band: the more bands overlap, the more transparent they are."""
     return min(0.2, 0.8 / count)
 
 
 def plain(text: str) -> str:
-    """Text as it is: a user's dollar signs are no formula."""
+    """Text with dollar signs escaped: a user's text is no formula."""
     return text.replace("$", r"\$")
 
 
 def name_label(name: str) -> str:
-    """A name that leaves room for what it names."""
+    """A name for a label, shortened so that the data have room."""
     return plain(name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…")
 
 
@@ -77,26 +77,26 @@ def anytime(
 ) -> Axes:
     """Median regret (steps) and quartiles (band) of each algorithm against spend.
 
-    Where a quarter of the runs has recommended nothing yet, the band has no upper end: it goes up to
-    the edge of the axes, and arrowheads along the edge say that it goes on.
+    Where a quarter of the runs has recommended nothing yet, the band has no upper end: it reaches the
+    edge of the axes, and arrowheads along the edge show that it continues.
 
     Args:
         ax: where to draw.
         curves: regret in [0, 1] by algorithm.
-        axis: what the curves' grid counts.
-        metric: what the regret is in, as ``test_accuracy``.
+        axis: the unit of spending of the curves' grid.
+        metric: of which the regret is taken, such as ``test_accuracy``.
         styles: of the algorithms; without them the axes get a legend below them.
     """
     shown: list[NDArray[np.float64]] = []
     finite_upper = 0.0
     for name, curve in curves.items():
         look = (styles or looks(curves))[name]
-        known = np.isfinite(curve.median)
-        lower, median = 100 * curve.lower[known], 100 * curve.median[known]
-        upper = np.where(np.isfinite(curve.upper), 100 * curve.upper, 100.0)[known]
-        ax.step(curve.grid[known], median, where="post", label=name_label(name), **look)
+        defined = np.isfinite(curve.median)
+        lower, median = 100 * curve.lower[defined], 100 * curve.median[defined]
+        upper = np.where(np.isfinite(curve.upper), 100 * curve.upper, 100.0)[defined]
+        ax.step(curve.grid[defined], median, where="post", label=name_label(name), **look)
         ax.fill_between(
-            curve.grid[known],
+            curve.grid[defined],
             lower,
             upper,
             step="post",
@@ -127,7 +127,7 @@ def is_open(curve: Curve) -> NDArray[np.bool_]:
 
 
 def _mark_open(ax: Axes, curve: Curve, look: Look) -> None:
-    """Arrowheads along the upper edge of the axes where the band goes on above it."""
+    """Arrowheads along the upper edge of the axes where the band continues above it."""
     places = np.flatnonzero(is_open(curve))
     some = places[:: max(1, len(curve.grid) // 40)]
     ax.plot(
@@ -163,7 +163,7 @@ def regret_scale(axis: Any, points: NDArray[np.float64]) -> None:
 
 
 def spend_axis(ax: Axes, axis: Axis) -> None:
-    """The x axis of what is drawn against spend."""
+    """Set up an x axis of spending."""
     ax.set_xscale("log")
     style.count_by_factors(ax)
     ax.set_xlabel(LABELS[axis])

@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 BLUE, VERMILION, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 SKY, ORANGE, BLACK, GREY = "#56b4e9", "#e69f00", "#000000", "#999999"
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE, BLACK, GREY)
-#: For densities: lightness rises evenly, so that it survives a grey printer.
+#: Colour map of densities: its lightness rises evenly, so that it can be printed in grey.
 DENSITY = "cividis"
 
 #: Inches: a figure within one column of a printed page, and one across both.
 COLUMN, PAGE = 3.5, 7.2
-#: Points that ticks, their labels and the axis' label take below the axes.
+#: Height (points) of ticks, tick labels and axis label below the axes.
 _BELOW_LABEL = 36
 
 
 @contextlib.contextmanager
 def figure_style() -> Iterator[None]:
-    """The rc parameters of all figures, for the time of a block."""
+    """A context with the rc parameters of all figures."""
     import matplotlib as mpl
     from cycler import cycler
 
@@ -42,7 +42,7 @@ def figure_style() -> Iterator[None]:
         "grid.linewidth": 0.6,
         "axes.titlesize": "medium",
         "axes.titlelocation": "left",
-        "font.family": "DejaVu Sans",  # comes with matplotlib: the same figure everywhere
+        "font.family": "DejaVu Sans",  # comes with matplotlib, so figures are the same everywhere
         "font.size": 9,
         "legend.fontsize": 8,
         "legend.title_fontsize": 8,
@@ -69,7 +69,7 @@ def axes(ax: Axes | None) -> Axes:
 
 
 def legend(ax: Axes, *, columns: int = 1, title: str | None = None) -> None:
-    """A legend below the axes and the line that says what x is: no data can lie behind it."""
+    """A legend below the axes and their x label, where it hides no data."""
     from matplotlib.transforms import ScaledTranslation
 
     assert ax.figure is not None
@@ -115,7 +115,7 @@ def thousands(ax: Axes) -> None:
 
 
 def save(figure: Figure, folder: Path, name: str) -> Path:
-    """Write ``name.png`` and ``name.pdf``, the same bytes each time; returns the PNG's path."""
+    """Write ``name.png`` and ``name.pdf``, the same bytes each time; return the PNG's path."""
     png = folder / f"{name}.png"
     for path, metadata in ((png, {}), (png.with_suffix(".pdf"), {"CreationDate": None})):
         with replacing(path) as temporary:

@@ -1,4 +1,4 @@
-"""How far readings can be trusted: between fidelities, between splits, between repeats.
+"""How well readings agree: between fidelities, between splits, between repeats.
 
 Ranks decide a search, so most numbers here are rank correlations: Kendall's tau-b, which counts the
 ties that accuracies of k of n images have, and Spearman's rho. Source: Ying et al. 2019, section 3.1
@@ -27,7 +27,7 @@ class Agreement:
     """Correlation of two readings of the same cells.
 
     Args:
-        cells: how many.
+        cells: their number.
         pearson, spearman, tau: linear, of ranks, and Kendall's tau-b; NaN where one reading is
             constant.
     """
@@ -87,13 +87,13 @@ def between_fidelities(table: Table, metric: str = "validation_accuracy") -> Ite
             "to compare it with"
         )
     for short, long in itertools.combinations(table.epochs, 2):
-        cheap, dear = table.mean(metric, short), table.mean(metric, long)
-        best = best_share(dear)
-        yield FidelityPair(short, long, agreement(cheap, dear), agreement(cheap[best], dear[best]))
+        low, high = table.mean(metric, short), table.mean(metric, long)
+        best = best_share(high)
+        yield FidelityPair(short, long, agreement(low, high), agreement(low[best], high[best]))
 
 
 @dataclass(frozen=True)
-class Noise:
+class RepeatNoise:
     """How much the repeats of one training differ, at one fidelity.
 
     Args:
@@ -101,9 +101,8 @@ class Noise:
         between_cells: standard deviation of the cells' means, without the share due to noise.
         within_cells: standard deviation between repeats of a cell, pooled over cells.
         best_within_cells: the same of the best tenth of the cells.
-        repeats_agree: of two single repeats (mean over pairs of repeats): what one reading says
-            about the next. The true accuracy would agree better with one reading: by Pearson, the
-            root of this.
+        repeats_agree: agreement of two single repeats (mean over pairs of repeats). One reading
+            agrees better with the true accuracy: its Pearson correlation is the root of this one.
         best_agree: the same among the best tenth by the mean.
         rank_shift: median over cells and pairs of repeats of the ranks between two single
             readings, as a share of all cells.
@@ -129,7 +128,7 @@ def noise(
     epochs: int,
     metric: str = "validation_accuracy",
     rows: NDArray[np.integer] | None = None,
-) -> Noise:
+) -> RepeatNoise:
     """Noise between repeats and what it does to ranks, over all cells or those of some rows.
 
     Raises:
@@ -158,7 +157,7 @@ def noise(
     winners = [readings[:, r] == readings[:, r].max() for r in range(repeats)]
     rank_of_mean = stats.rankdata(-mean, method="min")
     tenths = np.array_split(variance[np.argsort(mean, kind="stable")], 10)
-    return Noise(
+    return RepeatNoise(
         epochs,
         float(np.sqrt(max(mean.var(ddof=1) - variance.mean() / repeats, 0))),
         float(np.sqrt(variance.mean())),
@@ -171,10 +170,10 @@ def noise(
     )
 
 
-def _mean_agreement(found: list[Agreement]) -> Agreement:
+def _mean_agreement(agreements: list[Agreement]) -> Agreement:
     return Agreement(
-        found[0].cells,
-        float(np.mean([one.pearson for one in found])),
-        float(np.mean([one.spearman for one in found])),
-        float(np.mean([one.tau for one in found])),
+        agreements[0].cells,
+        float(np.mean([one.pearson for one in agreements])),
+        float(np.mean([one.spearman for one in agreements])),
+        float(np.mean([one.tau for one in agreements])),
     )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from nasbench_kit.analysis.landscape.local_search import LocalSearch
+    from nasbench_kit.analysis.landscape.local_search import LocalSearchOutcome
     from nasbench_kit.analysis.landscape.locality import ByDistance, Correlogram
     from nasbench_kit.analysis.landscape.random_walk import Autocorrelation
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def draw_autocorrelation(curves: Mapping[str, Autocorrelation], ax: Axes | None = None) -> Axes:
     """Autocorrelation against distance sqrt(lag): points with 95 % intervals, lines where exact.
 
-    The grey band is what a single walk of 10,000 steps shows where nothing is left of the first.
+    The grey band is what a single walk of 10,000 steps shows by chance where there is no correlation.
     """
     ax = style.axes(ax)
     noise = next(iter(curves.values())).noise()
@@ -49,33 +49,37 @@ def draw_autocorrelation(curves: Mapping[str, Autocorrelation], ax: Axes | None 
     return ax
 
 
-def draw_by_distance(found: ByDistance, ax: Axes | None = None, label: str = "") -> Axes:
+def draw_by_distance(by_distance: ByDistance, ax: Axes | None = None, label: str = "") -> Axes:
     """Mean accuracy at each distance, with the band of 90 % of the cells and their number."""
     ax = style.axes(ax)
-    x = np.flatnonzero(found.cells)
+    x = np.flatnonzero(by_distance.cells)
     ax.fill_between(
         x,
-        100 * found.low[x],
-        100 * found.high[x],
+        100 * by_distance.low[x],
+        100 * by_distance.high[x],
         color=style.SKY,
         alpha=0.4,
         lw=0,
         label="90 % of cells",
     )
-    ax.plot(x, 100 * found.mean[x], "o-", color=style.BLUE, label="mean")
+    ax.plot(x, 100 * by_distance.mean[x], "o-", color=style.BLUE, label="mean")
     style.count_by_ones(ax)
     ax.set_xlabel(f"distance to {label or 'the nearest target'}")
     ax.set_ylabel("accuracy (%)")
-    style.legend(ax, title=f"correlation {found.correlation:.2f}")
+    style.legend(ax, title=f"correlation {by_distance.correlation:.2f}")
     return ax
 
 
-def draw_correlogram(found: Correlogram, ax: Axes | None = None) -> Axes:
+def draw_correlogram(correlogram: Correlogram, ax: Axes | None = None) -> Axes:
     """Correlation of two cells' accuracies by their edit distance, with 95 % intervals."""
     ax = style.axes(ax)
-    x = np.flatnonzero((found.pairs >= 100) & (found.error < 0.2))  # others show nothing
+    x = np.flatnonzero(
+        (correlogram.pairs >= 100) & (correlogram.error < 0.2)
+    )  # others are too uncertain to be drawn
     ax.axhline(0, color=style.GREY, linewidth=0.8)
-    ax.errorbar(x, found.rho[x], 1.96 * found.error[x], fmt="o-", color=style.BLUE, capsize=2)
+    ax.errorbar(
+        x, correlogram.rho[x], 1.96 * correlogram.error[x], fmt="o-", color=style.BLUE, capsize=2
+    )
     style.count_by_ones(ax)
     ax.set_xlabel("edit distance of two cells")
     ax.set_ylabel("correlation of accuracies")
@@ -135,13 +139,13 @@ def draw_neighbourhoods(
 
 
 def draw_reach(
-    values: NDArray[np.float64], searches: Mapping[str, LocalSearch], ax: Axes | None = None
+    values: NDArray[np.float64], searches: Mapping[str, LocalSearchOutcome], ax: Axes | None = None
 ) -> Axes:
-    """Where a search ends: the probability that its regret is at most x; random cells beside it."""
+    """Probability that a search ends with a regret of at most x, and the same for a random cell."""
     ax = style.axes(ax)
     regret = 100 * (values.max() - values)
     order = np.argsort(regret)
-    # Regret 0 has no place on a logarithmic axis: the curves start at its left edge.
+    # A logarithmic axis cannot show regret 0: the curves start at its left edge.
     shown = np.maximum(regret[order], regret[regret > 0].min() / 2)
     uniform = np.full(len(values), 1 / len(values))
     curves = {label: search.basin for label, search in searches.items()} | {
@@ -160,7 +164,7 @@ def draw_reach(
     return ax
 
 
-def draw_basins(searches: Mapping[str, LocalSearch], ax: Axes | None = None) -> Axes:
+def draw_basins(searches: Mapping[str, LocalSearchOutcome], ax: Axes | None = None) -> Axes:
     """Share of all starts that end at each local optimum, largest first; both axes logarithmic."""
     ax = style.axes(ax)
     for (label, search), color in zip(searches.items(), style.COLOURS, strict=False):

@@ -10,7 +10,11 @@ from scipy.stats import rankdata
 from nasbench_kit.analysis.landscape import landscape_plots as plots
 from nasbench_kit.analysis.landscape.distance import encoding_distances
 from nasbench_kit.analysis.landscape.encodings import Encodings
-from nasbench_kit.analysis.landscape.local_search import LocalSearch, local_optima, local_search
+from nasbench_kit.analysis.landscape.local_search import (
+    LocalSearchOutcome,
+    local_optima,
+    local_search,
+)
 from nasbench_kit.analysis.landscape.locality import correlogram, fitness_distance, top_cells
 from nasbench_kit.analysis.landscape.random_walk import (
     Autocorrelation,
@@ -29,12 +33,12 @@ if TYPE_CHECKING:
 
 #: Random walks are followed up to this lag: the paper's distance 7, beyond its 6.
 _LAGS = 49
-#: Cells within the best one's error can be many in a noisy table; so many stand for them.
+#: Most cells used as top cells: in a noisy table many lie within the best one's error.
 _MOST_TARGETS = 100
 
 
 def locality(table: Table, options: Options) -> Study:
-    """Accuracy against edit distance, top cells, local optima and what local search reaches.
+    """Accuracy against edit distance, top cells, local optima and the outcome of local search.
 
     Raises:
         NotRecorded: all cells are equally accurate.
@@ -54,8 +58,8 @@ def locality(table: Table, options: Options) -> Study:
     )
     if not table.complete:
         study.findings.append(
-            "The table is partial: these are the best of its own cells, and what is said of all "
-            "cells takes its own for a uniform sample."
+            "The table is partial: these are the best of its own cells, and statements about all cells "
+            "take its own for a uniform sample of them."
         )
     top = top[:_MOST_TARGETS]
     _against_distance(study, encodings, values, top)
@@ -78,16 +82,18 @@ def _against_distance(
         (one, top[:1], "the best cell"),
         (several, top, f"the nearest of the best {len(top)}"),
     ):
-        found = fitness_distance(encodings, values, targets)
-        plots.draw_by_distance(found, ax, name).set_ylabel(ACCURACY)
+        by_distance = fitness_distance(encodings, values, targets)
+        plots.draw_by_distance(by_distance, ax, name).set_ylabel(ACCURACY)
         rows += [
-            (name, distance, found.cells[distance], found.mean[distance])
-            for distance in np.flatnonzero(found.cells).tolist()
+            (name, distance, by_distance.cells[distance], by_distance.mean[distance])
+            for distance in np.flatnonzero(by_distance.cells).tolist()
         ]
-        study.findings.append(f"Fitness-distance correlation to {name}: {found.correlation:.3f}.")
+        study.findings.append(
+            f"Fitness-distance correlation to {name}: {by_distance.correlation:.3f}."
+        )
     drawn = top[:12]
     near = [values[space.neighbours(row)] for row in drawn.tolist()]
-    near = [found[~np.isnan(found)] for found in near]
+    near = [accuracies[~np.isnan(accuracies)] for accuracies in near]
     plots.draw_neighbourhoods(values[drawn], near, around).set_ylabel(ACCURACY)
     study.frames["fitness_distance"] = tidy("to distance cells mean", rows)
 
@@ -114,30 +120,30 @@ def _correlogram(
 ) -> None:
     # Of ranks: a few failed trainings would outweigh all other cells.
     ranks = np.full_like(values, np.nan)
-    known = ~np.isnan(values)
-    ranks[known] = rankdata(values[known])
-    found = correlogram(encodings, ranks, options.rng, progress=options.progress)
+    recorded = ~np.isnan(values)
+    ranks[recorded] = rankdata(values[recorded])
+    correlations = correlogram(encodings, ranks, options.rng, progress=options.progress)
     (ax,) = study.panels("correlogram", "Correlation by edit distance")
-    plots.draw_correlogram(found, ax).set_ylabel("correlation of ranks")
-    near = int(np.flatnonzero(found.pairs)[1])  # 1, but in a small sample
-    spread = f" ± {1.96 * found.error[near]:.3f}" if found.error[near] else ""
-    lost = np.flatnonzero(found.rho < 1.96 * found.error)
+    plots.draw_correlogram(correlations, ax).set_ylabel("correlation of ranks")
+    near = int(np.flatnonzero(correlations.pairs)[1])  # 1, but in a small sample
+    spread = f" ± {1.96 * correlations.error[near]:.3f}" if correlations.error[near] else ""
+    lost = np.flatnonzero(correlations.rho < 1.96 * correlations.error)
     study.findings.append(
-        f"The ranks of cells at edit distance {near} correlate by {found.rho[near]:.3f}{spread}"
-        + (f"; nothing is left at {lost[0]}." if len(lost) else ".")
+        f"The ranks of cells at edit distance {near} correlate by {correlations.rho[near]:.3f}{spread}"
+        + (f"; at distance {lost[0]} no correlation is left." if len(lost) else ".")
     )
     study.frames["correlogram"] = {
-        "distance": np.arange(len(found.rho)),
-        "pairs": found.pairs,
-        "correlation": found.rho,
-        "standard_error": found.error,
+        "distance": np.arange(len(correlations.rho)),
+        "pairs": correlations.pairs,
+        "correlation": correlations.rho,
+        "standard_error": correlations.error,
     }
 
 
 def _local_search(study: Study, values: NDArray[np.float64]) -> None:
     graph = study.table.space.neighbour_graph()
     optima = local_optima(graph, values)
-    searches: dict[str, LocalSearch] = {
+    searches: dict[str, LocalSearchOutcome] = {
         "best improvement": local_search(graph, values, "best"),
         "first improvement": local_search(graph, values, "first"),
     }
@@ -165,7 +171,7 @@ def _local_search(study: Study, values: NDArray[np.float64]) -> None:
 
 
 def random_walk(table: Table, options: Options) -> Study:
-    """Autocorrelation along the paper's random walk: sampled, exact if asked; unique cells beside.
+    """Autocorrelation along the paper's random walk (sampled, on request exact), and on unique cells.
 
     Raises:
         NotRecorded: a partial table.

@@ -7,7 +7,7 @@ the longest path has.
 * *best improvement*: to the best neighbour, among equally good ones evenly (White et al. 2021,
   "Local search is state of the art for NAS benchmarks").
 * *first improvement*: neighbours in random order, to the first that is better; every better one is
-  equally likely. With b better of k neighbours that asks (k + 1) / (b + 1) of them on average.
+  equally likely. If b of k neighbours are better, it queries (k + 1) / (b + 1) of them on average.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ class Optima:
 
 
 @dataclass(frozen=True)
-class LocalSearch:
-    """Where local search from every cell ends, in expectation.
+class LocalSearchOutcome:
+    """Expected outcome of local search from every cell.
 
     Args:
-        basin: [rows], expected share of starts that end at each cell; 0 but at optima.
+        basin: [rows], expected share of starts that end at each cell; 0 except at optima.
         steps: expected number of moves from a random start.
-        queries: expected number of cells asked, the start included; asked twice counts twice.
+        queries: expected number of queries, with that of the start; repeated ones count again.
         longest: moves on the longest path.
     """
 
@@ -58,7 +58,7 @@ class LocalSearch:
     longest: int
 
     def reaching(self, values: NDArray[np.float64], at_least: float) -> float:
-        """Probability to end at a cell of at least this value."""
+        """Probability of ending at a cell of at least this value."""
         return float(self.basin[values >= at_least].sum())
 
 
@@ -88,7 +88,7 @@ def local_search(
     values: NDArray[np.float64],
     rule: Rule = "best",
     starts: NDArray[np.float64] | None = None,
-) -> LocalSearch:
+) -> LocalSearchOutcome:
     """Follow local search from all starts at once.
 
     Args:
@@ -105,7 +105,7 @@ def local_search(
     _complete(values)
     count = len(values)
     here, there = _arcs(graph)
-    asked = np.diff(graph.indptr).astype(np.float64)  # at an optimum, and by best improvement
+    queried = np.diff(graph.indptr).astype(np.float64)  # at an optimum, and by best improvement
     rising = values[there] > values[here]
     better = np.bincount(here[rising], minlength=count)
     if rule == "best":
@@ -113,7 +113,7 @@ def local_search(
         np.maximum.at(best, here, values[there])
         rising &= values[there] == best[here]
     else:
-        asked = np.where(better, (asked + 1) / (better + 1), asked)
+        queried = np.where(better, (queried + 1) / (better + 1), queried)
     here, there = here[rising], there[rising]
     share = 1 / np.bincount(here, minlength=count)[here]
     onward = csr_array((share, (there, here)), shape=(count, count))
@@ -122,12 +122,12 @@ def local_search(
     basin = np.zeros(count)
     moves, steps, queries = -1, 0.0, 1.0
     while flow.any():
-        queries += float(flow @ asked)
+        queries += float(flow @ queried)
         basin += np.where(better == 0, flow, 0)
         flow = onward @ flow
         steps += float(flow.sum())
         moves += 1
-    return LocalSearch(basin, steps, queries, moves)
+    return LocalSearchOutcome(basin, steps, queries, moves)
 
 
 def _arcs(graph: csr_array) -> tuple[NDArray[np.integer], NDArray[np.integer]]:

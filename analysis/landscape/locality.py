@@ -1,4 +1,4 @@
-"""Do near cells have near accuracies? The top cells, and accuracy against edit distance.
+"""Whether near cells have near accuracies: the top cells, and accuracy against edit distance.
 
 Works on the whole space or on a uniform sample of its cells: ``values`` is [rows] of the space, NaN
 where a partial table has no row.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: Called with (done, in all).
 Progress = Callable[[int, int], None]
 
-#: Spaces of up to so many cells are correlated pair by pair, larger ones from some cells.
+#: Up to this number of cells all pairs are correlated; in larger spaces pairs with some anchors.
 _ALL_PAIRS = 3_000
 
 
@@ -36,8 +36,8 @@ def top_cells(repeats: NDArray[np.float64], count: int = 12) -> NDArray[np.intp]
 
     Args:
         repeats: readings [rows, repeats], NaN where there are none.
-        count: how many instead, where there is one repeat and so no standard error. (The paper
-            found the best and 11 others.)
+        count: how many cells if there is one repeat and so no standard error. (The paper found the
+            best and 11 others.)
     """
     mean = np.where(np.isnan(repeats), -np.inf, repeats).mean(axis=1)
     order = np.argsort(-mean, kind="stable")
@@ -71,8 +71,8 @@ def fitness_distance(
 ) -> ByDistance:
     """Values against the edit distance to the nearest of the target cells (rows)."""
     distances = cell_distances(encodings, targets)
-    known = ~np.isnan(values)
-    distances, values = distances[known], values[known]
+    recorded = ~np.isnan(values)
+    distances, values = distances[recorded], values[recorded]
     shells = [values[distances == d] for d in range(int(distances.max()) + 1)]
     low, mean, high = np.array(
         [
@@ -109,27 +109,29 @@ def correlogram(
 ) -> Correlogram:
     """Correlation by distance: from every cell of a small space, else from random anchors.
 
-    What a random walk shows in its own steps, this shows in true edit distance, each cell counted
-    once. It needs pairs of cells only, so it holds on a uniform sample too. Deviations from the
+    It is to edit distance what a random walk's autocorrelation is to steps, and counts each cell once.
+    It needs pairs of cells only, so it also holds on a uniform sample. Deviations from the
     mean sum to zero, so where near cells are alike far ones must differ: rho ends below zero.
 
     Raises:
         NotRecorded: all cells have the same value.
     """
-    known = np.flatnonzero(~np.isnan(values))
+    recorded = np.flatnonzero(~np.isnan(values))
     deviation = np.zeros_like(values)
-    deviation[known] = values[known] - values[known].mean()
-    variance = (deviation[known] ** 2).mean()
+    deviation[recorded] = values[recorded] - values[recorded].mean()
+    variance = (deviation[recorded] ** 2).mean()
     if variance == 0:
         raise NotRecorded("all cells have the same value; there is nothing to correlate")
-    exhaustive = len(known) <= _ALL_PAIRS
-    chosen = known if exhaustive else rng.choice(known, min(anchors, len(known)), replace=False)
+    exhaustive = len(recorded) <= _ALL_PAIRS
+    chosen = (
+        recorded if exhaustive else rng.choice(recorded, min(anchors, len(recorded)), replace=False)
+    )
     most = encodings.edges + encodings.interior
     pairs, products = np.zeros((2, len(chosen), most + 1))
     for number, anchor in enumerate(chosen.tolist()):
-        distances = cell_distances(encodings, np.array([anchor]))[known]
+        distances = cell_distances(encodings, np.array([anchor]))[recorded]
         pairs[number] = np.bincount(distances, minlength=most + 1)
-        sums = np.bincount(distances, deviation[known], most + 1)
+        sums = np.bincount(distances, deviation[recorded], most + 1)
         products[number] = deviation[anchor] * sums
         if progress:
             progress(number + 1, len(chosen))

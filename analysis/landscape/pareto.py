@@ -1,4 +1,4 @@
-"""Trade-offs: which cells are best for what they cost, and the distribution of a value."""
+"""Trade-offs: which cells are best for their cost, and the distribution of a value."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 def front(cost: NDArray[np.float64], value: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Cells that no other cell beats: none is at most as dear and at least as good, and differs.
+    """The Pareto front: the cells that are better than every other cell of at most their cost.
 
     Args:
         cost: [cells], lower is better.
         value: [cells], higher is better.
 
     Returns:
-        Their positions, by cost; of equal ones the first.
+        Their positions, by cost; of equal cells only the first.
     """
     order = np.lexsort((-value, cost))
     best_before = np.maximum.accumulate(np.concatenate([[-np.inf], value[order][:-1]]))
@@ -26,6 +26,6 @@ def front(cost: NDArray[np.float64], value: NDArray[np.float64]) -> NDArray[np.i
 
 
 def ecdf(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The distinct values, ascending, and the share of all that is at most each of them."""
+    """The distinct values, ascending, and the share of all values that is at most each of them."""
     distinct, counts = np.unique(values, return_counts=True)
     return distinct, counts.cumsum() / len(values)

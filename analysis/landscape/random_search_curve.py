@@ -1,7 +1,7 @@
 """Random search against queries, exactly: no run, no seed, no sampling error.
 
     >>> curve = RandomSearchCurve(table)
-    >>> curve.expected(regrets(table), [1, 10, 100, 1000])    # mean regret after so many queries
+    >>> curve.expected(regrets(table), [1, 10, 100, 1000])    # mean regret after each number of queries
 
 A query draws a cell with a probability proportional to its number of encodings, then one of the R
 repeats; queries are independent. The incumbent after n of them is the first with the largest
@@ -10,7 +10,7 @@ readings is v with probability F(v)^n - F(v-)^n; and given that, the incumbent i
 single query given that it reads v, whichever of the n it was. So ties and the repeats' noise are in.
 
 Holds for the policies "always" and "mean" (where a query reads the mean over repeats). Under the
-others a cell drawn again may be free, and the number of draws behind n queries is random.
+others a cell drawn again may be free, so the number of draws that n queries take is random.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ def encoding_counts(space: CellSpace) -> NDArray[np.int64]:
     encodings = Encodings(space)
     matrices = np.bincount(encodings.which[encodings.valid], minlength=len(encodings.pruned))
     counts = np.zeros(len(space), np.int64)
-    there = encodings.rows >= 0
-    np.add.at(counts, encodings.rows[there], np.broadcast_to(matrices[:, None], there.shape)[there])
+    held = encodings.rows >= 0
+    np.add.at(counts, encodings.rows[held], np.broadcast_to(matrices[:, None], held.shape)[held])
     return counts
 
 
 class RandomSearchCurve:
-    """The law of random search's incumbent on a table.
+    """The distribution of random search's incumbent on a table.
 
     Args:
         table: complete or partial; then the search draws among its own cells.
@@ -87,7 +87,7 @@ class RandomSearchCurve:
         self._below = np.concatenate([[0], np.cumsum(counts)]) / weights.sum()
 
     def incumbent(self, queries: int) -> NDArray[np.float64]:
-        """Probability of each row to be recommended after so many queries: [rows], sum 1.
+        """Probability that each row is recommended after this number of queries: [rows], sum 1.
 
         Raises:
             InvalidSetting: fewer than one query, after which nothing is recommended.
@@ -112,7 +112,7 @@ class RandomSearchCurve:
     def quantiles(
         self, scores: ArrayLike, queries: Sequence[int], levels: Sequence[float]
     ) -> NDArray[np.float64]:
-        """Least scores that the incumbent's does not pass with these probabilities.
+        """Quantiles of the incumbent's score: the least score not exceeded with each probability.
 
         Returns:
             [queries, levels]; level 0.5 is the median over runs.
@@ -122,15 +122,15 @@ class RandomSearchCurve:
         """
         score = self._checked(scores)
         order = np.argsort(score, kind="stable")
-        found = []
+        quantiles = []
         for n in queries:
             reached = np.cumsum(self.incumbent(n)[order])
             places = np.searchsorted(reached, np.asarray(levels) * reached[-1])
-            found.append(score[order[np.minimum(places, len(order) - 1)]])
-        return np.array(found)
+            quantiles.append(score[order[np.minimum(places, len(order) - 1)]])
+        return np.array(quantiles)
 
     def _largest(self, queries: int) -> NDArray[np.float64]:
-        """Probability of each distinct value to be the largest read: [values]."""
+        """Probability that each distinct value is the largest one read: [values]."""
         if queries < 1:
             raise InvalidSetting(f"queries are {queries}; the incumbent is defined from 1 on")
         return np.diff(self._below**queries)

@@ -67,14 +67,14 @@ class Autocorrelation:
             return float(abs(1 / np.log(self.rho[1])))
 
     def noise(self, steps: int = 10_000) -> float:
-        """What a single walk of so many steps shows where there is no correlation (95 %).
+        """Autocorrelation that a single walk of this length shows by chance (95 %).
 
         Bartlett's formula: 1.96 sqrt((1 + 2 sum rho(s)^2) / steps).
         """
         return float(1.96 * np.sqrt((1 + 2 * (self.rho[1:] ** 2).sum()) / steps))
 
     def dies_out(self, steps: int = 10_000) -> int | None:
-        """The first lag at which such a walk cannot tell rho from 0; None if beyond the last."""
+        """The first lag at which such a walk cannot distinguish rho from 0; None if beyond the last."""
         below = np.flatnonzero(self.rho < self.noise(steps))
         return int(below[0]) if len(below) else None
 
@@ -109,26 +109,26 @@ def exact_autocorrelation(
 
     def covariance(mode: int) -> NDArray[np.float64]:
         """Of one mode at all lags: [lags + 1]."""
-        found = np.zeros(lags + 1)
+        at_lag = np.zeros(lags + 1)
         h = root * modes[:, mode][encodings.which]
         for lag in range(0, lags + 1, 2):
-            found[lag] = h @ h
+            at_lag[lag] = h @ h
             if lag < lags:
                 before, h = h, scale * h
                 h = scale * (add_flips(h) + eigenvalues[mode] * h)  # S h
-                found[lag + 1] = before @ h
-        return found
+                at_lag[lag + 1] = before @ h
+        return at_lag
 
     total = np.zeros(lags + 1)
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
-        with threadpoolctl.threadpool_limits(1):  # BLAS's own threads only hinder small products
-            for done, found in enumerate(pool.map(covariance, range(len(eigenvalues))), start=1):
-                total += found
+        with threadpoolctl.threadpool_limits(1):  # BLAS's own threads slow small products down
+            for done, one in enumerate(pool.map(covariance, range(len(eigenvalues))), start=1):
+                total += one
                 if progress:
                     progress(done, len(eigenvalues))
     finally:
-        pool.shutdown(cancel_futures=True)  # an interrupted user waits for no more modes
+        pool.shutdown(cancel_futures=True)  # after an interrupt, no further mode is computed
     return Autocorrelation(total / total[0])
 
 
@@ -248,7 +248,7 @@ def cell_autocorrelation(
 
 
 def stationary_law(encodings: Encodings) -> NDArray[np.float64]:
-    """The share of its time that the walk on encodings spends at each cell: [rows].
+    """The stationary distribution of the walk on encodings, summed for each cell: [rows].
 
     Raises:
         InvalidSetting: as ``exact_autocorrelation``.
@@ -287,7 +287,7 @@ def walk(encodings: Encodings, rng: Generator, walks: int, steps: int) -> NDArra
     rows = np.empty((steps + 1, walks), np.int32)
     for step in range(steps + 1):
         rows[step] = encodings.rows[encodings.which[bits], codes]
-        waiting = np.arange(walks)  # draws again what leaves the space
+        waiting = np.arange(walks)  # edits that leave the space are drawn again
         while step < steps and len(waiting):
             edit = rng.integers(len(flip), size=len(waiting))
             flipped = bits[waiting] ^ flip[edit]

@@ -1,4 +1,4 @@
-"""What a cell's parts do to its accuracy and cost: operations, depth, width.
+"""How operations, depth and width affect a cell's accuracy and cost.
 
 Source: Ying et al. 2019, section 3.2 (figures 4 and 5).
 """
@@ -46,13 +46,13 @@ class Pairs:
 def replacements(space: CellSpace) -> list[Pairs]:
     """3x3 -> 1x1, 3x3 -> pooling and 1x1 -> pooling: every cell, every vertex with the first.
 
-    The structure stays. Of a space restricted to some cells, only the pairs that it holds.
+    The graph stays the same. A restricted space has only the pairs whose cells it holds both.
     """
     index = space.direct
     by_graph = index.rows.reshape(-1, CODES)
     rows = np.arange(len(space), dtype=np.int32)
     size, code = index.graph_size[index.row_graph], index.row_code.astype(np.int64)
-    found = []
+    pairs = []
     for old, new in itertools.combinations(range(len(OPERATIONS)), 2):
         before, after = [rows[:0]], [rows[:0]]
         for position in range(space.max_vertices - 2):
@@ -63,8 +63,8 @@ def replacements(space: CellSpace) -> list[Pairs]:
             after.append(changed[changed >= 0])
         sources, targets = np.concatenate(before), np.concatenate(after)
         graph = index.row_graph[sources]
-        found.append(Pairs(OPERATIONS[old], OPERATIONS[new], sources, targets, graph))
-    return found
+        pairs.append(Pairs(OPERATIONS[old], OPERATIONS[new], sources, targets, graph))
+    return pairs
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def mean_change(
 
 @dataclass(frozen=True)
 class Shape:
-    """Of every cell, [rows] each.
+    """Measures of every cell, [rows] each.
 
     Args:
         vertices: number of vertices, input and output included.
@@ -118,7 +118,7 @@ class Shape:
         depth: edges on the longest path from input to output.
         width: edges of the largest directed cut: the most that leave a set of vertices which holds
             the input, not the output, and with each vertex all that feed it.
-        feature_maps: full-width feature maps that a forward pass makes, see ``_feature_maps``.
+        feature_maps: full-width feature maps kept for the backward pass, see ``_feature_maps``.
     """
 
     vertices: NDArray[np.int64]

@@ -1,4 +1,4 @@
-"""What one analysis of a table hands over: findings in words, figures, tidy data."""
+"""The result of one analysis of a table: findings in words, figures, tidy data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from nasbench_kit.table.table import Table
 
-#: The reading that the landscape is made of.
+#: The metric of the landscape.
 METRIC = "validation_accuracy"
 ACCURACY = "validation accuracy (%)"
 
@@ -31,7 +31,7 @@ class Study:
     """The result of one analysis.
 
     Args:
-        table: what was analysed.
+        table: the one that was analysed.
         title: heading, without the table's name.
         findings: sentences, plain text.
         figures: by file name.
@@ -46,7 +46,7 @@ class Study:
 
     def panels(self, name: str, title: str, count: int = 1) -> list[Axes]:
         """Axes side by side in a new figure, which is headed by the title and the table's name."""
-        from matplotlib.figure import Figure  # not pyplot's: no global state knows of it
+        from matplotlib.figure import Figure  # not pyplot's, which would keep it in global state
 
         width = style.COLUMN if count == 1 else style.PAGE
         drawn = Figure(figsize=(width, 3.2), layout="constrained")
@@ -62,8 +62,8 @@ class Options:
 
     Args:
         rng: draws samples and resamples.
-        exact: also what takes minutes on the full space.
-        progress: called with (done, in all) in the longest part.
+        exact: whether to compute also what takes minutes on the full space.
+        progress: called with (done, in all) during the longest part.
     """
 
     rng: Generator
@@ -72,18 +72,18 @@ class Options:
 
 
 def tidy(names: str, rows: Iterable[Sequence[object]]) -> dict[str, list[object]]:
-    """Rows as columns of these names (separated by blanks)."""
+    """Rows as columns with these names, which are separated by spaces."""
     return dict(zip(names.split(), map(list, zip(*rows, strict=True)), strict=True))
 
 
 def label(table: Table) -> str:
-    """The table's name; it always says ``surrogate`` where numbers were predicted."""
+    """The table's name, with ``surrogate`` in it if numbers were predicted."""
     predicted = (table.sources() == SOURCES.index("surrogate")).any()
     return table.name + (" (surrogate)" if predicted and "surrogate" not in table.name else "")
 
 
 def description(table: Table) -> str:
-    """One sentence: what the table covers and where its numbers come from."""
+    """One sentence on which cells the table covers and where its numbers come from."""
     whole = len(table.space)
     covered = f"all {whole:,}" if table.complete else f"{len(table):,} of {whole:,}"
     sources = sorted(SOURCES[number] for number in np.unique(table.sources()))
@@ -98,17 +98,17 @@ def on_space(table: Table, values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Values of the table's rows [rows, ...] at the rows of its space; NaN where it has no row."""
     if table.rows is None:
         return values
-    spread = np.full((len(table.space), *values.shape[1:]), np.nan)
-    spread[table.rows] = values
-    return spread
+    on_rows = np.full((len(table.space), *values.shape[1:]), np.nan)
+    on_rows[table.rows] = values
+    return on_rows
 
 
 def costs(table: Table) -> dict[str, NDArray[np.float64]]:
-    """What the table knows a cell to cost at the largest fidelity, by axis label: [rows] each."""
-    found = {}
+    """The recorded costs of the cells at the largest fidelity, by axis label: [rows] each."""
+    columns = {}
     if table.has("seconds"):
         with contextlib.suppress(NotRecorded):  # some rows may lack it
-            found["training time (s)"] = table.mean("seconds")
+            columns["training time (s)"] = table.mean("seconds")
     if "trainable_parameters" in table.extra:
-        found["trainable parameters"] = table.extra["trainable_parameters"].astype(np.float64)
-    return found
+        columns["trainable parameters"] = table.extra["trainable_parameters"].astype(np.float64)
+    return columns

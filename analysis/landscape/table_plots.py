@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from nasbench_kit.analysis.landscape.fidelity import FidelityPair, Noise
+    from nasbench_kit.analysis.landscape.fidelity import FidelityPair, RepeatNoise
     from nasbench_kit.analysis.landscape.structure import Estimate
 
 
@@ -31,9 +31,9 @@ def draw_estimates(
     """Means with their intervals, one line each; published values as hollow diamonds."""
     ax = style.axes(ax)
     lines = list(estimates.items())[::-1]  # the first on top
-    for place, (label, found) in enumerate(lines):
-        reach = [[found.mean - found.low], [found.high - found.mean]]
-        ax.errorbar(found.mean, place, xerr=reach, fmt="o", color=style.BLUE, capsize=3)
+    for place, (label, estimate) in enumerate(lines):
+        reach = [[estimate.mean - estimate.low], [estimate.high - estimate.mean]]
+        ax.errorbar(estimate.mean, place, xerr=reach, fmt="o", color=style.BLUE, capsize=3)
         if published and label in published:
             theirs = ax.plot(published[label], place, "D", mfc="none", mec=style.VERMILION, ms=6)
             theirs[0].set_label("" if place else "the paper")
@@ -52,12 +52,12 @@ def draw_groups(
 ) -> Axes:
     """Mean of the values in each group, with quartiles; the number of cells below each."""
     ax = style.axes(ax)
-    found = np.unique(groups)
-    quartiles = np.array([np.quantile(values[groups == g], [0.25, 0.75]) for g in found])
-    ax.vlines(found, quartiles[:, 0], quartiles[:, 1], color=style.SKY, linewidth=5)
-    ax.plot(found, [values[groups == g].mean() for g in found], "o-", color=style.BLUE)
+    names = np.unique(groups)
+    quartiles = np.array([np.quantile(values[groups == g], [0.25, 0.75]) for g in names])
+    ax.vlines(names, quartiles[:, 0], quartiles[:, 1], color=style.SKY, linewidth=5)
+    ax.plot(names, [values[groups == g].mean() for g in names], "o-", color=style.BLUE)
     short = EngFormatter(places=0, sep="")
-    ax.set_xticks(found, [f"{group}\n{short(int((groups == group).sum()))}" for group in found])
+    ax.set_xticks(names, [f"{group}\n{short(int((groups == group).sum()))}" for group in names])
     if values.max() >= 10_000:
         ax.yaxis.set_major_formatter(EngFormatter(sep=""))
     ax.grid(axis="x", visible=False)
@@ -72,14 +72,14 @@ def draw_density(
     log: bool = False,
     scale: bool = True,
 ) -> Axes:
-    """How many cells lie where, in logarithmic colours.
+    """Number of cells at each place, in logarithmic colours.
 
     Args:
         x: [cells].
         y: [cells].
         ax: where to draw.
-        log: for a logarithmic x axis.
-        scale: whether the colours' scale stands beside.
+        log: whether the x axis is logarithmic.
+        scale: whether to draw the colour bar.
     """
     ax = style.axes(ax)
     drawn = ax.hexbin(
@@ -104,7 +104,7 @@ def draw_density(
 def draw_front(
     cost: NDArray[np.float64], value: NDArray[np.float64], ax: Axes | None = None
 ) -> Axes:
-    """All but the worst cells as a density, and the front of those that no other beats, as steps."""
+    """All but the worst cells as a density, and the Pareto front as steps."""
     best = front(cost, value)
     shown = value >= min(np.quantile(value, 0.01), value[best].min())
     ax = draw_density(cost[shown], value[shown], ax, log=True, scale=False)
@@ -115,10 +115,10 @@ def draw_front(
 
 
 def draw_ecdf(values: Mapping[str, NDArray[np.float64]], ax: Axes | None = None) -> Axes:
-    """Share of the cells at most as good as x, one curve each."""
+    """Share of the cells that are at most as good as x, one curve for each array."""
     ax = style.axes(ax)
-    for (label, found), color in zip(values.items(), style.COLOURS, strict=False):
-        x, share = ecdf(found)
+    for (label, array), color in zip(values.items(), style.COLOURS, strict=False):
+        x, share = ecdf(array)
         ax.plot(x, 100 * share, color=color, drawstyle="steps-post", label=label)
     ax.set_ylabel("share of cells (%)")
     style.legend(ax)
@@ -134,11 +134,11 @@ def draw_agreements(
     place = {e: i for i, e in enumerate(epochs)}
     taus = np.full((len(epochs) - 1, len(epochs) - 1), np.nan)
     for pair in pairs:
-        found = pair.best if best else pair.everywhere
+        agreement = pair.best if best else pair.everywhere
         row, column = place[pair.long] - 1, place[pair.short]
-        taus[row, column] = found.tau
-        ink = "white" if found.tau < 0.5 else "black"
-        ax.text(column, row, f"{found.tau:.2f}", ha="center", va="center", color=ink)
+        taus[row, column] = agreement.tau
+        ink = "white" if agreement.tau < 0.5 else "black"
+        ax.text(column, row, f"{agreement.tau:.2f}", ha="center", va="center", color=ink)
     ax.imshow(taus, cmap=style.DENSITY, vmin=0, vmax=1)
     ax.set_xticks(range(len(epochs) - 1), [f"{e}" for e in epochs[:-1]])
     ax.set_yticks(range(len(epochs) - 1), [f"{e}" for e in epochs[1:]])
@@ -149,17 +149,17 @@ def draw_agreements(
     return ax
 
 
-def draw_noise(found: Sequence[Noise], ax: Axes | None = None) -> Axes:
+def draw_noise(by_fidelity: Sequence[RepeatNoise], ax: Axes | None = None) -> Axes:
     """Spread over cells against the spread of one cell's repeats, by fidelity."""
     ax = style.axes(ax)
-    x = np.arange(len(found))
+    x = np.arange(len(by_fidelity))
     for label, line, spread in (
-        ("between cells", "o-", [noise.between_cells for noise in found]),
-        ("between repeats", "s--", [noise.within_cells for noise in found]),
-        ("the same, best 10 %", "^:", [noise.best_within_cells for noise in found]),
+        ("between cells", "o-", [noise.between_cells for noise in by_fidelity]),
+        ("between repeats", "s--", [noise.within_cells for noise in by_fidelity]),
+        ("the same, best 10 %", "^:", [noise.best_within_cells for noise in by_fidelity]),
     ):
         ax.plot(x, 100 * np.array(spread), line, label=label)
-    ax.set_xticks(x, [str(noise.epochs) for noise in found])
+    ax.set_xticks(x, [str(noise.epochs) for noise in by_fidelity])
     ax.set_xlabel("epochs")
     ax.set_ylabel("standard deviation (points)")
     ax.set_ylim(bottom=0)
@@ -167,24 +167,24 @@ def draw_noise(found: Sequence[Noise], ax: Axes | None = None) -> Axes:
     return ax
 
 
-def draw_noise_by_rank(found: Noise, ax: Axes | None = None) -> Axes:
+def draw_noise_by_rank(noise: RepeatNoise, ax: Axes | None = None) -> Axes:
     """Standard deviation between repeats in each tenth of the cells, worst tenth first."""
     ax = style.axes(ax)
-    ax.bar(np.arange(1, 11), 100 * found.within_tenths, color=style.BLUE)
+    ax.bar(np.arange(1, 11), 100 * noise.within_tenths, color=style.BLUE)
     ax.set_xticks(range(1, 11))
     ax.set_xlabel("tenth of the cells, worst first")
-    ax.set_ylabel(f"between repeats, {found.epochs} epochs (points)")
+    ax.set_ylabel(f"between repeats, {noise.epochs} epochs (points)")
     ax.grid(axis="x", visible=False)
     return ax
 
 
-def draw_repeat_agreement(found: Sequence[Noise], ax: Axes | None = None) -> Axes:
-    """Kendall's tau-b between two repeats, by fidelity: what one reading says about the next."""
+def draw_repeat_agreement(by_fidelity: Sequence[RepeatNoise], ax: Axes | None = None) -> Axes:
+    """Kendall's tau-b between two repeats, by fidelity."""
     ax = style.axes(ax)
-    x = np.arange(len(found))
-    ax.plot(x, [noise.repeats_agree.tau for noise in found], "o-", label="all cells")
-    ax.plot(x, [noise.best_agree.tau for noise in found], "s--", label="best 10 %")
-    ax.set_xticks(x, [str(noise.epochs) for noise in found])
+    x = np.arange(len(by_fidelity))
+    ax.plot(x, [noise.repeats_agree.tau for noise in by_fidelity], "o-", label="all cells")
+    ax.plot(x, [noise.best_agree.tau for noise in by_fidelity], "s--", label="best 10 %")
+    ax.set_xticks(x, [str(noise.epochs) for noise in by_fidelity])
     ax.set_xlabel("epochs")
     ax.set_ylabel("tau-b of two repeats")
     ax.set_ylim(min(0, ax.get_ylim()[0]), 1)

@@ -1,4 +1,4 @@
-"""The readings of a table: operations, topology, fidelities, noise, trade-offs."""
+"""Analyses of a table's readings: operations, topology, fidelities, noise, trade-offs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SHORT = {"conv3x3-bn-relu": "3x3", "conv1x1-bn-relu": "1x1", "maxpool3x3": "poo
 
 
 def operations(table: Table, options: Options) -> Study:
-    """What replacing one operation does to accuracy and training time, cell by cell.
+    """How replacing one operation changes accuracy and training time, cell by cell.
 
     Raises:
         NotRecorded: no two cells of the table differ in one operation.
@@ -59,15 +59,15 @@ def operations(table: Table, options: Options) -> Study:
     for ax, (what, estimates) in zip(panels, changes.items(), strict=True):
         plots.draw_estimates(estimates, ax, published.get(what))
         ax.set_xlabel(f"change of {what}")
-        for name, found in estimates.items():
+        for name, estimate in estimates.items():
             paper = published.get(what, {}).get(name)
             study.findings.append(
-                f"{name}: {what} {found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}], "
-                f"{found.pairs:,} pairs on {found.graphs:,} graphs"
+                f"{name}: {what} {estimate.mean:+.2f} [{estimate.low:+.2f}, {estimate.high:+.2f}], "
+                f"{estimate.pairs:,} pairs on {estimate.graphs:,} graphs"
                 + (f"; the paper: {paper:+.2f}." if paper is not None else ".")
             )
-            interval = found.mean, found.low, found.high
-            rows.append((what, name, *interval, found.pairs, "" if paper is None else paper))
+            interval = estimate.mean, estimate.low, estimate.high
+            rows.append((what, name, *interval, estimate.pairs, "" if paper is None else paper))
     if not table.complete:
         held = sum(len(pairs.before) for pairs in replacements(table.covered))
         whole = sum(len(pairs.before) for pairs in replacements(table.space))
@@ -85,9 +85,9 @@ def operations(table: Table, options: Options) -> Study:
 def topology(table: Table, options: Options) -> Study:
     """Depth, width and cost against accuracy."""
     study = Study(table, "Depth, width and cost")
-    accuracy, known = 100 * table.mean(METRIC), costs(table)
+    accuracy, prices = 100 * table.mean(METRIC), costs(table)
     shape = shapes(table.covered)
-    measures = {ACCURACY: accuracy} | known
+    measures = {ACCURACY: accuracy} | prices
     rows: list[tuple[object, ...]] = []
     for name, groups in (("depth", shape.depth), ("width", shape.width)):
         panels = study.panels(name, f"By {name}", len(measures))
@@ -102,21 +102,21 @@ def topology(table: Table, options: Options) -> Study:
         best = max(means, key=lambda v: float(means[v]))
         study.findings.append(f"Mean accuracy is highest at {name} {best}: {means[best]:.2f} %.")
     study.frames["shapes"] = tidy("shape value cells measure mean median", rows)
-    if known:
-        panels = study.panels("cost", "Accuracy against cost", len(known))
-        for ax, (what, values) in zip(panels, known.items(), strict=True):
+    if prices:
+        panels = study.panels("cost", "Accuracy against cost", len(prices))
+        for ax, (what, values) in zip(panels, prices.items(), strict=True):
             plots.draw_density(values, accuracy, ax, log=True)
             ax.set_xlabel(what)
             ax.set_ylabel(ACCURACY)
-            found = agreement(values, accuracy)
+            correlation = agreement(values, accuracy)
             study.findings.append(
-                f"Accuracy and {what}: Spearman {found.spearman:.3f}, tau-b {found.tau:.3f}."
+                f"Accuracy and {what}: Spearman {correlation.spearman:.3f}, tau-b {correlation.tau:.3f}."
             )
     return study
 
 
 def fidelity(table: Table, options: Options) -> Study:
-    """What a short training says about a long one, and one split about the other."""
+    """How well a short training predicts a long one, and one split the other."""
     study = Study(table, "Fidelities")
     if len(table.epochs) > 1:
         _between_fidelities(study)
@@ -167,18 +167,18 @@ def _validation_and_test(study: Study) -> None:
 
 
 def noise(table: Table, options: Options) -> Study:
-    """How much repeats of one training differ, and what that does to ranks.
+    """How much repeats of one training differ, and how that affects ranks.
 
     Raises:
         NotRecorded: one repeat of each training.
     """
     study = Study(table, "Noise between repeats")
-    found = [noise_of(table, epochs) for epochs in table.epochs]
+    by_fidelity = [noise_of(table, epochs) for epochs in table.epochs]
     spread, agreeing, ranks = study.panels("noise", "Noise between repeats", 3)
-    plots.draw_noise(found, spread)
-    plots.draw_repeat_agreement(found, agreeing)
-    plots.draw_noise_by_rank(found[-1], ranks)
-    last = found[-1]
+    plots.draw_noise(by_fidelity, spread)
+    plots.draw_repeat_agreement(by_fidelity, agreeing)
+    plots.draw_noise_by_rank(by_fidelity[-1], ranks)
+    last = by_fidelity[-1]
     study.findings.append(
         f"At {last.epochs} epochs repeats of one cell spread by {100 * last.within_cells:.2f} "
         f"points, cells by {100 * last.between_cells:.2f}."
@@ -189,13 +189,25 @@ def noise(table: Table, options: Options) -> Study:
     )
     study.findings.append(
         f"Between two repeats a cell moves by {last.rank_shift:.1%} of all ranks (median); the "
-        f"winner of one repeat has rank {last.winner_rank:,.0f} by the mean."
+        f"winner of one repeat ranks {last.winner_rank:,.0f} by the mean over repeats."
     )
     rows = []
-    for one in found:
-        taus = one.repeats_agree.tau, one.best_agree.tau
-        spreads = one.between_cells, one.within_cells, one.best_within_cells
-        rows.append((one.epochs, *spreads, one.rank_shift, one.winner_rank, *taus))
+    for repeat_noise in by_fidelity:
+        taus = repeat_noise.repeats_agree.tau, repeat_noise.best_agree.tau
+        spreads = (
+            repeat_noise.between_cells,
+            repeat_noise.within_cells,
+            repeat_noise.best_within_cells,
+        )
+        rows.append(
+            (
+                repeat_noise.epochs,
+                *spreads,
+                repeat_noise.rank_shift,
+                repeat_noise.winner_rank,
+                *taus,
+            )
+        )
     study.frames["noise"] = tidy(
         "epochs between_cells within_cells best_tenth_within_cells median_rank_shift winner_rank "
         "tau_of_repeats tau_of_repeats_best_tenth",

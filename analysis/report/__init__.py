@@ -1,1 +1,1 @@
-"""The page about one or several comparisons."""
+"""The report page about one or several comparisons."""

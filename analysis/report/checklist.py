@@ -1,7 +1,7 @@
 """The best-practice checklist for NAS experiments, filled in from a comparison's own records.
 
 Source: Lindauer and Hutter 2020, "Best practices for scientific research on neural architecture
-search", JMLR 21(243). What records cannot tell is left to the authors, by name.
+search", JMLR 21(243). What the records cannot tell is marked as for the authors to fill in.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from nasbench_kit.analysis.landscape.study import costs
 if TYPE_CHECKING:
     from nasbench_kit.analysis.statistics.comparison import Comparison
 
-Standing = Literal["yes", "partly", "no", "for the authors"]
+Status = Literal["yes", "partly", "no", "for the authors"]
 
-#: Fewer runs leave the spread unknown; from so many on a comparison is called well founded.
+#: With fewer runs the checklist answers no; from the second number on it answers yes.
 _FEW, _ENOUGH = 5, 30
 
 
 class Practice(NamedTuple):
-    """One practice: where the comparison stands, and on what evidence. Plain text."""
+    """One practice, whether the comparison follows it, and the evidence for that. Plain text."""
 
     number: int
     practice: str
-    standing: Standing
+    status: Status
     evidence: str
 
 
 def checklist(comparisons: Sequence[Comparison]) -> list[Practice]:
-    """All fourteen practices, for one report."""
+    """All fourteen practices, as the comparisons of one report follow them."""
     facts = (
         _pipeline,
         _search_code,
@@ -52,27 +52,35 @@ def checklist(comparisons: Sequence[Comparison]) -> list[Practice]:
     return [Practice(number, *fact(comparisons)) for number, fact in enumerate(facts, start=1)]
 
 
-Fact = tuple[str, Standing, str]
+Fact = tuple[str, Status, str]
 
 
 def _tables(comparisons: Sequence[Comparison]) -> str:
     return ", ".join(
-        dict.fromkeys(f"{it.label} (SHA-256 {it.table.checksum[:12]})" for it in comparisons)
+        dict.fromkeys(
+            f"{comparison.label} (SHA-256 {comparison.table.checksum[:12]})"
+            for comparison in comparisons
+        )
     )
 
 
 def _pipeline(comparisons: Sequence[Comparison]) -> Fact:
-    with_recipe = [it for it in comparisons if "recipe" in it.table.provenance]
+    with_recipe = [
+        comparison for comparison in comparisons if "recipe" in comparison.table.provenance
+    ]
     practice = "Release the code that trains the final architectures"
     if len(with_recipe) == len(comparisons):
-        names = {str(it.table.provenance["recipe"].get("name", "unnamed")) for it in comparisons}
+        names = {
+            str(comparison.table.provenance["recipe"].get("name", "unnamed"))
+            for comparison in comparisons
+        }
         recipe = ", ".join(sorted(names))
         return (
             practice,
             "yes",
             (
                 f"The tables record the recipe they were trained by ({recipe}); nasbench-kit retrain "
-                "trains what was recommended by it."
+                "trains the recommended cells by that recipe."
             ),
         )
     return practice, "for the authors", "The table records no recipe; name the code behind it."
@@ -80,14 +88,20 @@ def _pipeline(comparisons: Sequence[Comparison]) -> Fact:
 
 def _search_code(comparisons: Sequence[Comparison]) -> Fact:
     practice = "Release the code of the search methods"
-    settings = [one for it in comparisons for one in it.manifest["algorithms"].values()]
+    settings = [
+        one for comparison in comparisons for one in comparison.manifest["algorithms"].values()
+    ]
     foreign = sorted(
         {kind for one in settings if not (kind := _class(one)).startswith("nasbench_kit.")}
     )
     version = _version(comparisons)
     if foreign:
-        return practice, "for the authors", f"Publish {', '.join(foreign)}; the rest is {version}."
-    return practice, "yes", f"All are part of {version}; their settings stand in the manifest."
+        return (
+            practice,
+            "for the authors",
+            f"Publish {', '.join(foreign)}; the rest is part of {version}.",
+        )
+    return practice, "yes", f"All are part of {version}; their settings are in the manifest."
 
 
 def _class(settings: Mapping[str, Any]) -> str:
@@ -96,8 +110,8 @@ def _class(settings: Mapping[str, Any]) -> str:
 
 def _version(comparisons: Sequence[Comparison]) -> str:
     versions = {
-        str(it.manifest.get("versions", {}).get("nasbench_kit", "of an unknown version"))
-        for it in comparisons
+        str(comparison.manifest.get("versions", {}).get("nasbench_kit", "of an unknown version"))
+        for comparison in comparisons
     }
     return f"nasbench-kit {', '.join(sorted(versions))}"
 
@@ -114,19 +128,19 @@ def _same_benchmark(comparisons: Sequence[Comparison]) -> Fact:
     return (
         "Use the same NAS benchmark: data set, search space and training pipeline",
         "yes",
-        f"All algorithms asked the same table: {_tables(comparisons)}.{_outside(comparisons)}",
+        f"All algorithms queried the same table: {_tables(comparisons)}.{_outside(comparisons)}",
     )
 
 
 def _outside(comparisons: Sequence[Comparison]) -> str:
-    """What is said of cells that tables lack."""
-    said = [
-        f"{it.name}: searches saw the space {fallback['space']}, and cells that the table lacks were "
-        f"trained on {fallback['images']} by the recipe {fallback['recipe']['name']}"
-        for it in comparisons
-        if (fallback := it.manifest.get("fallback"))
+    """A sentence about cells that tables lack; empty if no comparison had searches ask for them."""
+    sentences = [
+        f"{comparison.name}: searches saw the space {fallback['space']}, and cells that "
+        f"the table lacks were trained on {fallback['images']} by the recipe {fallback['recipe']['name']}"
+        for comparison in comparisons
+        if (fallback := comparison.manifest.get("fallback"))
     ]
-    return f" {'; '.join(said)}." if said else ""
+    return f" {'; '.join(sentences)}." if sentences else ""
 
 
 def _ablations(comparisons: Sequence[Comparison]) -> Fact:
@@ -143,22 +157,22 @@ def _ablations(comparisons: Sequence[Comparison]) -> Fact:
 def _same_protocol(comparisons: Sequence[Comparison]) -> Fact:
     protocols = "; ".join(
         dict.fromkeys(
-            f"{budget_text(it)}, policy {it.manifest.get('policy', 'not stated')}, scored by mean "
-            f"{it.metric}"
-            for it in comparisons
+            f"{budget_text(comparison)}, policy {comparison.manifest.get('policy', 'not stated')}, "
+            f"scored by mean {comparison.metric}"
+            for comparison in comparisons
         )
     )
     return "Use the same evaluation protocol for all methods", "yes", f"{protocols}."
 
 
-def budget_text(it: Comparison) -> str:
-    """The limits of a run in words."""
-    limits = it.manifest["budget"].items()
+def budget_text(comparison: Comparison) -> str:
+    """The budget of one run in words."""
+    limits = comparison.manifest["budget"].items()
     return ", ".join(f"{limit:,.10g} {name}" for name, limit in limits) + " a run"
 
 
 def _over_compute(comparisons: Sequence[Comparison]) -> Fact:
-    axes = ", ".join(sorted({it.axis for it in comparisons} | {"queries"}))
+    axes = ", ".join(sorted({comparison.axis for comparison in comparisons} | {"queries"}))
     return (
         "Evaluate performance as a function of compute",
         "yes",
@@ -169,15 +183,16 @@ def _over_compute(comparisons: Sequence[Comparison]) -> Fact:
 def _random_baselines(comparisons: Sequence[Comparison]) -> Fact:
     practice = "Compare with random sampling and random search"
     sampled = ", ".join(
-        f"{100 * float(np.median(it.regrets)):.2f} points on {it.label}" for it in comparisons
+        f"{100 * float(np.median(comparison.regrets)):.2f} points on {comparison.label}"
+        for comparison in comparisons
     )
     sampling = f"A cell drawn uniformly from the table has a median regret of {sampled}."
     lacking = [
-        it.name
-        for it in comparisons
+        comparison.name
+        for comparison in comparisons
         if not any(
             _class(settings).split(".")[-1] == "RandomSearch"
-            for settings in it.manifest["algorithms"].values()
+            for settings in comparison.manifest["algorithms"].values()
         )
     ]
     if lacking:
@@ -186,13 +201,15 @@ def _random_baselines(comparisons: Sequence[Comparison]) -> Fact:
 
 
 def _several_runs(comparisons: Sequence[Comparison]) -> Fact:
-    least = min(len(runs) for it in comparisons for runs in it.traces.values())
-    seeds = sorted({t.seed for it in comparisons for runs in it.traces.values() for t in runs})
-    standing: Standing = "no" if least < _FEW else "partly" if least < _ENOUGH else "yes"
+    least = min(len(runs) for comparison in comparisons for runs in comparison.traces.values())
+    seeds = sorted(
+        {t.seed for comparison in comparisons for runs in comparison.traces.values() for t in runs}
+    )
+    status: Status = "no" if least < _FEW else "partly" if least < _ENOUGH else "yes"
     advice = f" {_ENOUGH} or more are advised." if least < _ENOUGH else ""
     return (
         "Perform several runs with different, published seeds",
-        standing,
+        status,
         (
             f"At least {least} runs an algorithm, seeds {_ranges(seeds)}, with medians, "
             f"interquartile means and 95 % intervals.{advice}"
@@ -201,7 +218,7 @@ def _several_runs(comparisons: Sequence[Comparison]) -> Fact:
 
 
 def _ranges(numbers: Sequence[int]) -> str:
-    """Ascending whole numbers, stretches shortened: 0-4, 7."""
+    """Ascending whole numbers with consecutive ones joined: 0-4, 7."""
     parts: list[list[int]] = []
     for number in numbers:
         if parts and number == parts[-1][-1] + 1:
@@ -214,7 +231,8 @@ def _ranges(numbers: Sequence[int]) -> str:
 def _tabular(comparisons: Sequence[Comparison]) -> Fact:
     sources = ", ".join(
         dict.fromkeys(
-            f"{it.label}: {it.table.provenance.get('source', 'measured')}" for it in comparisons
+            f"{comparison.label}: {comparison.table.provenance.get('source', 'measured')}"
+            for comparison in comparisons
         )
     )
     return "Use tabular or surrogate benchmarks", "yes", f"{sources}."
@@ -225,8 +243,8 @@ def _confounders(comparisons: Sequence[Comparison]) -> Fact:
         "Control confounding factors: hardware, libraries, versions",
         "yes",
         (
-            f"Prices are the table's own seconds, the same on any machine; {_version(comparisons)}, "
-            "other versions in the manifest. Each run's generators are drawn from its seed and name."
+            f"Costs are the table's own seconds, the same on any machine; {_version(comparisons)}, "
+            "other versions in the manifest. Each run's random generators follow from its seed and name."
         ),
     )
 
@@ -235,23 +253,23 @@ def _tuning(comparisons: Sequence[Comparison]) -> Fact:
     return (
         "Report the tuning of the methods' hyper-parameters and its cost",
         "for the authors",
-        "The manifest has the values; how they were found, it cannot know.",
+        "The manifest has the values, but not how they were found.",
     )
 
 
 def _whole_time(comparisons: Sequence[Comparison]) -> Fact:
-    final = [
-        f"{float(np.median(known)):,.4g} s on {it.label}"
-        for it in comparisons
-        if (known := costs(it.table).get("training time (s)")) is not None
+    medians = [
+        f"{float(np.median(seconds)):,.4g} s on {comparison.label}"
+        for comparison in comparisons
+        if (seconds := costs(comparison.table).get("training time (s)")) is not None
     ]
-    cost = f"about {', '.join(final)}" if final else "unknown, as the tables record no seconds"
+    cost = f"about {', '.join(medians)}" if medians else "unknown, as the tables record no seconds"
     return (
         "Report the whole time: search, validation and final training",
         "partly",
         (
-            "Search and validation are the metered budget, the methods' own computing stands beside "
-            f"it; training the final cell once more comes on top (median: {cost})."
+            "The budget meters search and validation, and the methods' own computation is listed beside "
+            f"it; training the final cell once more is extra (median: {cost})."
         ),
     )
 
@@ -262,6 +280,6 @@ def _details(comparisons: Sequence[Comparison]) -> Fact:
         "yes",
         (
             "The manifest below: table, budget, policy, versions, all settings of all algorithms, and "
-            "the commands that make the results anew."
+            "the commands that reproduce the results."
         ),
     )

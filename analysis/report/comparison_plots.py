@@ -21,7 +21,6 @@ from nasbench_kit.analysis.figures.plots import (
     regret_scale,
     spend_axis,
 )
-from nasbench_kit.analysis.statistics.rank_tests import groups_within
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,13 +29,13 @@ if TYPE_CHECKING:
     from nasbench_kit.analysis.figures.plots import Look
     from nasbench_kit.analysis.statistics.aggregates import Interval, Reached
     from nasbench_kit.analysis.statistics.anytime import Axis
-    from nasbench_kit.analysis.statistics.rank_tests import Ranking
+    from nasbench_kit.analysis.statistics.rank_tests import FriedmanResult
 
 
 def interval_estimates(
     ax: Axes, intervals: Mapping[str, Interval], styles: Mapping[str, Look], *, metric: str
 ) -> Axes:
-    """A point and a bar an algorithm, first on top; what is infinite has none."""
+    """A point and a bar for each algorithm, the first on top; infinite values are not drawn."""
     for place, (name, interval) in enumerate(intervals.items()):
         low, point, high = (100 * float(value) for value in interval)
         look = area(styles[name])
@@ -53,7 +52,7 @@ def interval_estimates(
 
 
 def _names(ax: Axes, names: Sequence[str]) -> None:
-    """Rows from the top down."""
+    """Label the rows with the names, from the top down."""
     ax.set_yticks(-np.arange(len(names)), [name_label(name) for name in names])
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
@@ -139,13 +138,13 @@ def stacked_bars(
     *,
     limit: float | None = None,
 ) -> Axes:
-    """One horizontal bar an algorithm, first on top, of parts that fade from the first to the last.
+    """One horizontal bar for each algorithm, the first on top, of parts that fade from first to last.
 
     Args:
         ax: where to draw.
         bars: algorithm -> part -> length; all have the same parts in the same order.
         styles: of the algorithms.
-        limit: drawn as a line, where there is one.
+        limit: drawn as a line, if given.
     """
     from matplotlib.patches import Patch
 
@@ -175,43 +174,47 @@ def stacked_bars(
     return ax
 
 
-def critical_difference(ax: Axes, ranking: Ranking, styles: Mapping[str, Look]) -> Axes:
-    """Mean ranks on a line, best at the left; bars join what differs by less than Nemenyi's CD.
+def critical_difference(ax: Axes, friedman: FriedmanResult, styles: Mapping[str, Look]) -> Axes:
+    """Mean ranks on a line, best at the left; bars join algorithms that Nemenyi's test cannot separate.
 
     Source: Demsar 2006, figure 1.
     """
-    order = np.argsort(ranking.mean_ranks, kind="stable")
-    ranks, k = ranking.mean_ranks[order], len(order)
-    bars = groups_within(ranks, ranking.critical_difference)
-    top = 0.9 + 0.35 * len(bars)
-    half = (k + 1) // 2
-    for place, (index, rank) in enumerate(zip(order, ranks, strict=True)):
-        at_left = place < half
-        row = place if at_left else k - 1 - place
-        height, end = -top - 0.8 * row, 0.7 if at_left else k + 0.3
-        name = ranking.algorithms[index]
-        look = styles[name]
-        ax.plot([rank, rank, end], [0, height, height], linewidth=1.2, **area(look))
-        ax.plot([rank], [0], "o", markersize=5, **area(look))
-        ax.text(
-            end + (-0.05 if at_left else 0.05),
-            height,
-            f"{name_label(name)}  {rank:.2f}" if at_left else f"{rank:.2f}  {name_label(name)}",
-            ha="right" if at_left else "left",
-            va="center",
-            gid=look["gid"],
+    from pandas import DataFrame
+    from scikit_posthocs import critical_difference_diagram
+
+    names = list(friedman.algorithms)
+    ranks = dict(zip(names, friedman.mean_ranks.tolist(), strict=True))
+    drawn = critical_difference_diagram(
+        ranks,
+        DataFrame(friedman.pairs, index=names, columns=names),
+        ax=ax,
+        color_palette={name: styles[name]["color"] for name in names},
+        label_fmt_left="{label}",
+        label_fmt_right="{label}",
+        marker_props={"s": 25},
+        elbow_props={"linewidth": 1.2},
+        crossbar_props={"color": style.GREY, "linewidth": 4},
+        text_h_margin=0.2,
+    )
+    for label, elbow, marker in zip(
+        drawn["labels"], drawn["elbows"], drawn["markers"], strict=True
+    ):
+        name, at_left = label.get_text(), label.get_ha() == "right"
+        rank = f"{ranks[name]:.2f}"
+        text = f"{name_label(name)}  {rank}" if at_left else f"{rank}  {name_label(name)}"
+        gap = 0.01 * len(names)
+        label.set(
+            text=text, color=style.BLACK, x=label.get_position()[0] + (-gap if at_left else gap)
         )
-    for level, (first, last) in enumerate(bars):
-        ends = [ranks[first] - 0.04, ranks[last] + 0.04]
-        ax.plot(ends, [-0.45 - 0.35 * level] * 2, color=style.GREY, linewidth=4)
-    ax.plot([1, 1 + ranking.critical_difference], [1.3, 1.3], color=style.GREY, linewidth=1.6)
-    ax.text(1, 1.5, f"critical difference {ranking.critical_difference:.2f}", va="bottom")
-    ax.set_xlim(1, k)
-    ax.set_ylim(-top - 0.8 * half, 2.2)
-    ax.spines[["left", "bottom"]].set_visible(False)
-    ax.spines["top"].set(visible=True, position="zero")
-    ax.xaxis.set_ticks_position("top")
-    ax.set_xticks(range(1, k + 1))
-    ax.set_yticks([])
+        for artist in (label, elbow, marker):
+            artist.set_gid(styles[name]["gid"])
+    for (bar,) in drawn["crossbars"]:  # its points come in the order of a set, which varies
+        bar.set_xdata(np.sort(bar.get_xdata()))
+    ax.plot([1, 1 + friedman.critical_difference], [1.3, 1.3], color=style.GREY, linewidth=1.6)
+    ax.text(1, 1.5, f"critical difference {friedman.critical_difference:.2f}", va="bottom")
+    ax.set_xlim(1, len(names))
+    ax.set_ylim(top=2.2)
+    ax.set_xticks(range(1, len(names) + 1))
+    ax.spines["top"].set_visible(True)
     ax.grid(False)
     return ax

@@ -1,4 +1,4 @@
-"""The figures of a report: what each shows of a comparison, and what is said below it."""
+"""The figures of a report: what each of them shows, and its title and caption."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from nasbench_kit.analysis.figures import plots, style
 from nasbench_kit.analysis.landscape.random_search_curve import RandomSearchCurve
 from nasbench_kit.analysis.report import comparison_plots
-from nasbench_kit.analysis.report.drawing import Drawn, Studio
+from nasbench_kit.analysis.report.figure_writer import FigureWriter, PageFigure
 from nasbench_kit.analysis.report.words import amount
 from nasbench_kit.analysis.statistics import anytime
 from nasbench_kit.analysis.statistics.aggregates import (
@@ -29,242 +29,265 @@ if TYPE_CHECKING:
 
     from nasbench_kit.analysis.statistics.anytime import Axis
     from nasbench_kit.analysis.statistics.comparison import Comparison
-    from nasbench_kit.analysis.statistics.rank_tests import Ranking
+    from nasbench_kit.analysis.statistics.rank_tests import FriedmanResult
     from nasbench_kit.analysis.statistics.summary import Summary
 
-#: Spends at which curves are drawn.
+#: Number of spends at which curves are drawn.
 _POINTS = 200
-#: Parts of the budget that a performance profile on one table averages over.
+#: Shares of the budget that a performance profile on one table averages over.
 _LIMITS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)
 _UNITS: dict[Axis, str] = {"seconds": "s", "epochs": "epochs", "queries": "queries"}
 
 
-def task_figures(
-    studio: Studio, comparison: Comparison, summaries: Sequence[Summary], rng: Generator
-) -> list[Drawn]:
-    """All figures of one comparison; files are named after its folder."""
+def comparison_figures(
+    writer: FigureWriter, comparison: Comparison, summaries: Sequence[Summary], rng: Generator
+) -> list[PageFigure]:
+    """All figures of one comparison; their files are named after its folder."""
     axis = comparison.axis
     other: Axis = "queries" if axis != "queries" else "seconds"
     if other == "seconds" and not comparison.table.has("seconds"):
         other = "epochs"
     return [
-        _regret(studio, comparison, axis, wide=True),
-        _intervals(studio, comparison, summaries),
-        _ranks(studio, comparison, axis),
-        _target(studio, comparison, axis),
-        _regret(studio, comparison, other),
-        _ecdf(studio, comparison),
-        _profile(studio, comparison, axis, rng),
-        _budget(studio, comparison, axis),
-        _ledger(studio, comparison),
+        _regret(writer, comparison, axis, wide=True),
+        _intervals(writer, comparison, summaries),
+        _ranks(writer, comparison, axis),
+        _target(writer, comparison, axis),
+        _regret(writer, comparison, other),
+        _ecdf(writer, comparison),
+        _profile(writer, comparison, axis, rng),
+        _budget(writer, comparison, axis),
+        _ledger(writer, comparison),
     ]
 
 
 def file_name(*parts: str) -> str:
-    """A name of a file, of letters, digits, dots, dashes and underscores."""
+    """A file name of letters, digits, dots, dashes and underscores."""
     return "-".join(re.sub(r"[^\w.-]+", "_", part) for part in parts)
 
 
-def _regret(studio: Studio, it: Comparison, axis: Axis, *, wide: bool = False) -> Drawn:
+def _regret(
+    writer: FigureWriter, comparison: Comparison, axis: Axis, *, wide: bool = False
+) -> PageFigure:
     curves = {
-        name: anytime.quartiles(runs, it.scores.regret, axis, _POINTS)
-        for name, runs in it.traces.items()
+        name: anytime.quartiles(runs, comparison.scores.regret, axis, _POINTS)
+        for name, runs in comparison.traces.items()
     }
-    exact = _exact_medians(it) if axis == "queries" else {}
+    exact = _exact_medians(comparison) if axis == "queries" else {}
 
     def draw(ax: Axes) -> None:
-        plots.anytime(ax, curves, axis, metric=it.metric, styles=studio.styles)
+        plots.anytime(ax, curves, axis, metric=comparison.metric, styles=writer.styles)
         for queries, medians in exact.values():
             ax.plot(queries, 100 * medians, ".", color=style.BLACK, markersize=2.5)
 
     opened = any(plots.is_open(curve).any() for curve in curves.values())
-    heads = " Arrowheads: where a quarter of them has not, the band has no upper end." * opened
-    dots = f" Dots: the exact median of {' and '.join(exact)}, without a run." * bool(exact)
-    return studio.draw(
-        file_name(it.name, "regret", axis),
-        f"Any-time regret against {axis}: {it.label}",
+    heads = " Arrowheads: where a quarter of the runs has not, the band has no upper end." * opened
+    dots = f" Dots: the exact median of {' and '.join(exact)}, computed without runs." * bool(exact)
+    return writer.draw(
+        file_name(comparison.name, "regret", axis),
+        f"Any-time regret against {axis}: {comparison.label}",
         f"Median over runs (line) and quartiles (band) of the recommended cell's regret in mean "
-        f"{it.metric}; the last recommendation is carried forward. A line begins where half of the "
+        f"{comparison.metric}; the last recommendation is carried forward. A line begins where half of the "
         f"runs have recommended a cell.{heads}{dots}",
         draw,
-        names=list(it.traces),
+        names=list(comparison.traces),
         wide=wide,
         height=3.4 if wide else 2.6,
     )
 
 
-def _exact_medians(it: Comparison) -> dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]]:
-    """Random searches' median regrets after so many queries, as far as each of their runs went."""
-    if "fallback" in it.manifest:  # they drew from a space of which the table is a part
+def _exact_medians(
+    comparison: Comparison,
+) -> dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """Exact median regrets of random searches: label -> (numbers of queries, medians).
+
+    They end where the shortest run of the search ended.
+    """
+    if "fallback" in comparison.manifest:  # the searches drew from a larger space than the table's
         return {}
-    found = {}
-    for name, runs in it.traces.items():
-        search = it.manifest["algorithms"][name]
+    medians = {}
+    for name, runs in comparison.traces.items():
+        search = comparison.manifest["algorithms"][name]
         if search["class"] != "nasbench_kit.algorithms.random_search.RandomSearch":
             continue
         try:
             epochs = search["settings"]["epochs"]
-            law = RandomSearchCurve(it.table, policy=it.manifest["policy"], epochs=epochs)
+            curve = RandomSearchCurve(
+                comparison.table, policy=comparison.manifest["policy"], epochs=epochs
+            )
         except (InvalidSetting, NotRecorded):  # another policy, or a surrogate
             continue
         shortest = min(run.queries for run in runs)
         queries = np.unique(np.geomspace(1, max(shortest, 1), _POINTS // 4).astype(int))
-        found[name] = queries, law.quantiles(it.regrets, queries.tolist(), [0.5])[:, 0]
-    return found
+        medians[name] = queries, curve.quantiles(comparison.regrets, queries.tolist(), [0.5])[:, 0]
+    return medians
 
 
-def _intervals(studio: Studio, it: Comparison, summaries: Sequence[Summary]) -> Drawn:
+def _intervals(
+    writer: FigureWriter, comparison: Comparison, summaries: Sequence[Summary]
+) -> PageFigure:
     intervals = {row.algorithm: row.interquartile_mean for row in summaries}
-    return studio.draw(
-        file_name(it.name, "intervals"),
-        f"Interquartile mean of final regret: {it.label}",
+    return writer.draw(
+        file_name(comparison.name, "intervals"),
+        f"Interquartile mean of final regret: {comparison.label}",
         "Mean of the middle half of the runs, with its 95 % bootstrap interval over runs.",
         lambda ax: comparison_plots.interval_estimates(
-            ax, intervals, studio.styles, metric=it.metric
+            ax, intervals, writer.styles, metric=comparison.metric
         ),
         height=_bar_height(intervals),
     )
 
 
-def _grid(it: Comparison, axis: Axis) -> NDArray[np.float64]:
-    runs = [run for group in it.traces.values() for run in group]
+def _grid(comparison: Comparison, axis: Axis) -> NDArray[np.float64]:
+    runs = [run for group in comparison.traces.values() for run in group]
     return anytime.spend_grid(runs, axis, _POINTS // 2)
 
 
-def _ranks(studio: Studio, it: Comparison, axis: Axis) -> Drawn:
-    grid = _grid(it, axis)
-    groups = [anytime.at_spend(runs, it.scores.regret, axis, grid) for runs in it.traces.values()]
-    ranks = dict(zip(it.traces, expected_ranks(groups), strict=True))
-    return studio.draw(
-        file_name(it.name, "ranks", axis),
-        f"Expected rank over time: {it.label}",
+def _ranks(writer: FigureWriter, comparison: Comparison, axis: Axis) -> PageFigure:
+    grid = _grid(comparison, axis)
+    groups = [
+        anytime.at_spend(runs, comparison.scores.regret, axis, grid)
+        for runs in comparison.traces.values()
+    ]
+    ranks = dict(zip(comparison.traces, expected_ranks(groups), strict=True))
+    return writer.draw(
+        file_name(comparison.name, "ranks", axis),
+        f"Expected rank over time: {comparison.label}",
         "Mean rank if one run of each algorithm is drawn, exactly, over all such draws; ties share "
         "their rank, and a run that has recommended nothing is last.",
-        lambda ax: comparison_plots.rank_curves(ax, grid, ranks, axis, studio.styles),
-        names=list(it.traces),
+        lambda ax: comparison_plots.rank_curves(ax, grid, ranks, axis, writer.styles),
+        names=list(comparison.traces),
         height=_bar_height(ranks),
     )
 
 
-def target(it: Comparison) -> float:
-    """The regret whose reaching is timed: the baseline's median final one (or of all runs')."""
-    own = float(np.median(it.final[it.baseline]))
-    if np.isfinite(own):
-        return own
-    known = np.concatenate(list(it.final.values()))
-    return float(np.median(known[np.isfinite(known)])) if np.isfinite(known).any() else 0.0
+def target(comparison: Comparison) -> float:
+    """The target regret of the time-to-target figure.
+
+    It is the baseline's median final regret; if that is infinite, the median of all finite ones.
+    """
+    median = float(np.median(comparison.final[comparison.baseline]))
+    if np.isfinite(median):
+        return median
+    regrets = np.concatenate(list(comparison.final.values()))
+    finite = regrets[np.isfinite(regrets)]
+    return float(np.median(finite)) if len(finite) else 0.0
 
 
-def _target(studio: Studio, it: Comparison, axis: Axis) -> Drawn:
-    aim = target(it)
+def _target(writer: FigureWriter, comparison: Comparison, axis: Axis) -> PageFigure:
+    target_regret = target(comparison)
     curves = {
-        name: reached_by(*anytime.reaching(runs, it.scores.regret, axis, aim))
-        for name, runs in it.traces.items()
+        name: reached_by(*anytime.reaching(runs, comparison.scores.regret, axis, target_regret))
+        for name, runs in comparison.traces.items()
     }
-    end = max(getattr(run, axis) for runs in it.traces.values() for run in runs)
+    end = max(getattr(run, axis) for runs in comparison.traces.values() for run in runs)
     halves = [
         f"{name} {amount(curve.median)}"
         for name, curve in curves.items()
         if curve.median is not None
     ]
-    by_then = f" Half of the runs were there by ({_UNITS[axis]}): {', '.join(halves)}." * bool(
+    by_then = f" Half of the runs had reached it by ({_UNITS[axis]}): {', '.join(halves)}." * bool(
         halves
     )
-    return studio.draw(
-        file_name(it.name, "target", axis),
-        f"Time to a regret of {100 * aim:.2f} points: {it.label}",
-        f"The target is the median final regret of {it.baseline}. Kaplan and Meier's estimate: runs "
-        f"that the budget ended before the target are censored there.{by_then}",
-        lambda ax: comparison_plots.reached_curves(ax, curves, end, axis, studio.styles),
-        names=list(it.traces),
+    return writer.draw(
+        file_name(comparison.name, "target", axis),
+        f"Time to a regret of {100 * target_regret:.2f} points: {comparison.label}",
+        f"The target is the median final regret of {comparison.baseline}. Kaplan and Meier's estimate: runs "
+        f"that the budget ended before they reached the target are censored at that point.{by_then}",
+        lambda ax: comparison_plots.reached_curves(ax, curves, end, axis, writer.styles),
+        names=list(comparison.traces),
     )
 
 
 def _thresholds(scores: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Regrets at which a distribution is drawn: where it steps, thinned."""
-    known = np.unique(np.concatenate([group.ravel() for group in scores]))
-    known = known[np.isfinite(known)]
-    if len(known) > _POINTS:
-        known = np.unique(np.quantile(known, np.linspace(0, 1, _POINTS)))
-    top = known.max(initial=0.0)
-    return np.unique([0.0, *known, 1.2 * top])
+    """Regrets at which a distribution is drawn: those at which it steps, or a selection of them."""
+    steps = np.unique(np.concatenate([group.ravel() for group in scores]))
+    steps = steps[np.isfinite(steps)]
+    if len(steps) > _POINTS:
+        steps = np.unique(np.quantile(steps, np.linspace(0, 1, _POINTS)))
+    top = steps.max(initial=0.0)
+    return np.unique([0.0, *steps, 1.2 * top])
 
 
-def _ecdf(studio: Studio, it: Comparison) -> Drawn:
-    thresholds = _thresholds(list(it.final.values()))
-    shares = {name: share_within(runs, thresholds) for name, runs in it.final.items()}
-    return studio.draw(
-        file_name(it.name, "ecdf"),
-        f"Final regret, all runs: {it.label}",
+def _ecdf(writer: FigureWriter, comparison: Comparison) -> PageFigure:
+    thresholds = _thresholds(list(comparison.final.values()))
+    shares = {name: share_within(runs, thresholds) for name, runs in comparison.final.items()}
+    return writer.draw(
+        file_name(comparison.name, "ecdf"),
+        f"Final regret, all runs: {comparison.label}",
         "Empirical distribution of the regret at the end of the budget: higher is better, and a "
         "curve that never reaches 100 % has runs that recommended nothing.",
         lambda ax: comparison_plots.shares_within(
-            ax, thresholds, shares, studio.styles, metric=it.metric
+            ax, thresholds, shares, writer.styles, metric=comparison.metric
         ),
-        names=list(it.traces),
+        names=list(comparison.traces),
     )
 
 
-def _profile(studio: Studio, it: Comparison, axis: Axis, rng: Generator) -> Drawn:
-    end = it.manifest["budget"].get(axis) or _grid(it, axis)[-1]
+def _profile(
+    writer: FigureWriter, comparison: Comparison, axis: Axis, rng: Generator
+) -> PageFigure:
+    end = comparison.manifest["budget"].get(axis) or _grid(comparison, axis)[-1]
     limits = float(end) * np.array(_LIMITS)
     groups = {
-        name: anytime.at_spend(runs, it.scores.regret, axis, limits).T
-        for name, runs in it.traces.items()
+        name: anytime.at_spend(runs, comparison.scores.regret, axis, limits).T
+        for name, runs in comparison.traces.items()
     }
-    return studio.draw(
-        file_name(it.name, "profile"),
-        f"Performance profile over five budgets: {it.label}",
-        f"As beside, averaged over stops at {', '.join(map(amount, limits))} "
-        f"{_UNITS[axis]} (the same runs, so these are correlated), with pointwise 95 % bootstrap "
+    return writer.draw(
+        file_name(comparison.name, "profile"),
+        f"Performance profile over five budgets: {comparison.label}",
+        f"As for the final regret, averaged over budgets of {', '.join(map(amount, limits))} "
+        f"{_UNITS[axis]} (of the same runs, so they are correlated), with pointwise 95 % bootstrap "
         "bands over runs.",
-        _draw_profile(studio, {name: [group] for name, group in groups.items()}, it.metric, rng),
-        names=list(it.traces),
+        _draw_profile(
+            writer, {name: [group] for name, group in groups.items()}, comparison.metric, rng
+        ),
+        names=list(comparison.traces),
     )
 
 
 def _draw_profile(
-    studio: Studio,
-    tasks: Mapping[str, Sequence[NDArray[np.float64]]],
+    writer: FigureWriter,
+    scores: Mapping[str, Sequence[NDArray[np.float64]]],
     metric: str,
     rng: Generator,
 ) -> Callable[[Axes], object]:
-    thresholds = _thresholds([task for group in tasks.values() for task in group])
-    shares = {name: performance_profile(group, thresholds, rng) for name, group in tasks.items()}
+    thresholds = _thresholds([array for group in scores.values() for array in group])
+    shares = {name: performance_profile(group, thresholds, rng) for name, group in scores.items()}
     return lambda ax: comparison_plots.shares_within(
-        ax, thresholds, shares, studio.styles, metric=metric
+        ax, thresholds, shares, writer.styles, metric=metric
     )
 
 
-def _budget(studio: Studio, it: Comparison, axis: Axis) -> Drawn:
+def _budget(writer: FigureWriter, comparison: Comparison, axis: Axis) -> PageFigure:
     bars = {
         name: {kind: float(getattr(spent, axis)) for kind, spent in kinds.items()}
-        for name, kinds in it.ledger.items()
+        for name, kinds in comparison.ledger.items()
     }
-    limit = it.manifest["budget"].get(axis)
-    return studio.draw(
-        file_name(it.name, "budget", axis),
-        f"Budget use: {it.label}",
-        f"What a run spent, on the mean, by kind of charge{', and the limit' * (limit is not None)}.",
-        lambda ax: comparison_plots.stacked_bars(ax, bars, studio.styles, limit=limit).set_xlabel(
+    limit = comparison.manifest["budget"].get(axis)
+    return writer.draw(
+        file_name(comparison.name, "budget", axis),
+        f"Budget use: {comparison.label}",
+        f"Mean spending of a run, by kind of charge{', and the limit' * (limit is not None)}.",
+        lambda ax: comparison_plots.stacked_bars(ax, bars, writer.styles, limit=limit).set_xlabel(
             plots.LABELS[axis], loc="right"
         ),
         height=_bar_height(bars),
     )
 
 
-def _ledger(studio: Studio, it: Comparison) -> Drawn:
+def _ledger(writer: FigureWriter, comparison: Comparison) -> PageFigure:
     bars = {}
-    for name, runs in it.traces.items():
+    for name, runs in comparison.traces.items():
         unique = float(np.mean([run.unique_cells for run in runs]))
         queries = float(np.mean([run.queries for run in runs]))
         bars[name] = {"unique cells": unique, "asked again": max(queries - unique, 0.0)}
-    return studio.draw(
-        file_name(it.name, "ledger"),
-        f"Queries paid for: {it.label}",
-        "Charged queries of a run, on the mean: of cells asked for the first time, and of cells "
-        f"asked before (also at another fidelity). Policy: {it.manifest.get('policy', 'not stated')}.",
-        lambda ax: comparison_plots.stacked_bars(ax, bars, studio.styles).set_xlabel(
+    return writer.draw(
+        file_name(comparison.name, "ledger"),
+        f"Queries paid for: {comparison.label}",
+        "Mean number of charged queries of a run: for cells queried for the first time, and for "
+        "cells asked again (also at another fidelity). Policy: "
+        f"{comparison.manifest.get('policy', 'not stated')}.",
+        lambda ax: comparison_plots.stacked_bars(ax, bars, writer.styles).set_xlabel(
             "charged queries"
         ),
         height=_bar_height(bars),
@@ -275,45 +298,51 @@ def _bar_height(bars: Mapping[str, object]) -> float:
     return max(2.2, 0.9 + 0.24 * len(bars))
 
 
-# Over several tasks ----------------------------------------------------------------------------
+# Over several tables ----------------------------------------------------------------------------
 
 
 def across_figures(
-    studio: Studio,
+    writer: FigureWriter,
     comparisons: Sequence[Comparison],
     names: Sequence[str],
-    ranking: Ranking | None,
+    friedman: FriedmanResult | None,
     rng: Generator,
-) -> list[Drawn]:
-    """Figures over several tables, of the algorithms that all have; ranks only from five on."""
-    labels = ", ".join(dict.fromkeys(it.label for it in comparisons))
+) -> list[PageFigure]:
+    """Figures over several tables, of the algorithms that ran on all of them.
+
+    Ranks are drawn only where there is a Friedman test, which takes five tables.
+    """
+    labels = ", ".join(dict.fromkeys(comparison.label for comparison in comparisons))
     kind = " (some surrogate)" if "surrogate" in labels else ""
-    metrics = {it.metric for it in comparisons}
+    metrics = {comparison.metric for comparison in comparisons}
     metric = metrics.pop() if len(metrics) == 1 else "accuracy"
-    found = [
-        studio.draw(
+    figures = [
+        writer.draw(
             "across-profile",
             f"Performance profile over tables{kind}",
             f"Share of runs within a final regret, averaged over {labels}, with pointwise 95 % "
             "bands (runs resampled within each table).",
             _draw_profile(
-                studio, {n: [it.final[n] for it in comparisons] for n in names}, metric, rng
+                writer,
+                {n: [comparison.final[n] for comparison in comparisons] for n in names},
+                metric,
+                rng,
             ),
             names=names,
             wide=True,
             height=3.2,
         )
     ]
-    if ranking is not None:
-        found.append(
-            studio.draw(
+    if friedman is not None:
+        figures.append(
+            writer.draw(
                 "across-critical-difference",
                 f"Critical-difference diagram{kind}",
                 f"Mean ranks of the median final regret over {labels}; best at the left. A bar "
                 "joins algorithms that Nemenyi's comparison cannot tell apart at 0.05.",
-                lambda ax: comparison_plots.critical_difference(ax, ranking, studio.styles),
+                lambda ax: comparison_plots.critical_difference(ax, friedman, writer.styles),
                 wide=True,
                 height=1.6 + 0.17 * len(names),
             )
         )
-    return found
+    return figures

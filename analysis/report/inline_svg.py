@@ -1,4 +1,4 @@
-"""A matplotlib figure as SVG inside an HTML page: it follows the page's colours, fonts and toggles."""
+"""A matplotlib figure as SVG inside an HTML page, with the page's colours, fonts and switches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nasbench_kit.analysis.figures import style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: The page's variable for each colour of the house; black is the ink of the page.
+#: The page's variable for each colour of the figures; black is the colour of the page's text.
 VARIABLES = {
     style.BLUE: "var(--blue)",
     style.VERMILION: "var(--vermilion)",
@@ -26,11 +26,11 @@ VARIABLES = {
 
 
 def inline_svg(figure: Figure, key: str, description: str) -> str:
-    """The figure as an ``<svg>`` element without size of its own; the same text each time.
+    """The figure as an ``<svg>`` element without a size of its own; the same text each time.
 
     Args:
-        figure: drawn in the house's colours; artists with a gid ``series-N`` become groups with
-            ``data-series="N"``.
+        figure: drawn in the colours of `nasbench_kit.analysis.figures.style`; artists with a gid
+            ``series-N`` become groups with ``data-series="N"``.
         key: letters and digits that tell this figure's identifiers from others of the page.
         description: for readers who cannot see it; plain text.
     """
@@ -50,7 +50,7 @@ def _adapted(svg: str, key: str, description: str) -> str:
     used = set(re.findall(r'(?:xlink:href="#|url\(#)([^")]+)', body))
 
     def tag(match: re.Match[str]) -> str:
-        """One tag; what stands between them is text, of users too, and left as it is."""
+        """Adapt one tag. What stands between tags is text, some of it from users, and left as it is."""
         text = re.sub(r'id="series-(\d+)"', r'data-series="\1"', match[0])
         text = re.sub(r' id="([^"]*)"', lambda m: f' id="{key}-{m[1]}"' * (m[1] in used), text)
         text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{key}-", text)

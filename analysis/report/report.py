@@ -1,6 +1,6 @@
-"""One HTML page about one comparison, or several: numbers, figures, cells, conditions, checklist.
+"""One HTML page about one comparison or several: numbers, figures, cells, conditions, checklist.
 
-The page needs nothing beside it and no network, and is the same, byte for byte, for the same folders.
+The page loads no other file, and is the same, byte for byte, for the same folders.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import numpy as np
 
 from nasbench_kit.analysis.figures import plots
 from nasbench_kit.analysis.landscape.study import description
+from nasbench_kit.analysis.pages import write_page
 from nasbench_kit.analysis.report.checklist import budget_text, checklist
-from nasbench_kit.analysis.report.drawing import Drawn, Studio
-from nasbench_kit.analysis.report.figures import across_figures, task_figures
+from nasbench_kit.analysis.report.figure_writer import FigureWriter, PageFigure
+from nasbench_kit.analysis.report.figures import across_figures, comparison_figures
 from nasbench_kit.analysis.report.words import (
     ahead_from,
     amount,
     p_value,
     points,
-    safe,
     sort_key,
     span,
     swatch,
@@ -32,24 +32,22 @@ from nasbench_kit.analysis.report.words import (
 )
 from nasbench_kit.analysis.statistics.comparison import Comparison
 from nasbench_kit.analysis.statistics.overtaking import Overtaking, overtaken
-from nasbench_kit.analysis.statistics.rank_tests import Ranking, friedman, task_ranks
+from nasbench_kit.analysis.statistics.rank_tests import FriedmanResult, friedman, task_ranks
 from nasbench_kit.analysis.statistics.summary import Summary, summarize, verdict
 from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.spaces.nasbench101.cell import Cell
 from nasbench_kit.spaces.nasbench101.drawing import cell_as_svg
-from nasbench_kit.system.files import write_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Different cells that are drawn, best first.
+#: Number of different cells that are drawn, best first.
 _CELLS = 8
-_TEMPLATES = Path(__file__).parent.parent / "templates"
 
 
 @dataclass(frozen=True)
-class Task:
-    """All that is said of one comparison."""
+class ComparisonResults:
+    """The statistics of one comparison."""
 
     comparison: Comparison
     summaries: list[Summary]
@@ -58,26 +56,32 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Across:
-    """All that is said of several together: of the algorithms that took part in all."""
+class AcrossTables:
+    """The statistics of several comparisons together.
+
+    They are of the algorithms that took part in every comparison.
+    """
 
     algorithms: list[str]
+    #: Algorithms that are left out, as they did not run on every table.
     missing: list[str]
-    tasks: list[str]
-    #: Median final regret and its rank: [tasks, algorithms].
+    tables: list[str]
+    #: Median final regret and its rank: [tables, algorithms].
     medians: NDArray[np.float64]
     ranks: NDArray[np.float64]
-    ranking: Ranking | None
-    #: Why there is no ranking.
+    friedman: FriedmanResult | None
+    #: Why there is no Friedman test; empty where there is one.
     refusal: str
 
     @property
     def mean_ranks(self) -> NDArray[np.float64]:
-        """Over tasks: [algorithms]."""
+        """Over tables: [algorithms]."""
         return np.asarray(self.ranks.mean(axis=0))
 
 
-def analyse(comparisons: Sequence[Comparison], seed: int = 0) -> tuple[list[Task], Across | None]:
+def analyse(
+    comparisons: Sequence[Comparison], seed: int = 0
+) -> tuple[list[ComparisonResults], AcrossTables | None]:
     """The numbers of a report.
 
     Args:
@@ -89,54 +93,63 @@ def analyse(comparisons: Sequence[Comparison], seed: int = 0) -> tuple[list[Task
     """
     if not comparisons:
         raise InvalidSetting("nothing to report; name at least one folder of a comparison")
-    names = [it.name for it in comparisons]
-    comparisons = [  # files are named after folders
-        it if names.count(it.name) == 1 else replace(it, name=f"{it.name}-{place}")
-        for place, it in enumerate(comparisons, start=1)
+    names = [comparison.name for comparison in comparisons]
+    comparisons = [  # the figures' files are named after the folders
+        comparison
+        if names.count(comparison.name) == 1
+        else replace(comparison, name=f"{comparison.name}-{place}")
+        for place, comparison in enumerate(comparisons, start=1)
     ]
-    tasks = []
-    for place, it in enumerate(comparisons):
+    results = []
+    for place, comparison in enumerate(comparisons):
         rng = np.random.default_rng([seed, place])
-        summaries = summarize(it, rng)
-        tasks.append(Task(it, summaries, verdict(it, summaries), overtaken(it, rng)))
-    return tasks, _across(comparisons) if len(comparisons) > 1 else None
+        summaries = summarize(comparison, rng)
+        results.append(
+            ComparisonResults(
+                comparison, summaries, verdict(comparison, summaries), overtaken(comparison, rng)
+            )
+        )
+    return results, _across(comparisons) if len(comparisons) > 1 else None
 
 
-def _across(comparisons: Sequence[Comparison]) -> Across:
-    names = list(dict.fromkeys(name for it in comparisons for name in it.traces))
-    common = [name for name in names if all(name in it.traces for it in comparisons)]
+def _across(comparisons: Sequence[Comparison]) -> AcrossTables:
+    names = list(dict.fromkeys(name for comparison in comparisons for name in comparison.traces))
+    common = [
+        name for name in names if all(name in comparison.traces for comparison in comparisons)
+    ]
     scores = {
-        name: np.array([float(np.median(it.final[name])) for it in comparisons]) for name in common
+        name: np.array([float(np.median(comparison.final[name])) for comparison in comparisons])
+        for name in common
     }
-    ranking, refusal = None, ""
+    friedman_result, refusal = None, ""
     try:
-        tables = len({it.table.checksum for it in comparisons})
+        tables = len({comparison.table.checksum for comparison in comparisons})
         if tables < len(comparisons):
             on = "the same table" if tables == 1 else f"{tables} different tables"
             raise InvalidSetting(
                 f"{len(comparisons)} comparisons on {on}; those on one table are no independent tasks, "
                 "so mean ranks are not compared"
             )
-        ranking = friedman(scores)
+        friedman_result = friedman(scores)
     except InvalidSetting as error:
         refusal = str(error)
-    return Across(
+    return AcrossTables(
         common,
         [name for name in names if name not in common],
-        _task_names(comparisons),
+        _table_names(comparisons),
         np.column_stack(list(scores.values())) if common else np.empty((len(comparisons), 0)),
         task_ranks(scores) if common else np.empty((len(comparisons), 0)),
-        ranking,
+        friedman_result,
         refusal,
     )
 
 
-def _task_names(comparisons: Sequence[Comparison]) -> list[str]:
+def _table_names(comparisons: Sequence[Comparison]) -> list[str]:
     """The tables' labels; with the folder's name where that alone is ambiguous."""
-    labels = [it.label for it in comparisons]
+    labels = [comparison.label for comparison in comparisons]
     return [
-        name if labels.count(name) == 1 else f"{name} ({it.name})"
-        for name, it in zip(labels, comparisons, strict=True)
+        name if labels.count(name) == 1 else f"{name} ({comparison.name})"
+        for name, comparison in zip(labels, comparisons, strict=True)
     ]
 
 
@@ -144,14 +157,14 @@ def _task_names(comparisons: Sequence[Comparison]) -> list[str]:
 
 
 def figures_folder(page: Path) -> Path:
-    """Where the figures of a page lie as files of their own."""
+    """The folder for the figures of a page as files of their own."""
     return page.with_name(f"{page.stem}-figures")
 
 
 def write_report(
     path: Path,
-    tasks: Sequence[Task],
-    across: Across | None,
+    results: Sequence[ComparisonResults],
+    across: AcrossTables | None,
     *,
     seed: int = 0,
 ) -> None:
@@ -159,116 +172,109 @@ def write_report(
 
     Args:
         path: of the page.
-        tasks: what ``analyse`` found.
-        across: likewise.
+        results: of ``analyse``.
+        across: of ``analyse``.
         seed: of the bands in figures.
 
     Raises:
         NotWritable: the folder cannot be made or written, or the disk is full.
     """
-    import jinja2
-
-    comparisons = [task.comparison for task in tasks]
-    names = list(dict.fromkeys(name for it in comparisons for name in it.traces))
+    comparisons = [result.comparison for result in results]
+    names = list(dict.fromkeys(name for comparison in comparisons for name in comparison.traces))
     styles = plots.looks(names)
-    studio = Studio(figures_folder(path), styles)
-    rng = np.random.default_rng([seed, len(tasks)])
-    figures = [task_figures(studio, task.comparison, task.summaries, rng) for task in tasks]
+    writer = FigureWriter(figures_folder(path), styles)
+    rng = np.random.default_rng([seed, len(results)])
+    figures = [
+        comparison_figures(writer, result.comparison, result.summaries, rng) for result in results
+    ]
     if across is not None and across.algorithms:
-        figures.append(across_figures(studio, comparisons, across.algorithms, across.ranking, rng))
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
+        figures.append(across_figures(writer, comparisons, across.algorithms, across.friedman, rng))
+    labels = _table_names(comparisons)
+    write_page(
+        path,
+        "report.html",
+        {
+            "title": f"Comparison on {', '.join(labels[:3])}{' and more' * (len(labels) > 3)}",
+            "series": [
+                {"name": name, "place": place, "swatch": swatch(styles[name])}
+                for place, name in enumerate(names)
+            ],
+            "results": [
+                _section(result, label, its_figures, names)
+                for result, label, its_figures in zip(results, labels, figures, strict=False)
+            ],
+            "across": across,
+            "across_figures": figures[-1] if across is not None and across.algorithms else [],
+            "practices": checklist(comparisons),
+            "place": names.index,
+            "surrogate": any("surrogate" in comparison.label for comparison in comparisons),
+        },
+        points=points,
+        span=span,
+        p=p_value,
+        amount=amount,
+        ahead=ahead_from,
+        sooner=times_sooner,
+        key=sort_key,
     )
-    environment.filters |= {
-        "points": points,
-        "span": span,
-        "p": p_value,
-        "amount": amount,
-        "ahead": ahead_from,
-        "sooner": times_sooner,
-        "key": sort_key,
-        "svg": safe,
-    }
-    labels = _task_names(comparisons)
-    template = environment.get_template("report.html")
-    text = template.render(
-        title=f"Comparison on {', '.join(labels[:3])}{' and more' * (len(labels) > 3)}",
-        series=[
-            {"name": name, "place": place, "swatch": safe(swatch(styles[name]))}
-            for place, name in enumerate(names)
-        ],
-        tasks=[
-            _section(task, label, drawn, names)
-            for task, label, drawn in zip(tasks, labels, figures, strict=False)
-        ],
-        across=across,
-        across_figures=figures[-1] if across is not None and across.algorithms else [],
-        practices=checklist(comparisons),
-        place=names.index,
-        surrogate=any("surrogate" in it.label for it in comparisons),
-    )
-    write_text(path, text)
 
 
 def _section(
-    task: Task, label: str, figures: Sequence[Drawn], names: Sequence[str]
+    result: ComparisonResults, label: str, figures: Sequence[PageFigure], names: Sequence[str]
 ) -> Mapping[str, Any]:
-    it = task.comparison
-    took_part = list(it.traces)
+    comparison = result.comparison
+    took_part = list(comparison.traces)
     return {
         "label": label,
-        "comparison": it,
-        "description": description(it.table),
-        "budget": budget_text(it),
-        "verdict": task.verdict,
-        "rows": task.summaries,
-        "overtakings": task.overtakings,
-        "whiskers": {row.algorithm: safe(whisker(row, task.summaries)) for row in task.summaries},
-        "pairs": [[None if a == b else it.pair(a, b) for b in took_part] for a in took_part],
+        "comparison": comparison,
+        "description": description(comparison.table),
+        "budget": budget_text(comparison),
+        "verdict": result.verdict,
+        "rows": result.summaries,
+        "overtakings": result.overtakings,
+        "whiskers": {row.algorithm: whisker(row, result.summaries) for row in result.summaries},
+        "pairs": [
+            [None if a == b else comparison.pair(a, b) for b in took_part] for a in took_part
+        ],
         "names": took_part,
         "series": [names.index(name) for name in took_part],
-        "hero": figures[0],
+        "main_figure": figures[0],
         "figures": figures[1:],
-        "cells": _cells(it),
-        "manifest": json.dumps(it.manifest, indent=1, ensure_ascii=False),
-        "conditions": list(_flat(it.manifest)),
+        "cells": _cells(comparison),
+        "manifest": json.dumps(comparison.manifest, indent=1, ensure_ascii=False),
+        "conditions": list(_flat(comparison.manifest)),
     }
 
 
-def _cells(it: Comparison) -> list[dict[str, Any]]:
-    """The best recommended cells: drawing, regret, and who recommended it in how many runs."""
+def _cells(comparison: Comparison) -> list[dict[str, Any]]:
+    """The best recommended cells: drawing, regret, and the algorithms and runs that recommended it."""
     by_cell: dict[str, dict[str, int]] = {}
-    for name, runs in it.traces.items():
+    for name, runs in comparison.traces.items():
         for run in runs:
             if run.incumbents:
                 counts = by_cell.setdefault(run.incumbents[-1].cell, {})
                 counts[name] = counts.get(name, 0) + 1
 
-    def place(text: str) -> tuple[float, int, str]:
-        """Those of equal regret in the table's order, and what it lacks after them."""
-        row = it.scores.row(text)
-        return it.scores.regret(text), len(it.table) if row is None else row, text
+    def order(text: str) -> tuple[float, int, str]:
+        """By regret; equal ones in the order of the table, then those outside the table."""
+        row = comparison.scores.row(text)
+        return comparison.scores.regret(text), len(comparison.table) if row is None else row, text
 
     return [
         {
-            "svg": safe(cell_as_svg(cell := Cell.from_text(text))),
-            "regret": it.scores.regret(text),
+            "svg": cell_as_svg(cell := Cell.from_text(text)),
+            "regret": comparison.scores.regret(text),
             "hash": cell.hash,
-            "outside": it.scores.row(text) is None,
+            "outside": comparison.scores.row(text) is None,
             "by": sorted(by_cell[text].items(), key=lambda entry: -entry[1]),
             "runs": sum(by_cell[text].values()),
         }
-        for text in sorted(by_cell, key=place)[:_CELLS]
+        for text in sorted(by_cell, key=order)[:_CELLS]
     ]
 
 
 def _flat(value: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, str]]:
-    """A manifest as lines of (path, value): at most two names deep, what is below on one line."""
+    """A manifest as lines of (path, value); paths have at most two names, deeper values one line."""
     for key, inner in value.items():
         name = f"{path} › {key}" if path else str(key)
         if isinstance(inner, Mapping) and inner and not path:

@@ -1,4 +1,4 @@
-"""Numbers of a report as they are printed, and the small drawings beside them."""
+"""How a report prints numbers, and the small drawings in its tables."""
 
 from __future__ import annotations
 
@@ -10,17 +10,8 @@ import numpy as np
 from nasbench_kit.analysis.report.inline_svg import VARIABLES
 
 if TYPE_CHECKING:
-    from markupsafe import Markup
-
     from nasbench_kit.analysis.figures.plots import Look
     from nasbench_kit.analysis.statistics.summary import Summary
-
-
-def safe(text: str) -> Markup:
-    """Markup of our own making, in which everything of users is escaped already."""
-    from markupsafe import Markup
-
-    return Markup(text)
 
 
 def swatch(look: Look) -> str:
@@ -34,7 +25,7 @@ def swatch(look: Look) -> str:
 
 
 def whisker(row: Summary, rows: Sequence[Summary]) -> str:
-    """The interval of the median as a small drawing, all of one table on the same scale with a 0."""
+    """The interval of the median as a small drawing; all rows share one scale, which marks 0."""
     ends = [0.0, *(float(value) for one in rows for value in one.median if np.isfinite(value))]
     least = min(ends)
     across = (max(ends) - least) or 1.0
@@ -64,17 +55,17 @@ def span(interval: Sequence[float]) -> str:
 
 
 def p_value(value: float) -> str:
-    """Rounded as printed in papers."""
+    """A p-value, rounded as papers print it."""
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def sort_key(value: float | None) -> str:
-    """A number as JavaScript reads it, to sort by; what is not known comes last."""
+    """A number in JavaScript's notation, to sort by; unknown ones come last."""
     return repr(float(value)) if value is not None and np.isfinite(value) else "Infinity"
 
 
 def amount(value: float) -> str:
-    """A count or a number of seconds, with three or four digits that mean something."""
+    """A count or a number of seconds, with three or four significant digits."""
     if value >= 1000:
         return f"{value:,.0f}"
     if 0 <= value < 0.01:
@@ -83,14 +74,14 @@ def amount(value: float) -> str:
 
 
 def ahead_from(spend: float) -> str:
-    """The spend from which on an algorithm is ahead; two digits, as spends are read off a grid."""
+    """The spend from which an algorithm is ahead; two digits, as it is read off a grid."""
     if np.isinf(spend):
         return "never"
     return amount(float(f"{spend:.2g}")) if spend else "the start"
 
 
 def times_sooner(ratio: float) -> str:
-    """How much sooner an algorithm got to a regret."""
+    """How much sooner an algorithm reached a regret."""
     if np.isinf(ratio):
         return "∞"
     return f"{ratio:.1f} ×" if ratio else "never"

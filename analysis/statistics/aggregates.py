@@ -52,7 +52,7 @@ def bootstrap(
         statistic: from a list of [..., runs] to [...].
         rng: draws the resamples.
         resamples: how many.
-        level: probability that the interval is to cover.
+        level: coverage of the interval.
     """
     drawn = [task[rng.integers(len(task), size=(resamples, len(task)))] for task in tasks]
     with np.errstate(invalid="ignore"):  # differences of runs that recommended nothing
@@ -72,7 +72,7 @@ def difference(
 def percentiles(
     point: NDArray[np.float64], resampled: NDArray[np.float64], level: float = 0.95
 ) -> Interval:
-    """Interval from resampled values [resamples, ...]: observed quantiles, as inf cannot be mixed."""
+    """Interval from resampled values [resamples, ...]; observed quantiles, as inf has no mean."""
     tail = (1 - level) / 2
     low, high = np.quantile(resampled, (tail, 1 - tail), axis=0, method="inverted_cdf")
     return Interval(low, np.asarray(point), high)
@@ -163,7 +163,7 @@ def performance_profile(
         thresholds: regrets.
         rng: draws the resamples.
         resamples: how many.
-        level: probability that each interval is to cover.
+        level: coverage of each interval.
     """
     points, resampled = [], []
     for task in tasks:
@@ -181,18 +181,18 @@ class Reached(NamedTuple):
 
     @property
     def median(self) -> float | None:
-        """Spend by which half of the runs reached it; None if they did not within the budget."""
-        there = np.flatnonzero(self.share >= 0.5 - 1e-12)
-        return float(self.spend[there[0]]) if len(there) else None
+        """Spend by which half of the runs reached the target; None if they did not."""
+        steps = np.flatnonzero(self.share >= 0.5 - 1e-12)
+        return float(self.spend[steps[0]]) if len(steps) else None
 
 
 def reached_by(times: NDArray[np.float64], censored_at: NDArray[np.float64]) -> Reached:
     """Kaplan and Meier's estimate (1958) of the share of runs that reached a target by each spend.
 
     Args:
-        times: spend at which each run reached it, inf where it did not: [runs].
-        censored_at: spend up to which each run was watched; inf for one that ended by itself and so
-            would never reach it.
+        times: spend at which each run reached the target, inf where it did not: [runs].
+        censored_at: spend up to which each run was observed; inf for one that ended by itself and
+            would never reach the target.
     """
     from scipy import stats
 

@@ -1,4 +1,4 @@
-"""Any-time regret: what the recommended cell of each run was worth at every spend.
+"""Any-time regret: that of the cell that each run recommended at every spend.
 
 A run's incumbent is a right-continuous step function of its spend: the last recommended cell is
 carried forward. Before the first recommendation the regret is undefined; it counts as worse than any
@@ -37,15 +37,15 @@ def at_spend(
     Args:
         traces: the runs.
         regret: of a cell by its text.
-        axis: which spend the grid is in.
+        axis: the unit of spending of the grid.
         grid: ascending.
     """
-    found = np.full((len(traces), len(grid)), np.inf)
-    for values, trace in zip(found, traces, strict=True):
+    values = np.full((len(traces), len(grid)), np.inf)
+    for row, trace in zip(values, traces, strict=True):
         spends = [getattr(incumbent, axis) for incumbent in trace.incumbents]
-        known = np.array([np.inf, *(regret(incumbent.cell) for incumbent in trace.incumbents)])
-        values[:] = known[np.searchsorted(spends, grid, side="right")]
-    return found
+        regrets = np.array([np.inf, *(regret(incumbent.cell) for incumbent in trace.incumbents)])
+        row[:] = regrets[np.searchsorted(spends, grid, side="right")]
+    return values
 
 
 def reaching(
@@ -60,8 +60,8 @@ def reaching(
     """
     times = np.full(len(traces), np.inf)
     for place, trace in enumerate(traces):
-        there = (getattr(i, axis) for i in trace.incumbents if regret(i.cell) <= target)
-        times[place] = next(there, np.inf)
+        reached = (getattr(i, axis) for i in trace.incumbents if regret(i.cell) <= target)
+        times[place] = next(reached, np.inf)
     ends = [getattr(trace, axis) if trace.ended == "budget" else np.inf for trace in traces]
     return times, np.array(ends, float)
 
@@ -88,7 +88,7 @@ def spend_grid(traces: Sequence[Trace], axis: Axis, points: int) -> NDArray[np.f
     """Spends [points], spaced evenly on a logarithmic axis, up to the last of all runs.
 
     They begin where the first run recommends a cell; what was recommended before anything was spent
-    (before the first query, by shared weights) stands at the first spend above 0.
+    (before the first query, by shared weights) counts from the first spend above 0.
     """
     spends = (
         next((spend for change in trace.incumbents if (spend := getattr(change, axis)) > 0), None)
@@ -97,7 +97,7 @@ def spend_grid(traces: Sequence[Trace], axis: Axis, points: int) -> NDArray[np.f
     last = max((getattr(trace, axis) for trace in traces), default=1.0) or 1.0
     first = min((spend for spend in spends if spend is not None), default=last)
     grid = np.geomspace(first, last, points)
-    grid[-1] = last  # rounding must not cut the last step off
+    grid[-1] = last  # rounding must not cut off the last step
     return grid
 
 

@@ -37,12 +37,12 @@ class Comparison:
 
     Args:
         name: of the folder.
-        table: what the searches asked.
-        manifest: what the results depend on.
+        table: the one that the searches queried.
+        manifest: everything that the results depend on.
         traces: by algorithm, each by seed.
-        machine_seconds: what each run took on its machine, by the clock on the wall there, in all; by
-            algorithm, of the runs that have a reading. Not to be reckoned up against the table's
-            seconds, which the budget counts: those are of another machine.
+        machine_seconds: wall-clock seconds of each whole run on its machine, by algorithm; of the runs
+            that have a reading. They cannot be compared with the table's seconds, which the budget
+            counts and which were measured on another machine.
         trained: mean accuracy of recommended cells that the table lacks, by text.
     """
 
@@ -115,12 +115,12 @@ class Comparison:
 
     @property
     def metric(self) -> str:
-        """What the regret is in, in words."""
+        """The metric of which the regret is taken, in words."""
         return scored_by(self.table).replace("_", " ")
 
     @property
     def axis(self) -> Axis:
-        """The spend that curves are drawn against: the budget's, where it has one limit."""
+        """The unit of spending on the x axis of curves: the budget's if it has one limit."""
         limits = list(self.manifest["budget"])
         if len(limits) == 1:
             return limits[0]
@@ -128,7 +128,7 @@ class Comparison:
 
     @functools.cached_property
     def ledger(self) -> dict[str, dict[str, Spending]]:
-        """What a run spent, by algorithm and kind of charge: means over runs."""
+        """Mean spending of a run, by algorithm and kind of charge."""
         return {
             name: {
                 kind: Spending(*np.mean([run.ledger.get(kind, NOTHING) for run in runs], axis=0))
@@ -139,7 +139,7 @@ class Comparison:
 
     @functools.cached_property
     def scores(self) -> Scores:
-        """What recommended cells are worth, by their text."""
+        """The accuracy and regret of recommended cells, by their text."""
         return Scores(self.table, self.trained)
 
     @functools.cached_property
@@ -164,7 +164,7 @@ class Comparison:
         return mann_whitney(self.final)
 
     def pair(self, first: str, second: str) -> Pair:
-        """Two algorithms compared, in this order."""
+        """The comparison of two algorithms, in this order."""
         for pair in self.pairs:
             if (pair.first, pair.second) == (first, second):
                 return pair

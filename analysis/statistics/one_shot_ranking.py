@@ -22,23 +22,23 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from nasbench_kit.analysis.landscape.fidelity import Noise
+    from nasbench_kit.analysis.landscape.fidelity import RepeatNoise
 
 
 @dataclass(frozen=True)
 class Ranking:
     """Shared-weight accuracies against true means, at one moment of a search."""
 
-    #: Of the table's clock, spent on training the shared weights.
+    #: Spent on training the shared weights, by the table's clock.
     seconds: float
-    #: Over all scored cells, and over the tenth of them that is truly best.
+    #: Over all scored cells, and over the best tenth of them by true accuracy.
     everywhere: Agreement
     best: Agreement
     #: Share of truly best cells among the tenth that scores best.
     hits: float
-    #: True accuracy that is lost by taking the cell that scores best, in [0, 1].
+    #: True accuracy lost by taking the cell with the best score, in [0, 1].
     regret: float
-    #: And by the cell that the search recommends; NaN where there is none.
+    #: The same for the cell that the search recommends; NaN where there is none.
     recommended: float
 
 
@@ -48,9 +48,9 @@ def ranking(
     truth: NDArray[np.float64],
     recommended: float = np.nan,
 ) -> Ranking:
-    """Compare scores [cells] with true mean accuracies [cells]; ties share what they stand for.
+    """Compare scores [cells] with true mean accuracies [cells]; ties for the best count by their mean.
 
-    ``seconds`` and ``recommended`` stay as they are: see `Ranking`.
+    ``seconds`` and ``recommended`` are passed on: see `Ranking`.
     """
     best = best_share(truth)
     chosen = best_share(scores)
@@ -71,12 +71,12 @@ def correlation_curves(
     best: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
-    """Kendall's tau-b while the weights are trained: a line a run, one colour a method.
+    """Kendall's tau-b while the weights are trained: one line for each run, one colour for each method.
 
     Args:
         rankings: of every method, by run, in the order of spending.
-        ceiling: of two repeats of the table's own trainings.
-        best: among the truly best tenth, instead of all cells.
+        ceiling: tau-b of two repeats of the table's own trainings.
+        best: among the best tenth by true accuracy instead of all cells.
         ax: axes to draw on; new ones otherwise.
     """
     ax = style.axes(ax)
@@ -120,7 +120,7 @@ def save_figure(
     *,
     scored: Mapping[str, NDArray[np.float64]],
     truth: NDArray[np.float64],
-    ceiling: Noise,
+    ceiling: RepeatNoise,
 ) -> Path:
     """Both correlations over time, and each method's last scores against the truth, as one figure.
 
@@ -130,7 +130,7 @@ def save_figure(
         rankings: as for ``correlation_curves``.
         scored: scores [cells] of one run of each method.
         truth: true means [cells].
-        ceiling: what the repeats of the truth agree on.
+        ceiling: how well the table's own repeats agree.
     """
     from matplotlib import pyplot
 

@@ -1,11 +1,11 @@
-"""When one algorithm gets ahead of another for good, and how much sooner it gets to where that ends.
+"""When one algorithm overtakes another for good, and how much sooner it reaches its final regret.
 
 Both are read off curves of regret against spend, means or medians over runs, on a logarithmic grid.
 "Never" is a value: an infinite spend, or 0 times sooner. It counts in intervals as any other, so that
 an interval may begin or end with it.
 
-Source: Ying et al. 2019, section 4.1: evolution gets ahead of random search after some 50,000 s, and
-to its final regret 5 times sooner.
+Source: Ying et al. 2019, section 4.1: evolution overtakes random search after some 50,000 s, and
+reaches its final regret 5 times sooner.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Curves = NDArray[np.float64]
 
-#: Of the grid: over four decades of spend, neighbours are 5 % apart.
+#: Points of the grid: over four decades of spend, neighbours are 5 % apart.
 _POINTS = 200
 _AVERAGES: dict[str, Callable[..., Curves]] = {"mean": np.mean, "median": np.median}
 
@@ -38,9 +38,9 @@ class Overtaking:
 
     algorithm: str
     average: str
-    #: Spend from which on it is ahead; 0: it was never behind; inf: it never is.
+    #: Spend from which it is ahead for good; 0 if it was never behind, inf if it is never ahead.
     spend: Interval
-    #: Spend at which the baseline got to its final regret over that at which this did; 0: never.
+    #: Spend at which the baseline reached its final regret, divided by that of this one; 0 for never.
     sooner: Interval
 
 
@@ -48,7 +48,7 @@ def overtaken(comparison: Comparison, rng: Generator, *, resamples: int = 500) -
     """Every algorithm against the baseline, with 95 % bootstrap intervals over runs.
 
     Args:
-        comparison: runs under one budget; its axis is what spends are in.
+        comparison: runs under one budget; spends are in units of its axis.
         rng: draws the resamples.
         resamples: how many.
     """
@@ -59,12 +59,12 @@ def overtaken(comparison: Comparison, rng: Generator, *, resamples: int = 500) -
         name: _resampled(at_spend(traces, comparison.scores.regret, axis, spends), rng, resamples)
         for name, traces in comparison.traces.items()
     }
-    found = []
+    results = []
     for name, averages in curves.items():
         for average, ours in averages.items() if name != baseline else ():
             theirs = curves[baseline][average]
             spend, times = overtakes(ours, theirs, spends), sooner(ours, theirs, spends)
-            found.append(
+            results.append(
                 Overtaking(
                     name,
                     average,
@@ -72,7 +72,7 @@ def overtaken(comparison: Comparison, rng: Generator, *, resamples: int = 500) -
                     percentiles(times[0], times[1:]),
                 )
             )
-    return found
+    return results
 
 
 def overtakes(ours: Curves, theirs: Curves, spends: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -107,9 +107,9 @@ def _resampled(regrets: Curves, rng: Generator, resamples: int) -> dict[str, Cur
     """Averages over runs [runs, spends] and over resampled ones: each [1 + resamples, spends]."""
     by_spend = np.ascontiguousarray(regrets.T)  # medians along the last axis take half the time
     runs = len(regrets)
-    found = {name: np.empty((1 + resamples, len(by_spend))) for name in _AVERAGES}
+    curves = {name: np.empty((1 + resamples, len(by_spend))) for name in _AVERAGES}
     for place in range(1 + resamples):
         drawn = by_spend[:, rng.integers(runs, size=runs)] if place else by_spend
         for name, average in _AVERAGES.items():
-            found[name][place] = average(drawn, axis=-1)
-    return found
+            curves[name][place] = average(drawn, axis=-1)
+    return curves

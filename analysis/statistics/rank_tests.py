@@ -1,4 +1,4 @@
-"""Which differences between algorithms hold: within one table, and over several.
+"""Which differences between algorithms are significant: on one table, and over several.
 
 Within a table runs are independent: Mann and Whitney's test, with Holm's correction over all pairs.
 Wilcoxon's signed-rank test is for runs that share their randomness seed by seed. Over tables, each
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
     Scores = NDArray[np.float64]
 
-#: Fewer tasks say nothing about the next one.
+#: With fewer tasks nothing can be concluded about other ones.
 LEAST_TASKS = 5
-#: Fewer pairs cannot reach 5 %.
+#: With fewer pairs no p-value can be below 5 %.
 LEAST_PAIRS = 6
 
 
 class Pair(NamedTuple):
-    """Two algorithms compared."""
+    """The comparison of two algorithms."""
 
     first: str
     second: str
@@ -69,11 +69,11 @@ def mann_whitney(scores: Mapping[str, Scores]) -> list[Pair]:
 
 
 def signed_rank(scores: Mapping[str, Scores], *, shared_randomness: bool) -> list[Pair]:
-    """All pairs, paired by seed: [runs] each, in the same order of seeds; zeros as Pratt has them.
+    """All pairs, paired by seed: [runs] each, in the same order of seeds; zeros by Pratt's method.
 
     Args:
         scores: regrets, inf where a run recommended nothing.
-        shared_randomness: whether equal seeds mean equal draws, say the same initial population.
+        shared_randomness: whether equal seeds mean equal draws, such as the same initial population.
 
     Raises:
         InvalidSetting: the seeds share nothing, the runs do not pair up, or are too few.
@@ -93,7 +93,8 @@ def signed_rank(scores: Mapping[str, Scores], *, shared_randomness: bool) -> lis
         )
 
     def p_value(first: Scores, second: Scores) -> float:
-        # Two runs without a recommendation are tied; one is further off than any difference.
+        # Two runs without a recommendation are tied; a single one is worse than any other by more
+        # than all other differences.
         with np.errstate(invalid="ignore"):
             apart = np.where(first == second, 0.0, first - second)
         largest = np.abs(apart[np.isfinite(apart)]).max(initial=0.0)
@@ -117,7 +118,7 @@ def _pairs(scores: Mapping[str, Scores], p_value: Callable[[Scores, Scores], flo
 # Over several tasks ----------------------------------------------------------------------------
 
 
-class Ranking(NamedTuple):
+class FriedmanResult(NamedTuple):
     """Algorithms ranked over tasks."""
 
     algorithms: tuple[str, ...]
@@ -152,7 +153,7 @@ def nemenyi_critical_value(algorithms: int, level: float = 0.05) -> float:
     return float(stats.studentized_range.ppf(1 - level, algorithms, np.inf) / np.sqrt(2))
 
 
-def friedman(scores: Mapping[str, Scores], *, level: float = 0.05) -> Ranking:
+def friedman(scores: Mapping[str, Scores], *, level: float = 0.05) -> FriedmanResult:
     """Friedman's test over tasks in Iman and Davenport's form, and Nemenyi's comparison of pairs.
 
     F = (N - 1) chi^2 / (N (k - 1) - chi^2), with k - 1 and (k - 1)(N - 1) degrees of freedom;
@@ -184,7 +185,7 @@ def friedman(scores: Mapping[str, Scores], *, level: float = 0.05) -> Ranking:
         rest = n * (k - 1) - chi_squared
         f = (n - 1) * chi_squared / rest if rest > 1e-9 else float("inf")
         p = float(stats.f.sf(f, k - 1, (k - 1) * (n - 1)))
-    return Ranking(
+    return FriedmanResult(
         tuple(scores),
         ranks,
         chi_squared,
@@ -193,18 +194,3 @@ def friedman(scores: Mapping[str, Scores], *, level: float = 0.05) -> Ranking:
         nemenyi_critical_value(k, level) * float(np.sqrt(k * (k + 1) / (6 * n))),
         np.asarray(scikit_posthocs.posthoc_nemenyi_friedman(ranks)),
     )
-
-
-def groups_within(ranks: NDArray[np.float64], critical_difference: float) -> list[tuple[int, int]]:
-    """The bars of a critical-difference diagram: longest stretches of ascending mean ranks.
-
-    Returns:
-        First and last place of each stretch of two or more that lies within the difference.
-    """
-    bars: list[tuple[int, int]] = []
-    for first in range(len(ranks)):
-        within = np.flatnonzero(ranks - ranks[first] <= critical_difference)
-        last = int(within[-1])
-        if last > first and (not bars or last > bars[-1][1]):
-            bars.append((first, last))
-    return bars

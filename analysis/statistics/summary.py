@@ -1,4 +1,4 @@
-"""What is said of each algorithm of a comparison: aggregates, intervals, and the verdict in words."""
+"""Statistics of each algorithm of a comparison with intervals, and the verdict in words."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class Summary:
-    """What is said of one algorithm on one task. Regrets are in [0, 1]."""
+    """Statistics of one algorithm in one comparison. Regrets are in [0, 1]."""
 
     algorithm: str
     runs: int
@@ -37,7 +37,7 @@ class Summary:
     without: int
     median: Interval
     interquartile_mean: Interval
-    #: Against the baseline (None for itself): probability to be better, and difference of medians.
+    #: Against the baseline (None for itself): probability of being better, and difference of medians.
     better: Interval | None
     difference: Interval | None
     #: Mann-Whitney against the baseline, with Holm's correction over all pairs.
@@ -47,22 +47,22 @@ class Summary:
     unique_cells: float
     seconds: float
     epochs: float
-    #: Median of the seconds that a run took on its machine in all; None: no reading.
+    #: Median of the wall-clock seconds of a whole run on its machine; None without a reading.
     machine_seconds: float | None
-    #: How many runs ended in which way.
+    #: Number of runs by the way they ended.
     ended: Mapping[str, int]
 
 
 def summarize(comparison: Comparison, rng: Generator) -> list[Summary]:
-    """One summary an algorithm, best median first, then by interquartile mean."""
-    found = []
+    """One summary for each algorithm, best median first, then by interquartile mean."""
+    summaries = []
     baseline = comparison.baseline
     theirs = comparison.final[baseline]
     for name, runs in comparison.traces.items():
         ours = comparison.final[name]
         other = name != baseline
         measured = comparison.machine_seconds[name]
-        found.append(
+        summaries.append(
             Summary(
                 algorithm=name,
                 runs=len(runs),
@@ -82,7 +82,7 @@ def summarize(comparison: Comparison, rng: Generator) -> list[Summary]:
                 ended=dict(sorted(Counter(run.ended for run in runs).items())),
             )
         )
-    return sorted(found, key=lambda row: (row.median.point, row.interquartile_mean.point))
+    return sorted(summaries, key=lambda row: (row.median.point, row.interquartile_mean.point))
 
 
 def median(scores: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -91,7 +91,7 @@ def median(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def verdict(comparison: Comparison, summaries: Sequence[Summary], level: float = 0.05) -> str:
-    """Who is ahead, and of whom that can be said: sentences in plain text."""
+    """Which algorithm is ahead, and of which others beyond chance: sentences in plain text."""
     best = summaries[0]
     unit = f"points of regret in mean {comparison.metric}"
     if not np.isfinite(best.median.point):
@@ -135,5 +135,6 @@ def _listed(names: Sequence[str], of: int | None = None) -> str:
 
 
 def _numbers(values: Iterable[int]) -> str:
-    known = sorted(values)
-    return f"{known[0]}" if known[0] == known[-1] else f"{known[0]} to {known[-1]}"
+    ordered = sorted(values)
+    low, high = ordered[0], ordered[-1]
+    return f"{low}" if low == high else f"{low} to {high}"

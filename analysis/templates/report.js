@@ -1,6 +1,6 @@
 "use strict";
 
-// Tables: a click on a heading sorts, another one turns the order round.
+// Tables: a click on a heading sorts, another click reverses the order.
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
   const headings = [...table.tHead.rows[0].cells];
@@ -21,10 +21,10 @@ for (const table of document.querySelectorAll("table.sortable")) {
 }
 
 function compareNumbers(a, b) {
-  return a === b ? 0 : a < b ? -1 : 1; // no difference: infinities are among them
+  return a === b ? 0 : a < b ? -1 : 1; // not a - b, which is NaN for two infinities
 }
 
-// Series: a click hides or shows an algorithm in all figures; a double click leaves it alone there.
+// Series: a click hides or shows an algorithm in all figures; a double click shows it alone.
 const switches = [...document.querySelectorAll(".series button[data-place]")];
 function show(button, visible) {
   button.setAttribute("aria-pressed", String(visible));

@@ -104,8 +104,7 @@ def run_analyze(args: argparse.Namespace) -> int:
     with then(show):
         if failure is not None:
             raise failure
-        title = f"Analysis of {study.label(table)}"
-        page.write_page(args.out, title, study.description(table), table, studies)
+        page.write_analysis(args.out, table, studies)
     if not args.json:
         print(index)
     return 0

@@ -18,7 +18,7 @@ from nasbench_kit.errors import UnknownName
 from nasbench_kit.system.files import check_writable
 
 if TYPE_CHECKING:
-    from nasbench_kit.analysis.report.report import Across, Task
+    from nasbench_kit.analysis.report.report import AcrossTables, ComparisonResults
     from nasbench_kit.table.table import Table
 
 
@@ -60,8 +60,8 @@ def run_report(args: argparse.Namespace) -> int:
     """Analyse, write the page, print the verdicts.
 
     Raises:
-        NasbenchKitError: a folder holds no comparison, its table is not at hand, or something else
-            than a page lies where the page goes.
+        NasbenchKitError: a folder holds no comparison, its table cannot be found, or a file that is
+            no page lies where the page is to be written.
     """
     from nasbench_kit.analysis.report.report import analyse, figures_folder, write_report
     from nasbench_kit.analysis.statistics.comparison import Comparison
@@ -73,29 +73,32 @@ def run_report(args: argparse.Namespace) -> int:
     check_writable(path, figures_folder(path) / "curves.png")
     named = [tables.open_table(name) for name in args.table]
     comparisons = [Comparison.load(run, _table(run, named)) for run in args.runs]
-    tasks, across = analyse(comparisons)
-    with then(lambda: _print(args, path, tasks, across)):
-        write_report(path, tasks, across)
+    results, across = analyse(comparisons)
+    with then(lambda: _print(args, path, results, across)):
+        write_report(path, results, across)
     if not args.json:
         print(f"{path}  (figures: {figures_folder(path).name}/)")
     return 0
 
 
 def _print(
-    args: argparse.Namespace, path: Path, tasks: Sequence[Task], across: Across | None
+    args: argparse.Namespace,
+    path: Path,
+    results: Sequence[ComparisonResults],
+    across: AcrossTables | None,
 ) -> None:
     """The verdicts, or everything as JSON."""
     if args.json:
         print_json(
             {
                 "page": str(path),
-                "comparisons": [_as_json(task) for task in tasks],
+                "comparisons": [_as_json(result) for result in results],
                 "across": None if across is None else _ranks_as_json(across),
             }
         )
         return
-    for task in tasks:
-        print_text(task.verdict)
+    for result in results:
+        print_text(result.verdict)
     if across is not None and across.refusal:
         print_text(f"No critical-difference diagram: {across.refusal}.")
 
@@ -104,7 +107,7 @@ def _table(run: Path, named: Sequence[Table]) -> Table:
     """The table of a comparison: of those named, or else by its name.
 
     Raises:
-        UnknownName: no table at hand is the one.
+        UnknownName: none of them is that table, and none has its name.
     """
     name, checksum = table_of(run)
     for table in named:
@@ -116,30 +119,30 @@ def _table(run: Path, named: Sequence[Table]) -> Table:
         raise UnknownName(f"{error}; give the file of {run}'s table with --table") from error
 
 
-def _as_json(task: Task) -> dict[str, Any]:
-    it = task.comparison
+def _as_json(result: ComparisonResults) -> dict[str, Any]:
+    comparison = result.comparison
     return {
-        "run": it.name,
-        "table": it.label,
-        "scored_by": it.metric.replace(" ", "_"),
-        "verdict": task.verdict,
-        "algorithms": [_jsonable(asdict(row)) for row in task.summaries],
-        "overtaking": [_jsonable(asdict(row)) for row in task.overtakings],
-        "pairs": [_jsonable(pair._asdict()) for pair in it.pairs],
+        "run": comparison.name,
+        "table": comparison.label,
+        "scored_by": comparison.metric.replace(" ", "_"),
+        "verdict": result.verdict,
+        "algorithms": [_jsonable(asdict(row)) for row in result.summaries],
+        "overtaking": [_jsonable(asdict(row)) for row in result.overtakings],
+        "pairs": [_jsonable(pair._asdict()) for pair in comparison.pairs],
     }
 
 
-def _ranks_as_json(across: Across) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "tables": across.tasks,
+def _ranks_as_json(across: AcrossTables) -> dict[str, Any]:
+    ranks: dict[str, Any] = {
+        "tables": across.tables,
         "mean_ranks": dict(zip(across.algorithms, across.mean_ranks.tolist(), strict=True)),
         "not_on_every_table": across.missing,
         "refused": across.refusal or None,
     }
-    if across.ranking is not None:
+    if across.friedman is not None:
         names = ("chi_squared", "f", "p", "critical_difference")
-        found["friedman"] = {name: _jsonable(getattr(across.ranking, name)) for name in names}
-    return found
+        ranks["friedman"] = {name: _jsonable(getattr(across.friedman, name)) for name in names}
+    return ranks
 
 
 def _jsonable(value: Any) -> Any:

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from nasbench_kit.errors import InvalidSetting
-from nasbench_kit.system.workers import ATTEMPTS, IMPORTABLE, died
+from nasbench_kit.system.jobs import IMPORTABLE
+from nasbench_kit.system.workers import ATTEMPTS, died
 
 #: Jobs handed to the cluster at a time, for each of its processors.
 _AHEAD = 2
-#: How Ray says so, in a plain RuntimeError.
+#: What Ray says, in a plain RuntimeError, where a node cannot import the work.
 _NOT_IMPORTED = "failed to import on the worker"
 
 
@@ -46,13 +47,13 @@ def check_sendable(value: object, what: str) -> None:
     """Refuse what the cluster could not be sent; Ray can send classes of a notebook.
 
     Raises:
-        InvalidSetting: naming ``what`` it is.
+        InvalidSetting: the value cannot be sent; the message says what to do about it.
     """
     import ray
 
     try:
         ray.cloudpickle.dumps(value)  # type: ignore[no-untyped-call]
-    except Exception as error:  # whatever the class's own code says
+    except Exception as error:  # whatever the class's own code raises
         raise InvalidSetting(
             f"{what} cannot be sent to the cluster ({type(error).__name__}: {error}); {IMPORTABLE}"
         ) from error
@@ -61,7 +62,7 @@ def check_sendable(value: object, what: str) -> None:
 def finished(
     work: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]
 ) -> Iterator[tuple[int, Any]]:
-    """Place and result of every job, as they are finished; one processor each.
+    """Number and result of every job, in the order in which they finish; one processor each.
 
     Raises:
         WorkerDied: some jobs killed every worker that tried them; raised after all other results.
@@ -79,16 +80,16 @@ def finished(
     given_up = []
     try:
         while True:
-            while len(running) < most and (place := next(waiting, None)) is not None:
-                running[remote.remote(*jobs[place])] = place
+            while len(running) < most and (number := next(waiting, None)) is not None:
+                running[remote.remote(*jobs[number])] = number
             if not running:
                 break
             for reference in ray.wait(list(running))[0]:
-                place = running.pop(reference)
+                number = running.pop(reference)
                 try:
                     result = ray.get(reference)
                 except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
-                    given_up.append(jobs[place])
+                    given_up.append(jobs[number])
                 except ray.exceptions.RayTaskError as error:
                     if _NOT_IMPORTED in (reason := str(error.cause)):
                         missing = reason.strip().splitlines()[-1]
@@ -98,7 +99,7 @@ def finished(
                         ) from error
                     raise error.cause from error
                 else:
-                    yield place, result
+                    yield number, result
     finally:
         for reference in running:
             ray.cancel(reference, force=True)

@@ -1,4 +1,4 @@
-"""Where the figures of a report are drawn: each once, into the page and as PNG and PDF beside it."""
+"""Drawing a figure of a report once, for the page (SVG) and as files beside it (PNG and PDF)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class PageFigure:
     """One figure of the page. All text is plain."""
 
     name: str
@@ -29,7 +29,7 @@ class Drawn:
     wide: bool = False
 
 
-class Studio:
+class FigureWriter:
     """Draws figures in one style and writes them to one folder.
 
     Args:
@@ -52,8 +52,10 @@ class Studio:
         names: Sequence[str] = (),
         wide: bool = False,
         height: float = 2.6,
-    ) -> Drawn:
-        """One figure: inline without heading and legend, which the page has; on file with both.
+    ) -> PageFigure:
+        """Draw one figure and save its files, which have a heading and a legend.
+
+        The SVG has neither: the page shows them as HTML.
 
         Raises:
             NotWritable: the folder cannot be made or written, or the disk is full.
@@ -69,4 +71,4 @@ class Studio:
                 plots.legend(figure, names, self.styles)
                 figure.set_figheight(height + 0.2 * (1 + len(names) // (4 if wide else 2)))
             style.save(figure, self.folder, name)
-        return Drawn(name, title, caption, svg, wide)
+        return PageFigure(name, title, caption, svg, wide)
