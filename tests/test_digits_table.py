@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from nasbench_kit import CellSpace, Table
+from nasbench_kit.cli import main
 from nasbench_kit.data import tables
 from nasbench_kit.data.building.build import training_seed
 from nasbench_kit.data.building.clock import processor
+from nasbench_kit.data.building.parts import row_ranges
 from nasbench_kit.data.images.digits import digits
 from nasbench_kit.system.measured import torch_threads
 from nasbench_kit.training.recipe import DIGITS
@@ -28,8 +30,27 @@ def test_it_is_whole_and_of_the_digits(table: Table) -> None:
     assert table.provenance["images_digest"] == digits().digest
     assert table.provenance["source"] == "measured"
     folder = Path(tables.find("digits")).parent
-    files = [*folder.glob("digits.*"), *folder.glob("digits.parts/*")]
+    files = [folder / f"digits.{ending}" for ending in ("h5", "md", "parts.zip")]
     assert sum(path.stat().st_size for path in files) < 2_000_000
+
+
+def test_its_parts_make_it_again(
+    table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the archive beside it, by the command on its card, without a training."""
+    for work in ("build._trained", "build.seconds_an_epoch", "estimate.seconds_an_epoch"):
+        monkeypatch.setattr(f"nasbench_kit.data.building.{work}", lambda *_: pytest.fail("trained"))
+    shipped, made = Path(tables.find("digits")), tmp_path / "digits.h5"
+    archive = shipped.with_suffix(".parts.zip").read_bytes()
+    made.with_suffix(".parts.zip").write_bytes(archive)
+    command = ["build", str(made), "--space", "v5e9", "--epochs", "4", "12", "36", "--archive"]
+    assert main([*command, "--workers", "1"]) == 0
+    assert Table.open(made).checksum == table.checksum
+    assert made.with_suffix(".md").read_text() == shipped.with_suffix(".md").read_text()
+    assert made.with_suffix(".parts.zip").read_bytes() == archive
+    rows = len(row_ranges(table.space))
+    files = [path for path in made.with_suffix(".parts").iterdir() if path.name != ".lock"]
+    assert len(files) == rows * (3 + 2) + 2  # fidelities, rounds of seconds; clock and conditions
 
 
 @pytest.mark.parametrize(("share", "epochs", "repeat"), [(0.1, 12, 0), (0.5, 4, 2), (0.9, 4, 1)])

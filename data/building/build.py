@@ -1,7 +1,8 @@
 """Building a table: every cell of a space trained from scratch, resumable at any moment.
 
 Work is cut into parts, a few cells at one fidelity; a finished part is a small file in the folder
-``TARGET.parts`` (`nasbench_kit.data.building.parts`), and what is there is not made again.
+``TARGET.parts`` (`nasbench_kit.data.building.parts`), and what is there is not made again; nor what
+is in an archive of that folder (`nasbench_kit.data.building.archive`).
 
 Accuracies may be computed anywhere, by any number of workers: each training has its own seed, drawn
 from (seed, row, epochs, repeat). Seconds come from a separate pass of one process on one machine, so
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nasbench_kit.data.building import parts
+from nasbench_kit.data.building.archive import unpack
 from nasbench_kit.data.building.clock import processor, seconds_an_epoch
 from nasbench_kit.errors import InvalidSetting, WrongTable
 from nasbench_kit.spaces.nasbench101.space import CellSpace
@@ -129,6 +131,7 @@ def build(
         WrongTable: the parts at hand were made under other conditions or are of other cells, their
             seconds were taken on another machine, or another builder is at work on the same target.
         NotRecorded: a part is damaged.
+        CorruptFile: the archive of the parts is damaged.
         NotWritable: the folder cannot be written.
         InvalidSetting: no workers, no Ray cluster, more than fits into memory, or something that is
             no table lies at the target.
@@ -137,8 +140,8 @@ def build(
     check_workers(workers, executor)
     plan.check_memory()
     table_file.check_target(target)
-    folder = target.with_suffix(".parts")
-    check_writable(target, folder / "conditions.json")
+    check_writable(target, target.with_suffix(".parts") / parts.MANIFEST)
+    folder = unpack(target)
     with parts.claimed(folder, plan.conditions()):
         untrained, untimed = missing(plan, folder)
         timed_here = len(untimed) == ROUNDS * len(parts.row_ranges(plan.space))

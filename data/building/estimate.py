@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nasbench_kit.data.building.archive import unpack
 from nasbench_kit.data.building.build import missing
 from nasbench_kit.data.building.clock import TIMED_EPOCHS, seconds_an_epoch
 from nasbench_kit.system.measured import torch_threads
@@ -39,12 +40,16 @@ class Estimate:
 def estimate(plan: Build, target: Path) -> Estimate:
     """What the missing parts will take on this machine, from a few cells timed now.
 
+    An archive of parts is unpacked first.
+
     Raises:
         NotRecorded, WrongTable: a part at hand is damaged, or of other cells.
+        CorruptFile: the archive of the parts is damaged.
+        NotWritable: it cannot be unpacked.
         InvalidSetting: more than fits into memory.
     """
     plan.check_memory()
-    untrained, untimed = missing(plan, target.with_suffix(".parts"))
+    untrained, untimed = missing(plan, unpack(target))
     if not (untrained or untimed):
         return Estimate(0.0, 0.0)
     few = _few(plan.images, _BATCHES * plan.recipe.batch_size)

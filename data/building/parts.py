@@ -30,6 +30,18 @@ if TYPE_CHECKING:
 TRAINED, TIMED = ("correct", "failed", "parameters"), ("seconds",)
 #: Cells of one part: about a minute of work at 36 epochs on the digits.
 PART = 16
+#: Says under which conditions a folder's parts were made; without it, it is no folder of a build.
+MANIFEST = "conditions.json"
+#: Names of a build's files, and of what a process leaves in the folder that is killed.
+NAME = re.compile(r"(conditions|clock)\.json|row[0-9]{6,9}-(epochs[0-9]{3,9}|seconds-[0-9])\.npz")
+LEFTOVER = re.compile(rf"\.lock|\.({NAME.pattern})\..*\.part")
+#: Bytes of a part's arrays: far more than 16 cells have, and no load on memory.
+LARGEST = 1 << 26
+#: What reading a damaged or foreign .npz or .zip may raise.
+UNREADABLE = (
+    *(OSError, ValueError, LookupError, EOFError, TypeError, RuntimeError, MemoryError),
+    *(zlib.error, zipfile.BadZipFile),
+)
 
 
 def row_ranges(space: CellSpace) -> list[range]:
@@ -74,14 +86,15 @@ def load(
     """
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            if sum(entry.file_size for entry in file.zip.infolist()) > LARGEST:
+                raise ValueError("its arrays are too large")
             arrays = {name: file[name] for name in file.files}
         cells = arrays.pop("cells")
         if any(len(array) != len(cells) for array in arrays.values()):
             raise ValueError("its arrays differ in length")
     except FileNotFoundError:
         raise NotRecorded(f"{path} is missing; run the build again to make it") from None
-    except (OSError, ValueError, LookupError, EOFError, NotImplementedError,
-            TypeError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:  # fmt: skip
+    except UNREADABLE as error:
         raise NotRecorded(
             f"{path} is damaged ({error}); delete it and run the build again"
         ) from error
@@ -121,14 +134,13 @@ def claimed(folder: Path, conditions: Mapping[str, Any]) -> Iterator[None]:
         WrongTable: other conditions, or another builder is at work.
         NotWritable: the folder cannot be written.
     """
-    manifest = folder / "conditions.json"
+    manifest = folder / MANIFEST
     now = json.loads(json.dumps(conditions))
     with files.claimed(folder, "builder"):
         if not manifest.exists():
-            own = re.compile(r"\.lock|\.conditions\.json\..*\.part")  # even if killed at once
-            if not all(own.fullmatch(path.name) for path in folder.iterdir()):
+            if not all(LEFTOVER.fullmatch(path.name) for path in folder.iterdir()):
                 raise WrongTable(
-                    f"{folder} holds files and no conditions.json, so it is not of a build; choose "
+                    f"{folder} holds files and no {MANIFEST}, so it is not of a build; choose "
                     "another target, or move it away"
                 )
             files.write_text(manifest, json.dumps(now, indent=1) + "\n")
@@ -137,7 +149,7 @@ def claimed(folder: Path, conditions: Mapping[str, Any]) -> Iterator[None]:
             if known.get(name) != value:
                 raise WrongTable(
                     f"the parts in {folder} were made with another {name}: {known.get(name)}, now "
-                    f"{value}; choose another target, or delete the folder"
+                    f"{value}; choose another target, or delete the folder and the archive of it, if any"
                 )
         for leftover in folder.glob(".*.part"):  # of a process that was killed
             leftover.unlink(missing_ok=True)

@@ -37,7 +37,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         help="train every cell of a space into a table",
         description="Train every cell of a space from scratch, on the CPU, and take the time of each. "
         "Says first how long what is missing will take. Finished parts lie in TARGET with the ending "
-        ".parts; killed at any moment, the same command goes on.",
+        ".parts; killed at any moment, the same command goes on, also from TARGET.parts.zip.",
         epilog="Example: nasbench-kit build small.h5 --space v4e9 --epochs 4 12",
     )
     parser.add_argument("target", type=Path, help="the table to make, TARGET.h5")
@@ -53,6 +53,9 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument(
         "--max-hours", type=positive, help="refuse to start what is estimated to take longer"
     )
+    parser.add_argument(
+        "--archive", action="store_true", help="at the end, pack all parts into TARGET.parts.zip"
+    )
     add_workers(parser)
     add_executor(parser)
     add_json(parser)
@@ -66,6 +69,7 @@ def run_build(args: argparse.Namespace) -> int:
         InvalidSetting: a target that is no table, or more hours than allowed; see ``build``, too.
     """
     from nasbench_kit.analysis.cards.table_card import measured_card
+    from nasbench_kit.data.building.archive import check_pack, pack
     from nasbench_kit.data.building.build import Build, build
     from nasbench_kit.data.building.estimate import estimate
     from nasbench_kit.data.images.image_sets import open_images
@@ -75,6 +79,8 @@ def run_build(args: argparse.Namespace) -> int:
     check_workers(args.workers, args.executor)
     card = args.target.with_suffix(".md")
     check_writable(args.target, card, args.target.with_suffix(".parts") / "conditions.json")
+    if args.archive:
+        check_pack(args.target)
     plan = Build(
         name=args.target.stem,
         space=CellSpace.named(args.space),
@@ -104,6 +110,8 @@ def run_build(args: argparse.Namespace) -> int:
     with then(lambda: _tell(args, table)):
         if table.repeats > 1 and len(table) > 1:
             write_text(card, measured_card(table, _command(args, plan.epochs)))
+        if args.archive:
+            pack(args.target)
     return 0
 
 
