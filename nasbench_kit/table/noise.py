@@ -32,9 +32,9 @@ class Noise:
     """Noise of single trainings around predicted accuracies.
 
     Args:
-        accuracy: predicted accuracies, ascending, [fidelities][knots].
-        scatter: standard deviation between repeats there, in accuracy, [fidelities][knots].
-        failure: probability there that a training fails, [fidelities][knots].
+        accuracy: predicted accuracies, ascending, [fidelities, knots].
+        scatter: standard deviation between repeats there, in accuracy, [fidelities, knots].
+        failure: probability there that a training fails, [fidelities, knots].
         chance: accuracy of a failed training.
         images: readings are counts of so many images; None: not rounded.
         repeats: trainings of a cell that can be asked for.
