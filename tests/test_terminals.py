@@ -234,20 +234,37 @@ def test_bytes_that_are_no_text_are_refused_in_one_line() -> None:
     assert "UTF-8" in done.stderr
 
 
+@pytest.mark.parametrize(("workers", "delay"), [(1, 0.0), (1, 1.5), (2, 1.5)])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signals_end_a_command_quietly(number: signal.Signals, code: int, tmp_path: Path) -> None:
+def test_signals_end_a_command_quietly(
+    number: signal.Signals, code: int, workers: int, delay: float, tmp_path: Path
+) -> None:
+    """Before the first run, and seconds later, inside of a search."""
     words = ["compare", "--seconds", "1e9", "--algorithms", "random-search", "--seeds", "2"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "nasbench_kit", *words, "--workers", "1", "--out", tmp_path / "out"],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        while not (tmp_path / "out" / "manifest.json").exists():
-            time.sleep(0.05)
-            assert process.poll() is None
-        process.send_signal(number)
-        out, err = process.communicate(timeout=60)
+    command = [sys.executable, "-m", "nasbench_kit", *words, "--workers", str(workers)]
+    # A shell that starts the tests in the background has them, and what they start, ignore SIGINT.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(
+            [*command, "--out", tmp_path / "out"],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
+        try:
+            for _ in range(1200):
+                if (tmp_path / "out" / "manifest.json").exists():
+                    break
+                time.sleep(0.05)
+                assert process.poll() is None
+            time.sleep(delay)
+            process.send_signal(number)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()  # or it would spend its budget
     assert process.returncode == code
     assert out == ""
     assert "Traceback" not in err
