@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nasbench_kit.checks import shown
 from nasbench_kit.errors import InvalidSetting, NotInSpace
-from nasbench_kit.table.table import Table
+from nasbench_kit.spaces.nasbench101.space import CellSpace
+from nasbench_kit.table.table import Table, checked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from nasbench_kit.spaces.nasbench101.space import CellSpace
     from nasbench_kit.table.table import Column
 
 
@@ -24,10 +25,12 @@ def subset(table: Table, space: CellSpace) -> Table:
     large ones (Ying et al. 2019, section 5.2), and searches in NAS-Bench-1Shot1.
 
     Raises:
-        InvalidSetting: the table has no cell of the space.
+        InvalidSetting: no table, no space, or the table has no cell of the space.
         CorruptFile: the table's file was altered.
     """
-    table.verify()
+    checked(table)
+    if not isinstance(space, CellSpace):
+        raise InvalidSetting(f"{shown(space)} is no space; give CellSpace(5), for example")
     found = np.array([_row(table, cell) for cell in space])
     known = np.flatnonzero(found >= 0)
     if not len(known):

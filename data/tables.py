@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+from nasbench_kit import checks
 from nasbench_kit.errors import CorruptFile, InvalidSetting, UnknownName, did_you_mean
 from nasbench_kit.system.files import home
 from nasbench_kit.table.table import Table
@@ -28,7 +29,7 @@ def find(name: str | Path) -> Path:
         InvalidSetting: the name is empty, or no text.
     """
     if not isinstance(name, str | Path):
-        raise InvalidSetting(f"the table is {name!r}; give a name or a path")
+        raise InvalidSetting(f"the table is {checks.shown(name)}; give a name or a path")
     tables = known()
     if str(name) in tables:
         return tables[str(name)]
@@ -38,7 +39,7 @@ def find(name: str | Path) -> Path:
         if Path(name).is_file():
             return Path(name)
     hint = did_you_mean(str(name), tables)
-    raise UnknownName(f"no table is called {str(name)!r} and no file is there; {hint}")
+    raise UnknownName(f"no table is called {checks.shown(str(name))} and no file is there; {hint}")
 
 
 def open_table(name: str | Path = DEFAULT) -> Table:

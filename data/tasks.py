@@ -12,6 +12,8 @@ from nasbench_kit.oracle.fallback import Fallback
 from nasbench_kit.oracle.store import Store
 from nasbench_kit.oracle.task import Task
 from nasbench_kit.spaces.skeleton import Skeleton
+from nasbench_kit.system.files import as_path
+from nasbench_kit.table.table import checked
 from nasbench_kit.training.recipe import NASBENCH101, Recipe
 
 if TYPE_CHECKING:
@@ -33,8 +35,10 @@ def open_task(table: Table, data: str | Path | None = None) -> Task:
         UnknownName: no images go by that name, so that their path is needed.
         WrongTable: the images at hand are not those that the table was made from.
         DownloadFailed, NotWritable: CIFAR-10 is not at hand and cannot be fetched.
-        InvalidSetting: the table has too few cells to price anything by.
+        InvalidSetting: no table, or it has too few cells to price anything by.
+        CorruptFile: the table's file was altered.
     """
+    checked(table)
     images = _images(table, data)
     recipe = _recipe(table)
     height, width, channels = images.train.images.shape[1:]
@@ -49,7 +53,7 @@ def open_fallback(
     data: str | Path | None = None,
     *,
     device: str = "cpu",
-    store: Path | None = None,
+    store: str | Path | None = None,
 ) -> Fallback:
     """What trains the cells that a table lacks, as the table's own cells were trained.
 
@@ -62,11 +66,13 @@ def open_fallback(
 
     Raises:
         NotRecorded: the table records no seconds to price trainings by.
-        InvalidSetting: images or recipe are unknown, the table has too few cells to price anything
+        CorruptFile: the table's file was altered.
+        InvalidSetting: no table, images or recipe are unknown, the table has too few cells to price anything
             by, or torch cannot compute on the device.
         UnknownName, WrongTable, DownloadFailed, NotWritable: as ``open_task``; or the store cannot be
             written.
     """
+    checked(table)
     if not table.has("seconds"):
         raise NotRecorded(
             f"the table {table.name} records no seconds, so trainings of cells that it lacks have no "
@@ -90,7 +96,7 @@ def open_fallback(
     from nasbench_kit.training.device import usable
 
     usable(device)
-    kept = None if store is None else Store(store)
+    kept = None if store is None else Store(as_path(store, "store of trainings"))
     return Fallback(table, images, _recipe(table), store=kept, device=device)
 
 

@@ -45,6 +45,7 @@ from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hin
 
 import numpy as np
 
+from nasbench_kit import checks
 from nasbench_kit.algorithms import ALGORITHMS, WEIGHT_SHARING
 from nasbench_kit.compare.run_folder import LIMITS, check_label
 from nasbench_kit.compare.running import Plan, RewardImages
@@ -124,7 +125,7 @@ def read(path: Path) -> dict[str, Any]:
         InvalidSetting: no such file, no TOML in UTF-8, or a key that no experiment has.
     """
     if not isinstance(path, str | Path):
-        raise InvalidSetting(f"the experiment file is {path!r}; give a path")
+        raise InvalidSetting(f"the experiment file is {checks.shown(path)}; give a path")
     path = Path(path)
     try:
         if not path.is_file() and path.exists():
@@ -139,13 +140,15 @@ def read(path: Path) -> dict[str, Any]:
             f"({getattr(error, 'strerror', error)}); name one that can"
         ) from error
     try:
-        said = tomllib.loads(_decoded(content))
-    except (ValueError, RecursionError) as error:
+        said = _toml(_decoded(content))
+    except ValueError as error:
         raise InvalidSetting(f"{path} is no experiment file: {error}") from error
     _known_keys(said, KEYS, str(path))
     for key in ("budget", "algorithms"):
         if not isinstance(said.get(key, {}), dict):
-            raise InvalidSetting(f"{path}: {key} is {said[key]!r}; write a table [{key}]")
+            raise InvalidSetting(
+                f"{path}: {key} is {checks.shown(said[key])}; write a table [{key}]"
+            )
     _known_keys(said.get("budget", {}), LIMITS, f"{path} [budget]")
     return {"out": str(Path("runs") / path.stem), **said}
 
@@ -171,6 +174,23 @@ def _decoded(content: bytes) -> str:
         ) from error
 
 
+def _toml(text: str) -> dict[str, Any]:
+    """What a text in TOML says.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except RecursionError:
+        raise ValueError("it has too many levels") from None
+    except ValueError as error:  # Python reads no longer ones
+        most = sys.get_int_max_str_digits()
+        raise ValueError(f"a number has more than {most:,} digits; give a smaller one") from error
+
+
 def algorithm_flag(text: str) -> tuple[str, dict[str, Any]]:
     """Label and settings of ``LABEL=METHOD(SETTING=VALUE, ...)``.
 
@@ -178,17 +198,19 @@ def algorithm_flag(text: str) -> tuple[str, dict[str, Any]]:
         InvalidSetting: not of this form.
     """
     if not isinstance(text, str):
-        raise InvalidSetting(f"the algorithm is {text!r}; give text")
+        raise InvalidSetting(f"the algorithm is {checks.shown(text)}; give text")
     match = _FLAG.fullmatch(text.strip())
     try:
         if match is None:
             raise ValueError("write METHOD, or LABEL=METHOD(SETTING=VALUE, ...)")
         method = match["method"].strip()
-        said = tomllib.loads(f"settings = {{{match['settings'] or ''}}}")
+        said = _toml(f"settings = {{{match['settings'] or ''}}}")
         if said.keys() != {"settings"}:
             raise ValueError("one line only")
-    except (ValueError, RecursionError) as error:
-        raise InvalidSetting(f"the algorithm {text!r} cannot be read: {error}") from error
+    except ValueError as error:
+        raise InvalidSetting(
+            f"the algorithm {checks.shown(text)} cannot be read: {error}"
+        ) from error
     return (match["label"] or method).strip(), {"method": method, **said["settings"]}
 
 
@@ -232,32 +254,36 @@ def plan(said: Mapping[str, Any]) -> Plan:
         InvalidSetting: a value that cannot work.
     """
     if not isinstance(said, Mapping):
-        raise InvalidSetting(f"the experiment is {said!r}; give what `read` returns")
+        raise InvalidSetting(f"the experiment is {checks.shown(said)}; give what `read` returns")
     _known_keys(said, (*KEYS, "full"), "the experiment")
     for key, what in _TEXTS.items():
         value = said.get(key, "text")
         if value is None and key == "data":
             continue
         if not isinstance(value, str) or not value.strip() or not _printable(value):
-            raise InvalidSetting(f"{key} is {value!r}; give {what}, or leave it out")
+            raise InvalidSetting(f"{key} is {checks.shown(value)}; give {what}, or leave it out")
     full = said.get("full", False)
     if not isinstance(full, bool):
-        raise InvalidSetting(f"full is {full!r}; it must be true or false")
+        raise InvalidSetting(f"full is {checks.shown(full)}; it must be true or false")
     name = said.get("table", tables.DEFAULT)
     path = tables.find(name)
     table = Table.open(path)
     default = defaults(table, full=full)
     seeds = said.get("seeds", default["seeds"])
     if not isinstance(seeds, int) or isinstance(seeds, bool) or not 1 <= seeds <= MOST_SEEDS:
-        raise InvalidSetting(f"seeds is {seeds!r}; give their number, 1 to {MOST_SEEDS:,}")
+        raise InvalidSetting(
+            f"seeds is {checks.shown(seeds)}; give their number, 1 to {MOST_SEEDS:,}"
+        )
     budget = _budget(said.get("budget", {})) or default["budget"]
     policy = said.get("policy", "always")
     if not isinstance(policy, str) or policy not in get_args(Policy):
-        raise InvalidSetting(f"policy is {policy!r}; {did_you_mean(str(policy), get_args(Policy))}")
+        raise InvalidSetting(
+            f"policy is {checks.shown(policy)}; {did_you_mean(policy, get_args(Policy))}"
+        )
     reward_images = said.get("reward_images", "validation")
     if not isinstance(reward_images, str) or reward_images not in get_args(RewardImages):
-        hint = did_you_mean(str(reward_images), get_args(RewardImages))
-        raise InvalidSetting(f"reward_images is {reward_images!r}; {hint}")
+        hint = did_you_mean(reward_images, get_args(RewardImages))
+        raise InvalidSetting(f"reward_images is {checks.shown(reward_images)}; {hint}")
     device = said.get("device", "cpu")
     if device != "cpu":
         from nasbench_kit.training.device import named
@@ -266,12 +292,12 @@ def plan(said: Mapping[str, Any]) -> Plan:
     data = said.get("data")
     fallback = said.get("fallback", False)
     if not isinstance(fallback, bool):
-        raise InvalidSetting(f"fallback is {fallback!r}; write true or false")
+        raise InvalidSetting(f"fallback is {checks.shown(fallback)}; write true or false")
     space = said.get("space")
     entries = said.get("algorithms", default["algorithms"])
     if not isinstance(entries, Mapping) or not entries:
         raise InvalidSetting(
-            f"algorithms are {entries!r}; write a table [algorithms.NAME] for each, or none at all"
+            f"algorithms are {checks.shown(entries)}; write a table [algorithms.NAME] for each, or none at all"
         )
     searches = {label: search(label, entry) for label, entry in entries.items()}
     given = {
@@ -336,7 +362,7 @@ class _FallbackFrom:
 def _budget(said: Mapping[str, Any]) -> dict[str, float]:
     """Limits as numbers of the type that they count in."""
     if not isinstance(said, Mapping):
-        raise InvalidSetting(f"budget is {said!r}; write a table [budget]")
+        raise InvalidSetting(f"budget is {checks.shown(said)}; write a table [budget]")
     _known_keys(said, LIMITS, "the budget")
     budget: dict[str, float] = {}
     for name in LIMITS:
@@ -344,7 +370,7 @@ def _budget(said: Mapping[str, Any]) -> dict[str, float]:
             continue
         limit = said[name]
         if not isinstance(limit, int | float) or isinstance(limit, bool):
-            raise InvalidSetting(f"the budget's {name} are {limit!r}; give a number")
+            raise InvalidSetting(f"the budget's {name} are {checks.shown(limit)}; give a number")
         if limit > MOST_SPENT:
             raise InvalidSetting(
                 f"the budget's {name} are above {MOST_SPENT:g}; no run would ever end, give less"
@@ -418,20 +444,28 @@ def search(label: str, entry: Any) -> Search:
     """
     check_label(label)
     if not isinstance(entry, dict):
-        raise InvalidSetting(f"algorithm {label} is {entry!r}; write a table [algorithms.{label}]")
+        raise InvalidSetting(
+            f"algorithm {label} is {checks.shown(entry)}; write a table [algorithms.{label}]"
+        )
     settings = dict(entry)
     method = settings.pop("method", label)
     if not isinstance(method, str):
-        raise InvalidSetting(f"{label}: method is {method!r}; give the name of an algorithm")
+        raise InvalidSetting(
+            f"{label}: method is {checks.shown(method)}; give the name of an algorithm"
+        )
     known = known_algorithms()
     if method not in known:
-        raise UnknownName(f"no algorithm is called {method!r}; {did_you_mean(str(method), known)}")
+        raise UnknownName(
+            f"no algorithm is called {checks.shown(method)}; {did_you_mean(method, known)}"
+        )
     try:
         made = known[method]()()
     except NasbenchKitError:
         raise
     except Exception as error:  # other people's code
-        raise InvalidSetting(f"the algorithm {method} cannot be loaded: {error!r}") from error
+        raise InvalidSetting(
+            f"the algorithm {method} cannot be loaded: {checks.shown(error, 300)}"
+        ) from error
     if not settings:
         return made
     if not dataclasses.is_dataclass(made) or isinstance(made, type):
@@ -441,7 +475,9 @@ def search(label: str, entry: Any) -> Search:
     _known_keys(settings, names, f"algorithm {label}")
     for name, value in settings.items():
         if not _fits(value, hints[name]):
-            raise InvalidSetting(f"{label}: {name} is {value!r}; it must be {_said(hints[name])}")
+            raise InvalidSetting(
+                f"{label}: {name} is {checks.shown(value)}; it must be {_said(hints[name])}"
+            )
         if hints[name] is float:
             settings[name] = float(value)
     try:
@@ -487,4 +523,4 @@ def _known_keys(said: Iterable[str], known: Iterable[str], where: str) -> None:
     names = list(known)
     for key in said:
         if key not in names:
-            raise UnknownName(f"{where} has no key {key!r}; {did_you_mean(str(key), names)}")
+            raise UnknownName(f"{where} has no key {checks.shown(key)}; {did_you_mean(key, names)}")

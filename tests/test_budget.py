@@ -137,10 +137,11 @@ def test_repr_shows_every_limit() -> None:
 
 
 @pytest.mark.parametrize("unit", UNITS)
-@pytest.mark.parametrize("limit", [-1, -0.5, -math.inf, math.nan])
+@pytest.mark.parametrize("limit", [-1, -0.5, -math.inf, math.nan, math.inf])
 def test_a_limit_below_zero_or_no_number_is_refused(unit: str, limit: float) -> None:
+    kind = "whole" if unit == "queries" else "finite"
     with pytest.raises(
-        InvalidSetting, match=f"the budget's {unit} are {limit}; give a number >= 0"
+        InvalidSetting, match=f"the budget's {unit} are {limit}; give a {kind} number >= 0"
     ):
         Budget(**{unit: limit})  # type: ignore[arg-type]
 
@@ -181,13 +182,31 @@ def test_numbers_of_other_libraries_become_pythons_own(number: Any) -> None:
         assert value == number
 
 
-def test_endless_limits_never_end_and_sums_stay_finite() -> None:
-    budget = Budget(seconds=math.inf)
+def test_queries_are_counted_in_whole_numbers() -> None:
+    for part in (1.5, np.float64(0.5), Fraction(5, 2)):
+        with pytest.raises(InvalidSetting, match=r"queries are .*; give a whole number"):
+            Budget(queries=part)  # type: ignore[arg-type]
+        with pytest.raises(InvalidSetting, match=r"price in queries is .*; give a whole number"):
+            Budget().charge("query", queries=part)  # type: ignore[arg-type]
+    assert type(Budget(queries=3.0).queries) is int  # type: ignore[arg-type]
+
+
+def test_numbers_too_long_to_write_are_named() -> None:
+    for value in (10**5000, -(10**5000)):
+        for unit in UNITS:
+            with pytest.raises(InvalidSetting, match=r"a number of 16,610 bits"):
+                Budget(**{unit: value})  # type: ignore[arg-type]
+            with pytest.raises(InvalidSetting, match=r"a number of 16,610 bits"):
+                Budget().check(**{unit: value})  # type: ignore[arg-type]
+
+
+def test_without_limits_sums_stay_finite() -> None:
+    budget = Budget()
     budget.charge("query", seconds=1e308)
     with pytest.raises(BudgetExhausted):
         budget.charge("query", seconds=1e308)
     assert budget.spent_seconds == 1e308
-    assert budget.meters() == [("seconds", math.inf, 1e308)]
+    assert budget.meters() == []
 
 
 def test_attributes_are_read_only_and_the_ledger_cannot_be_changed() -> None:

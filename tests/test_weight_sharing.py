@@ -317,10 +317,10 @@ def test_rewards_in_parts_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch
     assert shared.whole_reward(cell) == pytest.approx(whole, abs=0.05)
 
 
-def test_a_budget_without_end_can_be_shared(small_table: Table) -> None:
+def test_a_huge_budget_can_be_shared(small_table: Table) -> None:
     for share in (0.5, 1.0):
         search = replace(BRIEF["darts"], share=share)
-        shared = shared_weights(search, small_table, seconds=np.inf, epochs=9)
+        shared = shared_weights(search, small_table, seconds=1e308, epochs=9)
         assert len(list(shared.trained(search.begin(shared)))) == 2
 
 

@@ -55,9 +55,7 @@ class OneShot(Protocol):
 
 def _part(budget: Budget, share: float) -> Budget:
     """A share of what is left of a budget's seconds and epochs."""
-    left = {  # without a share nothing, also of a budget without end
-        name: share * (limit - spent) if share else 0.0 for name, limit, spent in budget.meters()
-    }
+    left = {name: share * (limit - spent) for name, limit, spent in budget.meters()}
     return Budget(seconds=left.get("seconds"), epochs=left.get("epochs"))
 
 

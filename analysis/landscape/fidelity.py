@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nasbench_kit.errors import NotRecorded
+from nasbench_kit.errors import InvalidSetting, NotRecorded
+from nasbench_kit.table.table import checked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,8 +81,10 @@ def between_fidelities(table: Table, metric: str = "validation_accuracy") -> Ite
 
     Raises:
         NotRecorded: the table has one fidelity only, or lacks the metric.
+        InvalidSetting: no table.
+        CorruptFile: the table's file was altered.
     """
-    if len(table.epochs) < 2:
+    if len(checked(table).epochs) < 2:
         raise NotRecorded(
             f"the table {table.name} has one fidelity ({table.epochs[0]} epochs); there is none "
             "to compare it with"
@@ -134,12 +137,17 @@ def noise(
     Raises:
         NotRecorded: the table has one repeat or fewer than ten cells, or lacks the metric or the
             fidelity.
+        InvalidSetting: no table, or no rows of it.
+        CorruptFile: the table's file was altered.
     """
     from scipy import stats
 
-    readings = table.values(metric, epochs)  # [cells, repeats]
+    readings = checked(table).values(metric, epochs)  # [cells, repeats]
     if rows is not None:
-        readings = readings[rows]
+        try:
+            readings = readings[rows]
+        except (IndexError, TypeError, ValueError) as error:
+            raise InvalidSetting(f"the rows are no rows of {table.name}: {error}") from error
     repeats = readings.shape[1]
     if repeats < 2:
         raise NotRecorded(

@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nasbench_kit.analysis.landscape.encodings import Encodings
+from nasbench_kit.checks import shown
 from nasbench_kit.errors import InvalidSetting, NotRecorded
 from nasbench_kit.table.noise import Noise
+from nasbench_kit.table.table import checked
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -52,7 +54,7 @@ class RandomSearchCurve:
         epochs: training length of every query; None is the table's longest.
 
     Raises:
-        InvalidSetting: another policy.
+        InvalidSetting: no table, or another policy.
         NotRecorded: the table lacks the fidelity, or some of the readings; or it is a surrogate's,
             whose repeats are drawn as they are asked for.
     """
@@ -60,9 +62,10 @@ class RandomSearchCurve:
     def __init__(
         self, table: Table, *, policy: Policy = "always", epochs: int | None = None
     ) -> None:
-        if policy not in ("always", "mean"):
+        checked(table)
+        if not isinstance(policy, str) or policy not in ("always", "mean"):
             raise InvalidSetting(
-                f"policy is {policy!r}; the curve against queries is exact for 'always' and 'mean'"
+                f"policy is {shown(policy)}; the curve against queries is exact for 'always' and 'mean'"
             )
         if Noise.of(table.provenance) is not None:
             raise NotRecorded(

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nasbench_kit.analysis.figures import style
+from nasbench_kit.checks import generator
 from nasbench_kit.errors import NotRecorded
-from nasbench_kit.table.table import SOURCES
+from nasbench_kit.table.table import SOURCES, checked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,11 +65,17 @@ class Options:
         rng: draws samples and resamples.
         exact: whether to compute also what takes minutes on the full space.
         progress: called with (done, in all) during the longest part.
+
+    Raises:
+        InvalidSetting: no generator.
     """
 
     rng: Generator
     exact: bool = False
     progress: Callable[[int, int], None] | None = None
+
+    def __post_init__(self) -> None:
+        generator(self.rng)
 
 
 def tidy(names: str, rows: Iterable[Sequence[object]]) -> dict[str, list[object]]:
@@ -104,7 +111,12 @@ def on_space(table: Table, values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def costs(table: Table) -> dict[str, NDArray[np.float64]]:
-    """The recorded costs of the cells at the largest fidelity, by axis label: [rows] each."""
+    """The recorded costs of the cells at the largest fidelity, by axis label: [rows] each.
+
+    Raises:
+        CorruptFile: the table's file was altered.
+    """
+    checked(table)
     columns = {}
     if table.has("seconds"):
         with contextlib.suppress(NotRecorded):  # some rows may lack it

@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from nasbench_kit.checks import shown
+from nasbench_kit.errors import InvalidSetting
+
 if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import ArrayLike, NDArray
@@ -31,10 +34,24 @@ class Interval(NamedTuple):
 
 
 def interquartile_mean(scores: ArrayLike) -> NDArray[np.float64]:
-    """Mean of the middle half (the 25 % trimmed mean): [..., runs] -> [...]."""
+    """Mean of the middle half (the 25 % trimmed mean): [..., runs] -> [...].
+
+    Raises:
+        InvalidSetting: no numbers, or no runs.
+    """
     from scipy import stats
 
-    return np.asarray(stats.trim_mean(np.asarray(scores, float), 0.25, axis=-1))
+    try:
+        numbers = np.asarray(scores, float)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidSetting(
+            f"the scores are {shown(scores)}; give numbers, [..., runs]"
+        ) from error
+    if numbers.ndim == 0 or numbers.shape[-1] == 0:
+        raise InvalidSetting(
+            f"the scores have the shape {numbers.shape}; give [..., runs], at least 1"
+        )
+    return np.asarray(stats.trim_mean(numbers, 0.25, axis=-1))
 
 
 def bootstrap(

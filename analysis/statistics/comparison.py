@@ -97,14 +97,16 @@ class Comparison:
                 raise ValueError(f"{unknown[0]} is recommended, which the table lacks")
             if not manifest["budget"]:
                 raise ValueError("there is no budget")
+        except CorruptFile:
+            raise
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise CorruptFile(
                 f"{folder} is damaged ({error!r}); run the comparison again"
             ) from error
         if unknown:
             raise InvalidSetting(
-                f"{len(unknown)} recommended cells of {folder} are not in the table {table.name} and "
-                "not yet trained to score them; run the same comparison again to finish it"
+                f"recommended cells of {folder} are not in the table {table.name} and not yet trained to "
+                f"score them ({len(unknown)} of them); run the same comparison again to finish it"
             )
         return cls(folder.resolve().name, table, manifest, traces, machine_seconds, trained)
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nasbench_kit.checks import printable, whole
 from nasbench_kit.data.images.user_images import NAMES, deal, image_set, split_called
 from nasbench_kit.errors import CorruptFile, InvalidSetting, NasbenchKitError, UnknownName
 from nasbench_kit.system.files import existing
@@ -52,9 +53,9 @@ def image_folder(root: str | Path, *, resize: int | None = None) -> ImageSet:
     """
     root = existing(root, "folder of images")
     if not root.is_dir():
-        raise UnknownName(f"there is no folder {root}; check the path")
-    if resize is not None and resize < 1:
-        raise InvalidSetting(f"resize is {resize} pixels; it must be 1 or more")
+        raise UnknownName(f"there is no folder {printable(root)}; check the path")
+    if resize is not None:
+        resize = whole("resize, in pixels,", resize, 1)
     files: dict[str, list[Path]] = {}
     labels: dict[str, NDArray[np.int64]] = {}
     classes = None
@@ -63,7 +64,7 @@ def image_folder(root: str | Path, *, resize: int | None = None) -> ImageSet:
         classes = classes or list(found)
         if odd := sorted(set(classes) ^ set(found)):
             raise InvalidSetting(
-                f"{root}: not all splits have the classes {', '.join(odd)}; make the folders alike"
+                f"{printable(root)}: not all splits have the classes {printable(', '.join(odd))}; make the folders alike"
             )
         files[split] = [path for name in classes for path in found[name]]
         labels[split] = np.repeat(np.arange(len(classes)), [len(found[name]) for name in classes])
@@ -92,17 +93,17 @@ def _split_folders(root: Path) -> dict[str, Path]:
         if split is None:
             names = ", ".join(name for names in NAMES.values() for name in names)
             raise InvalidSetting(
-                f"{entry} lies beside the folders of the splits; take it away, or give a folder one "
+                f"{printable(entry)} lies beside the folders of the splits; take it away, or give a folder one "
                 f"of their names: {names}"
             )
         if split in splits:
             raise InvalidSetting(
-                f"{splits[split]} and {entry} are both the {split} split; take one away"
+                f"{printable(splits[split])} and {printable(entry)} are both the {split} split; take one away"
             )
         splits[split] = entry
     if "train" not in splits:
         raise InvalidSetting(
-            f"{root} has {', '.join(entry.name for entry in named)} and no train; add the folder "
+            f"{printable(root)} has {', '.join(entry.name for entry in named)} and no train; add the folder "
             "train/CLASS/* of the images to train on"
         )
     return {split: splits[split] for split in NAMES if split in splits}
@@ -119,12 +120,12 @@ def _class_folders(folder: Path) -> list[Path]:
     for entry in entries:
         if not entry.is_dir():
             raise InvalidSetting(
-                f"{entry} is no folder; {folder.name} may hold folders only, one a class: take the "
+                f"{printable(entry)} is no folder; {printable(folder.name)} may hold folders only, one a class: take the "
                 "file away, or put it into the folder of its class"
             )
     if not entries:
         raise InvalidSetting(
-            f"{folder} has no folders; give one a class, {folder.name}/CLASS/*, or one a split and "
+            f"{printable(folder)} has no folders; give one a class, {printable(folder.name)}/CLASS/*, or one a split and "
             "class, train/CLASS/*"
         )
     return entries
@@ -134,12 +135,18 @@ def _files(folder: Path) -> list[Path]:
     """The image files of one class."""
     files = _visible(folder)
     if not files:
-        raise InvalidSetting(f"{folder} is empty; put the images of its class there or remove it")
+        raise InvalidSetting(
+            f"{printable(folder)} is empty; put the images of its class there or remove it"
+        )
     for path in files:
         if path.is_dir():
             raise InvalidSetting(
-                f"{path} is a folder within the class {folder.name}; put images there directly, and "
+                f"{printable(path)} is a folder within the class {printable(folder.name)}; put images there directly, and "
                 "the splits above the classes: train/CLASS, validation/CLASS, test/CLASS"
+            )
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise InvalidSetting(
+                f"{printable(path)} is a device or a pipe, no image file; take it away"
             )
     return files
 
@@ -149,7 +156,9 @@ def _visible(folder: Path) -> list[Path]:
     try:
         entries = list(folder.iterdir())
     except OSError as error:
-        raise CorruptFile(f"{folder} cannot be read ({error.strerror}); check it") from error
+        raise CorruptFile(
+            f"{printable(folder)} cannot be read ({error.strerror}); check it"
+        ) from error
     hidden = (entry.name.startswith(".") or entry.name.casefold() in _HIDDEN for entry in entries)
     return sorted(
         (entry for entry, no in zip(entries, hidden, strict=True) if not no),
@@ -171,7 +180,7 @@ def _pictures(paths: Sequence[Path], resize: int | None) -> NDArray[np.uint8]:
         pixels, grey = _picture(path, resize)
         if pixels.shape != first.shape:
             raise InvalidSetting(
-                f"{path} has {_size(pixels)} pixels, {paths[0]} {_size(first)}; make all images of "
+                f"{printable(path)} has {_size(pixels)} pixels, {printable(paths[0])} {_size(first)}; make all images of "
                 "one size, or set resize"
             )
         images[place] = pixels
@@ -187,12 +196,12 @@ def _picture(path: Path, resize: int | None) -> tuple[NDArray[np.uint8], bool]:
         with Image.open(path) as image:
             if image.mode not in (*_GREY, *_COLOUR):
                 raise InvalidSetting(
-                    f"{path} has pixels of type {image.mode!r}; store 8 bits a channel, grey or RGB"
+                    f"{printable(path)} has pixels of type {image.mode!r}; store 8 bits a channel, grey or RGB"
                 )
             frames = getattr(image, "n_frames", 1)
             if frames > 1 and image.format != "MPO":  # a camera's JPEG with a preview behind
                 raise InvalidSetting(
-                    f"{path} has {frames} frames; store each image in a file of its own"
+                    f"{printable(path)} has {frames} frames; store each image in a file of its own"
                 )
             coloured = image.convert("RGB")
             if resize is not None:
@@ -202,7 +211,7 @@ def _picture(path: Path, resize: int | None) -> tuple[NDArray[np.uint8], bool]:
         raise
     except Exception as error:  # a damaged file makes Pillow raise whatever its bytes lead to
         raise CorruptFile(
-            f"{path} cannot be read as an image ({error}); replace it or take it away"
+            f"{printable(path)} cannot be read as an image ({error}); replace it or take it away"
         ) from error
 
 

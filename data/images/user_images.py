@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nasbench_kit.checks import printable, shown
 from nasbench_kit.errors import CorruptFile, InvalidSetting, UnknownName
 from nasbench_kit.system.files import existing
 from nasbench_kit.training.images import SPLITS, ImageSet, Split
@@ -62,6 +63,11 @@ def from_arrays(name: str, arrays: Mapping[str, NDArray[Any]]) -> ImageSet:
         InvalidSetting: no training images, an array by another name or of another shape or type,
             two for one purpose, labels out of range, or a class with too few images to deal.
     """
+    if not isinstance(name, str) or not isinstance(arrays, Mapping):
+        raise InvalidSetting(
+            f"the name is {shown(name)} and the arrays are {shown(arrays)}; give a text and a "
+            "dictionary of arrays"
+        )
     keys = _keys(name, arrays)
     images, labels = {}, {}
     for split in SPLITS:
@@ -118,7 +124,7 @@ def _keys(name: str, arrays: Mapping[str, object]) -> dict[tuple[str, str], str]
                 axis, split = "", None
         if split is None:
             raise InvalidSetting(
-                f"{name}: there is no use for the array {key!r}; leave it out, or call it x or y "
+                f"{name}: there is no use for the array {shown(key)}; leave it out, or call it x or y "
                 f"followed by one of {', '.join(f'_{word}' for words in NAMES.values() for word in words)}"
             )
         other = keys.setdefault((_AXES[axis], split), key)
@@ -173,7 +179,7 @@ def deal(name: str, labels: Mapping[str, NDArray[np.int64]], classes: Sequence[s
     counts = np.bincount(train, minlength=len(classes))
     if missing and counts.min() < _HEAPS:
         raise InvalidSetting(
-            f"{name}: class {classes[int(counts.argmin())]} has {counts.min()} training images; to "
+            f"{printable(name)}: class {printable(classes[int(counts.argmin())])} has {counts.min()} training images; to "
             f"deal a {' and a '.join(missing)} split it must have {_HEAPS}; add images, or give the "
             "splits"
         )
@@ -212,7 +218,7 @@ def image_set(
     std = np.sqrt(squares * len(mean) / train.images.size)
     if std.min() == 0:
         raise InvalidSetting(
-            f"{name}: channel {std.argmin()} is the same in every training image; leave it out"
+            f"{printable(name)}: channel {std.argmin()} is the same in every training image; leave it out"
         )
     return ImageSet(
         name=name,
@@ -233,8 +239,20 @@ def _rounded(values: NDArray[np.float64]) -> tuple[float, ...]:
     return tuple(float(f"{value:.5g}") for value in values)
 
 
+def _unmasked(where: str, array: NDArray[Any]) -> NDArray[Any]:
+    if isinstance(array, np.ma.MaskedArray):
+        raise InvalidSetting(
+            f"{where} is a masked array, and no network can leave out what is masked; give the rest, "
+            "or fill it (numpy.ma.filled)"
+        )
+    try:
+        return np.asarray(array)
+    except ValueError as error:
+        raise InvalidSetting(f"{where} is no array of one shape ({error})") from error
+
+
 def _images(where: str, array: NDArray[Any]) -> NDArray[Any]:
-    array = np.asarray(array)
+    array = _unmasked(where, array)
     if array.dtype.kind == "f":
         with np.errstate(over="ignore"):  # Split refuses what is infinite
             array = array.astype(np.float32, copy=False)
@@ -254,7 +272,7 @@ def _images(where: str, array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _labels(where: str, array: NDArray[Any]) -> NDArray[np.int64]:
-    array = np.asarray(array)
+    array = _unmasked(where, array)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1 or array.dtype.kind not in "iu":

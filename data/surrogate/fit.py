@@ -23,12 +23,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nasbench_kit.checks import generator
 from nasbench_kit.data.surrogate.features import features
 from nasbench_kit.data.surrogate.noise import estimate_noise, failures, mean_of
 from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.oracle.cost import CostModel, Quality
 from nasbench_kit.spaces.skeleton import Skeleton
-from nasbench_kit.table.table import Column, Table, proportional
+from nasbench_kit.table.table import Column, Table, checked, proportional
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -108,14 +109,15 @@ def fit(
         progress: told of the steps done.
 
     Raises:
-        InvalidSetting: too few cells, or all are equally accurate.
+        InvalidSetting: no table, no generator, too few cells, or all are equally accurate.
         NotRecorded: the table lacks validation accuracies, or some of its readings.
         CorruptFile: the table's file was altered.
     """
     import sklearn.ensemble  # noqa: F401  # its threads are limited only once they are loaded
     from threadpoolctl import threadpool_limits
 
-    table.verify()
+    checked(table)
+    generator(rng)
     if table.provenance.get("source") == "surrogate":
         raise InvalidSetting(
             f"the table {table.name} holds predictions already; give one of measurements"

@@ -6,12 +6,14 @@ Each file of this package registers the commands of one subject. `main` has the 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from nasbench_kit.checks import shown
 from nasbench_kit.cli import (
     analyze,
     build,
@@ -39,6 +41,10 @@ exit codes:
   130  interrupted; 143 terminated. What was finished is kept"""
 
 
+#: A word that would fill the screen, such as a number of 5,000 digits.
+_LONG = re.compile(r"'[^']{80,}'|[^\s']{81,}")
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser whose complaints are errors like all others, and which guesses no option."""
 
@@ -46,7 +52,8 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **settings)
 
     def error(self, message: str) -> NoReturn:
-        raise InvalidSetting(f"{message}; see `{self.prog} --help`")
+        brief = _LONG.sub(lambda word: f"{word[0][:79]}…", message)
+        raise InvalidSetting(f"{brief}; see `{self.prog} --help`")
 
     def _print_message(self, message: str, file: Any = None) -> None:
         """Print help or version; argparse's own passes over what cannot be written."""
@@ -100,6 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         streams.say("interrupted; what was finished is kept")
         return 130
     except Terminated:
+        streams.say("terminated; what was finished is kept")
         return 143
     finally:
         streams.discard_output()
@@ -148,7 +156,9 @@ def _check_words(argv: Sequence[str]) -> None:
         if word.startswith("--") and equals and not value.strip():
             raise InvalidSetting(f"{option} is empty; give a value, or leave it out")
         if "\0" in word or (not word.isascii() and word != word.encode(errors="replace").decode()):
-            raise InvalidSetting(f"the argument {word!r} is no UTF-8 text; rename what it names")
+            raise InvalidSetting(
+                f"the argument {shown(word)} is no UTF-8 text; rename what it names"
+            )
 
 
 def _internal(error: Exception) -> int:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nasbench_kit.cli import streams
 from nasbench_kit.cli.common import (
     add_executor,
     add_json,
@@ -92,11 +92,10 @@ def run_build(args: argparse.Namespace) -> int:
     )
     left = estimate(plan, args.target)
     hours = left.hours(args.workers)
-    print(f"{plan.images.name}: {plan.images.sizes}", file=sys.stderr)
-    print(
+    streams.note(f"{plan.images.name}: {plan.images.sizes}")
+    streams.note(
         f"{len(plan.space):,} cells: about {left.training:.2g} core-hours of training to go and "
-        f"{left.timing:.2g} hours of taking times, {hours:.2g} hours on {args.workers} workers",
-        file=sys.stderr,
+        f"{left.timing:.2g} hours of taking times, {hours:.2g} hours on {args.workers} workers"
     )
     if args.max_hours is not None and hours > args.max_hours:
         raise InvalidSetting(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 import numpy as np
 
+from nasbench_kit.cli import streams
 from nasbench_kit.cli.common import (
     add_json,
     add_table,
@@ -60,7 +60,7 @@ def run_calibrate(args: argparse.Namespace) -> int:
     places = np.linspace(0, len(table) - 1, args.cells + 2)[1:-1].round().astype(int)
     rows = np.argsort(theirs, kind="stable")[places].tolist()
     seconds = (TIMED_EPOCHS + 2) * float(theirs[rows].sum())
-    print(f"{len(rows):,} cells: some {seconds:.2g} seconds of the table here", file=sys.stderr)
+    streams.note(f"{len(rows):,} cells: some {seconds:.2g} seconds of the table here")
     here = []
     with progress_bar("training reference cells") as progress, torch_threads(1):
         for done, row in enumerate(rows, start=1):

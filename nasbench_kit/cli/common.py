@@ -252,11 +252,13 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
     task = bar.add_task(textwrap.shorten(label, 30, placeholder=" …"), total=None)
 
     def update(done: int, total: int) -> None:
-        bar.start()  # does nothing the second time
-        bar.update(task, completed=done, total=total)
+        with contextlib.suppress(OSError):  # work goes on where nobody can see it
+            bar.start()  # does nothing the second time
+            bar.update(task, completed=done, total=total)
 
     try:
         yield update
     finally:
         if bar.live.is_started:
-            bar.stop()
+            with contextlib.suppress(OSError):
+                bar.stop()

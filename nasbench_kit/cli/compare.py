@@ -13,6 +13,7 @@ import numpy as np
 
 from nasbench_kit import experiment
 from nasbench_kit.algorithms import ALGORITHMS
+from nasbench_kit.cli import streams
 from nasbench_kit.cli.common import (
     add_executor,
     add_json,
@@ -150,7 +151,7 @@ def run_compare(args: argparse.Namespace) -> int:
         return 0
     check_writable(folder / "results.csv")
     if (data := said.get("data")) is not None:
-        print(f"{data}: {open_images(data).sizes}", file=sys.stderr)
+        streams.note(f"{data}: {open_images(data).sizes}")
     failure = None
     with progress_bar(f"comparing on {table.name}") as progress:
         try:
@@ -191,7 +192,7 @@ def run_compare(args: argparse.Namespace) -> int:
     if failure is None:
         return 0
     sys.stdout.flush()
-    print(f"nasbench-kit: {failure}", file=sys.stderr)
+    streams.say(str(failure))
     return 1
 
 

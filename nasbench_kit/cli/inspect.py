@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nasbench_kit.cli import streams
 from nasbench_kit.cli.cells import CELL_HELP, parse_cell
 from nasbench_kit.cli.common import (
     add_json,
@@ -101,7 +102,7 @@ def run_tables(args: argparse.Namespace) -> int:
             secondary=("metrics", "repeats", "epochs", "source"),
         )
     for problem in broken:
-        print(f"nasbench-kit: {problem}", file=sys.stderr)
+        streams.say(str(problem))
     return 0
 
 

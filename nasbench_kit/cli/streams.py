@@ -14,7 +14,7 @@ from nasbench_kit.errors import Terminated
 
 
 def prepare() -> None:
-    """Make the streams of a fresh process usable, and let SIGTERM end it in good order.
+    """Make the streams of a fresh process usable, and let SIGTERM and SIGHUP end it in good order.
 
     A stream that the caller closed leads nowhere, so that no file opened later takes its number. What
     a stream's encoding lacks is printed as an escape.
@@ -30,7 +30,9 @@ def prepare() -> None:
             setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", closefd=False))
         else:
             stream.reconfigure(errors="backslashreplace")
-    signal.signal(signal.SIGTERM, _terminate)
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(ending) is not signal.SIG_IGN:  # as nohup asks for
+            signal.signal(ending, _terminate)
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
@@ -39,13 +41,18 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 
 def say(message: str) -> None:
     """Print one line on standard error, control characters escaped; none if that is impossible."""
+    note(f"nasbench-kit: {message}")
+
+
+def note(message: str) -> None:
+    """The same without the program's name."""
     line = " ".join(message.split("\n"))
     shown = "".join(
         sign if sign.isprintable() else sign.encode("unicode_escape", "surrogatepass").decode()
         for sign in line
     )
     with contextlib.suppress(OSError, ValueError):
-        print(f"nasbench-kit: {shown}", file=sys.stderr, flush=True)
+        print(shown, file=sys.stderr, flush=True)
 
 
 def reader_gone() -> bool:

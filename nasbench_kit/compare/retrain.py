@@ -6,21 +6,23 @@ goes on from its checkpoint. The results hold no clock reading; seconds and memo
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nasbench_kit.checks import shown, whole
 from nasbench_kit.compare.run_folder import read_manifest
 from nasbench_kit.compare.trained_scores import row_of, trained_accuracies
 from nasbench_kit.errors import CorruptFile, InvalidSetting, UnknownName, WrongTable
 from nasbench_kit.spaces.nasbench101.cell import Cell
-from nasbench_kit.system.files import check_writable, write_text
+from nasbench_kit.system.files import check_writable, read_json, write_text
 from nasbench_kit.table.table import Table
 
 if TYPE_CHECKING:
@@ -177,7 +179,8 @@ def _claim(path: Path, conditions: dict[str, Any]) -> None:
             )
         write_text(path, json.dumps(conditions, indent=1) + "\n")
         return
-    known = _read(path)
+    with _intact(path):
+        known = _fields(read_json(path))
     for name, value in conditions.items():
         if known.get(name) != value:
             raise WrongTable(
@@ -217,7 +220,7 @@ def summaries(
     for algorithm, cells in chosen.items():
         for cell in cells:
             paths = [_path(folder, "trainings", (cell, seed)) for seed in seeds]
-            records = [_read(path) for path in paths if path.exists()]
+            records = [_result(path) for path in paths if path.exists()]
             rows.append({"algorithm": algorithm, "cell": cell.to_text()} | _summary(records))
     return sorted(rows, key=lambda row: -(row["test_mean"] or 0))
 
@@ -229,18 +232,52 @@ def _summary(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "trainable_parameters": records[0]["trainable_parameters"] if records else None,
     }
     for split in ("test", "validation"):
-        scores = [record["final"][split] for record in records]
-        accuracies = [score["correct"] / score["images"] for score in scores]
+        accuracies = [record[split] for record in records]
         row[f"{split}_mean"] = float(np.mean(accuracies)) if accuracies else None
         row[f"{split}_std"] = float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None
     return row
 
 
-def _read(path: Path) -> Any:
+def _result(path: Path) -> dict[str, Any]:
+    """What a summary needs of one training: accuracies of both splits at its end among it.
+
+    Raises:
+        CorruptFile: no training can have left this.
+    """
+    with _intact(path):
+        record = _fields(read_json(path))
+        if not isinstance(record["failed"], bool):
+            raise TypeError(f"failed is {shown(record['failed'])}")
+        result = {
+            "failed": record["failed"],
+            "trainable_parameters": whole(
+                "trainable_parameters", record["trainable_parameters"], 0
+            ),
+        }
+        for split in ("test", "validation"):
+            score = _fields(_fields(record["final"])[split])
+            correct = whole("the number of correct images", score["correct"], 0)
+            result[split] = correct / whole(
+                "the number of images", score["images"], max(1, correct)
+            )
+        return result
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"it holds {shown(value)} where names and values must stand")
+    return value
+
+
+@contextlib.contextmanager
+def _intact(path: Path) -> Iterator[None]:
+    """Errors of a file's content, with its name."""
     try:
-        return json.loads(_text(path))
-    except ValueError as error:
-        raise CorruptFile(f"{path} cannot be read ({error}); delete it to make it anew") from error
+        yield
+    except (OSError, ValueError, LookupError, TypeError, ArithmeticError) as error:
+        raise CorruptFile(
+            f"{path} cannot be read ({error!r}); delete it to make it anew"
+        ) from error
 
 
 def _read_rows(path: Path) -> list[dict[str, str]]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
+from nasbench_kit import checks
 from nasbench_kit.compare.trace import Trace, number, whole
 from nasbench_kit.errors import CorruptFile, InvalidSetting, NotWritable, WrongTable
 from nasbench_kit.oracle.oracle import Policy
@@ -55,7 +56,7 @@ def check_label(label: object) -> None:
     """
     if not isinstance(label, str) or not _LABEL.fullmatch(label):
         raise InvalidSetting(
-            f"the label {label!r} is to be a file's name; use letters, digits, '_.+-', begin with a "
+            f"the label {checks.shown(label)} is to be a file's name; use letters, digits, '_.+-', begin with a "
             "letter or digit, at most 100 in all"
         )
 

@@ -21,6 +21,8 @@ Ended = Literal["budget", "finished", "stalled"]
 
 #: What a run spends.
 _METERS = ("seconds", "epochs", "queries")
+#: What it is charged for: answers of the table, trainings outside it, steps of a supernet's training.
+_KINDS = ("query", "training", "supernet")
 #: The ledger's sums and the totals are the same numbers, added in another order.
 _ROUNDING = 1e-9
 
@@ -131,8 +133,19 @@ class Trace:
             if any(later < earlier for earlier, later in pairwise(at)):
                 raise ValueError(f"the {name} of its incumbents do not ascend from 0 to {total}")
         for kind, spending in self.ledger.items():
+            if kind not in _KINDS:
+                raise ValueError(f"{_brief(kind)} is no kind of charge")
             if not spending.charges:
                 raise ValueError(f"no charge is of the kind {kind!r}")
+            if spending.queries != (0 if kind == "supernet" else spending.charges):
+                raise ValueError(
+                    f"{spending.charges} charges {kind} are {spending.queries} queries"
+                )
+        if "supernet" not in self.ledger:  # then nothing is spent but by queries
+            steps = [(0.0, 0.0, 0), *(step[:3] for step in self.incumbents)]
+            for before, after in pairwise([*steps, (self.seconds, self.epochs, self.queries)]):
+                if before[2] == after[2] and before != after:
+                    raise ValueError(f"from {before} to {after} more is spent and nothing asked")
         if not min(self.queries, "query" in self.ledger) <= self.unique_cells <= self.queries:
             raise ValueError(f"{self.queries} queries were of {self.unique_cells} cells")
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nasbench_kit.checks import whole
 from nasbench_kit.errors import CorruptFile, NotInSpace
 from nasbench_kit.spaces.nasbench101.cell import Cell
 from nasbench_kit.system.files import read_json, write_text
@@ -78,15 +79,20 @@ def trained_accuracies(folder: Path, table: Table, metric: str) -> dict[str, flo
         CorruptFile: a file holds no score of this table's largest fidelity.
     """
     found: dict[str, dict[int, float]] = {}
+    counted: set[int] = set()
     for path in sorted((folder / "scores").glob("*.json")):
         try:
             content = read_json(path)
             text, seed = content["cell"], content["seed"]
             score = content[metric.removesuffix("_accuracy")]
-            correct, images = score["correct"], score["images"]
+            correct = whole("the number of correct images", score["correct"], 0)
+            images = whole("the number of images", score["images"], max(1, correct))
+            counted.add(images)
+            if len(counted) > 1:
+                raise ValueError(f"it counts {images} images, and the files before it do not")
             if path != score_path(folder, text, seed):
                 raise ValueError("its name is that of another training")
-            if content["epochs"] != table.epochs[-1] or not 0 <= correct <= images:
+            if content["epochs"] != table.epochs[-1]:
                 raise ValueError(f"{correct} of {images} images after {content['epochs']} epochs")
             # As a table has it, to the last bit.
             found.setdefault(text, {})[seed] = float(np.float32(correct / images))

@@ -13,6 +13,7 @@ that whoever holds a budget can add charges to it and change nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import operator
 import sys
@@ -21,11 +22,12 @@ from math import inf
 from numbers import Integral, Real
 from typing import Any, NamedTuple, NoReturn
 
+from nasbench_kit.checks import shown
 from nasbench_kit.errors import AccountsDisagree, BudgetExhausted, InvalidSetting
 from nasbench_kit.system.read_only import ReadOnly
 
 _UNITS = ("seconds", "epochs", "queries")
-#: Stands in for a limit that is not set, so that no sum can become infinite.
+#: Stands in for a limit that is not set: a sum cannot become infinite.
 _MOST = sys.float_info.max
 
 
@@ -59,7 +61,8 @@ class Budget(ReadOnly):
         queries: charged queries.
 
     Raises:
-        InvalidSetting: a limit that is negative or not a number.
+        InvalidSetting: a limit that is negative, infinite or not a number (None is no limit), or queries
+            that are no whole number.
     """
 
     __slots__ = ("__weakref__", "_account")
@@ -74,7 +77,9 @@ class Budget(ReadOnly):
         queries: int | None = None,
     ) -> None:
         first, second, third = (
-            None if limit is None else _number(f"the budget's {name} are", limit)
+            None
+            if limit is None
+            else _number(f"the budget's {name} are", limit, whole=name == "queries")
             for name, limit in zip(_UNITS, (seconds, epochs, queries), strict=True)
         )
         object.__setattr__(self, "_account", _account((first, second, third)))
@@ -124,7 +129,7 @@ class Budget(ReadOnly):
 
         Raises:
             BudgetExhausted: naming the limit that would be passed.
-            InvalidSetting: a price that is negative, infinite or not a number.
+            InvalidSetting: a price that is negative, infinite or not a number, or parts of a query.
         """
         self._account.check(*_price(seconds, epochs, queries))
 
@@ -143,7 +148,9 @@ class Budget(ReadOnly):
             BudgetExhausted, InvalidSetting: as ``check``; nothing is charged.
         """
         if not isinstance(kind, str):
-            raise InvalidSetting(f"the kind of charge is {kind!r}; give a name such as 'query'")
+            raise InvalidSetting(
+                f"the kind of charge is {shown(kind)}; give a name such as 'query'"
+            )
         self._account.pay(kind, *_price(seconds, epochs, queries), lambda: item)
 
     def view(self) -> Budget:
@@ -195,7 +202,7 @@ class _Account(NamedTuple):
 def _account(limits: _Limits) -> _Account:
     """An account with nothing spent."""
     most_seconds, most_epochs, most_queries = (
-        _MOST if limit is None or limit == inf else limit for limit in limits
+        _MOST if limit is None else limit for limit in limits
     )
     spent_seconds, spent_epochs, spent_queries = 0.0, 0.0, 0
     charges: list[Charge] = []
@@ -269,7 +276,7 @@ def _refuse(*_: Any) -> NoReturn:
 def _too_much(limits: _Limits, spent: _Price, price: _Price) -> Exception:
     """Why a price that is made of numbers cannot be paid."""
     for name, limit, before, asked in zip(_UNITS, limits, spent, price, strict=True):
-        most = _MOST if limit is None or limit == inf else limit
+        most = _MOST if limit is None else limit
         if before + asked > most:
             unit = "s" if name == "seconds" else name
             return BudgetExhausted(
@@ -282,22 +289,20 @@ def _too_much(limits: _Limits, spent: _Price, price: _Price) -> Exception:
 def _price(seconds: Any, epochs: Any, queries: Any) -> _Price:
     """Three prices as Python's own numbers."""
     return (
-        _number("the price in seconds is", seconds, finite=True),
-        _number("the price in epochs is", epochs, finite=True),
-        _number("the price in queries is", queries, finite=True),
+        _number("the price in seconds is", seconds),
+        _number("the price in epochs is", epochs),
+        _number("the price in queries is", queries, whole=True),
     )
 
 
-def _number(what: str, value: Any, *, finite: bool = False) -> Any:
-    """A number >= 0 as Python's own int or float."""
-    shown = repr(value)
+def _number(what: str, value: Any, *, whole: bool = False) -> Any:
+    """A finite number >= 0 as Python's own int or float; an int where it must be whole."""
     if isinstance(value, Real) and not isinstance(value, bool):
-        try:
+        with contextlib.suppress(OverflowError):  # a whole number beyond the floats
             number = int(value) if isinstance(value, Integral) else float(value)
-            float(number)
-            shown = str(number)
-        except OverflowError:
-            number, shown = -1, "too large"
-        if number >= 0 and not (finite and number == inf):
-            return number
-    raise InvalidSetting(f"{what} {shown}; give a {'finite ' if finite else ''}number >= 0")
+            if 0 <= float(number) < inf and not (whole and number % 1):
+                return int(number) if whole else number
+            value = number  # shown as Python's own
+    raise InvalidSetting(
+        f"{what} {shown(value)}; give a {'whole' if whole else 'finite'} number >= 0"
+    )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from nasbench_kit.checks import shown
 from nasbench_kit.errors import (
     InvalidSetting,
     NasbenchKitError,
@@ -22,9 +23,18 @@ from nasbench_kit.errors import (
 
 
 def home() -> Path:
-    """Folder of tables and caches: ``NASBENCH_KIT_HOME``, else the user's cache folder."""
+    """Folder of tables and caches: ``NASBENCH_KIT_HOME``, else the user's cache folder.
+
+    Raises:
+        InvalidSetting: the variable begins with an unknown user's ``~``.
+    """
     if chosen := os.environ.get("NASBENCH_KIT_HOME"):
-        return Path(chosen).expanduser()
+        try:
+            return Path(chosen).expanduser()
+        except RuntimeError as error:
+            raise InvalidSetting(
+                f"NASBENCH_KIT_HOME is {shown(chosen)} ({error}); give it the path of a folder"
+            ) from error
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "nasbench-kit"
 
@@ -38,12 +48,13 @@ def check_writable(*paths: Path) -> None:
     for path in paths:
         with _named(path):
             _check_kind(path)
-            folder = path.parent
+            absolute = Path(os.path.abspath(path))  # "absent/../here" is here once it is written
+            folder = absolute.parent
             while not os.path.lexists(folder) and folder != folder.parent:
                 folder = folder.parent
             # In a folder of its own, all is tried as it will be done, and nothing seen by others.
             with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=folder) as trial:
-                copy = Path(trial, path.parent.relative_to(folder), path.name)
+                copy = Path(trial, absolute.parent.relative_to(folder), absolute.name)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 _beside(copy).write_bytes(b"?")
 
@@ -56,10 +67,12 @@ def existing(path: str | Path, what: str) -> Path:
         what: it should name, as "image set", for messages.
 
     Raises:
-        InvalidSetting: the path is empty; ``Path("")`` would be the current folder.
+        InvalidSetting: it is no path, or empty; ``Path("")`` would be the current folder.
         UnknownName: it begins with an unknown user's ``~``, is too long, or leads through a folder
             that must not be read.
     """
+    if not isinstance(path, str | Path):
+        raise InvalidSetting(f"the {what} is {shown(path)}; give its path as a str or a Path")
     if not str(path):
         raise InvalidSetting(f"the path of the {what} is empty; name a file or folder")
     try:
@@ -68,8 +81,9 @@ def existing(path: str | Path, what: str) -> Path:
             expanded.stat()
     except (OSError, RuntimeError, ValueError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or error
-        shown = str(path) if len(str(path)) <= 80 else f"{str(path)[:79]}…"
-        raise UnknownName(f"no {what} can be at {shown!r} ({reason}); check the path") from error
+        raise UnknownName(
+            f"no {what} can be at {shown(str(path))} ({reason}); check the path"
+        ) from error
     return expanded
 
 
@@ -88,7 +102,7 @@ def as_path(value: object, what: str) -> Path:
     except TypeError:
         path = None
     if not isinstance(path, str) or not path or "\0" in path:
-        raise InvalidSetting(f"the {what} is {value!r}; give its path as a str or a Path")
+        raise InvalidSetting(f"the {what} is {shown(value)}; give its path as a str or a Path")
     return Path(path)
 
 

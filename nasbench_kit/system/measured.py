@@ -75,7 +75,7 @@ def torch_threads(count: int) -> Iterator[None]:
         yield
     finally:
         if variable is None:
-            del os.environ["OMP_NUM_THREADS"]
+            os.environ.pop("OMP_NUM_THREADS", None)  # the block may have taken it away
         else:
             os.environ["OMP_NUM_THREADS"] = variable
         if torch:

@@ -36,12 +36,14 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isnan
+from numbers import Real
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from nasbench_kit.checks import shown
 from nasbench_kit.errors import (
     CorruptFile,
     InvalidSetting,
@@ -51,6 +53,7 @@ from nasbench_kit.errors import (
     WrongTable,
 )
 from nasbench_kit.spaces.nasbench101.space import CellSpace
+from nasbench_kit.system.files import as_path
 from nasbench_kit.table import file as table_file
 
 if TYPE_CHECKING:
@@ -162,6 +165,11 @@ class Column:
         return values
 
 
+def _named(name: object) -> str:
+    """A name as it is; shown where it is none."""
+    return name if isinstance(name, str) and len(name) < 80 else shown(name)
+
+
 def _beyond(count: int, images: int | None) -> CorruptFile:
     return CorruptFile(f"the table counts {count} of {images} images; get it, or build it, again")
 
@@ -170,6 +178,19 @@ def proportional(longest: NDArray[np.floating], epochs: Sequence[int]) -> NDArra
     """Seconds of all fidelities, float32 [rows, epochs, repeats], from the longest [rows, 1, repeats]."""
     shares = np.array(epochs)[:, None] / epochs[-1]
     return (longest * shares).astype(np.float32)
+
+
+def checked(table: object) -> Table:
+    """A table whose file was not altered, which a caller gave.
+
+    Raises:
+        InvalidSetting: it is none.
+        CorruptFile: the file was altered.
+    """
+    if not isinstance(table, Table):
+        raise InvalidSetting(f"{shown(table)} is no table; open one with Table.open(path)")
+    table.verify()
+    return table
 
 
 class Table:
@@ -274,10 +295,10 @@ class Table:
         """
         if epochs is None:
             return len(self.epochs) - 1
-        if epochs not in self.epochs:
+        if not isinstance(epochs, Real) or epochs not in self.epochs:
             known = ", ".join(map(str, self.epochs))
             raise NotRecorded(
-                f"the table {self.name} has no trainings of {epochs} epochs; it has {known}"
+                f"the table {self.name} has no trainings of {shown(epochs)} epochs; it has {known}"
             )
         return self.epochs.index(epochs)
 
@@ -287,16 +308,17 @@ class Table:
         Raises:
             NotRecorded: the table lacks it.
         """
-        if (checkpoint, metric) not in self.columns:
+        if not self.has(metric, checkpoint):
             known = ", ".join(f"{metric} ({point})" for point, metric in sorted(self.columns))
             raise NotRecorded(
-                f"the table {self.name} has no {metric} ({checkpoint}); it has {known}"
+                f"the table {self.name} has no {_named(metric)} ({_named(checkpoint)}); it has {known}"
             )
         return self.columns[checkpoint, metric]
 
     def has(self, metric: str, checkpoint: Checkpoint = "final") -> bool:
         """Whether the table records this metric at this checkpoint."""
-        return (checkpoint, metric) in self.columns
+        named = isinstance(metric, str) and isinstance(checkpoint, str)
+        return named and (checkpoint, metric) in self.columns
 
     def values(
         self, metric: str, epochs: int | None = None, checkpoint: Checkpoint = "final"
@@ -305,7 +327,9 @@ class Table:
 
         Raises:
             NotRecorded: the table lacks the metric, the fidelity, or some of the readings.
+            CorruptFile: the table's file was altered since it was opened.
         """
+        self.verify()
         return self.column(metric, checkpoint).array(self.fidelity(epochs))
 
     def mean(
@@ -386,7 +410,9 @@ class Table:
         Raises:
             NotWritable: the folder cannot be written, or the disk is full.
             InvalidSetting: the table's space has no name to find it by again.
+            CorruptFile: the file that the table was opened from was altered since.
         """
+        self.verify(fresh=True)  # altered bytes must not get a checksum of their own
         if CellSpace.named(self.space.name) != self.space:
             raise InvalidSetting(
                 f"the space {self.space.name} cannot be named in a file; make the table over the whole "
@@ -395,7 +421,7 @@ class Table:
         images = self._images()
         header = {**self._said(), "images": images, "checksum": self.checksum}
         attributes = {name: {"images": count} for name, count in images.items()}
-        table_file.write(Path(path), header, self._arrays(), attributes)
+        table_file.write(as_path(path, "table"), header, self._arrays(), attributes)
 
     @classmethod
     def open(cls, path: str | Path) -> Table:
@@ -403,8 +429,9 @@ class Table:
 
         Raises:
             CorruptFile: no such file, no table, truncated, altered, or of another row order.
+            InvalidSetting: no path.
         """
-        path = Path(path)
+        path = as_path(path, "table")
         file = table_file.TableFile(path)
         file.verify()
         header, arrays = file.header, file.arrays()

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nasbench_kit import checks
 from nasbench_kit.errors import InvalidCell, UnknownName
 
 if TYPE_CHECKING:
@@ -101,11 +102,13 @@ def register_operation(name: str) -> None:
         InvalidCell: the name is taken, or holds a character that the text form needs.
     """
     if not isinstance(name, str):
-        raise InvalidCell(f"operation {name!r}: give its name as text")
+        raise InvalidCell(f"operation {checks.shown(name)}: give its name as text")
     if name in _LABELS or name in _ALIASES:
-        raise InvalidCell(f"operation {name!r} exists already; choose another name")
+        raise InvalidCell(f"operation {checks.shown(name)} exists already; choose another name")
     if not name or set(name) & set(",:/ "):
-        raise InvalidCell(f"operation {name!r}: a name is not empty and has none of ',:/ '")
+        raise InvalidCell(
+            f"operation {checks.shown(name)}: a name is not empty and has none of ',:/ '"
+        )
     _LABELS[name] = len(_LABELS) - 2
 
 
@@ -251,7 +254,9 @@ class Cell:
         """
         if not isinstance(name, str) or name not in NAMED_CELLS:
             known = ", ".join(NAMED_CELLS)
-            raise UnknownName(f"no cell is called {name!r}; the named cells are: {known}")
+            raise UnknownName(
+                f"no cell is called {checks.shown(name)}; the named cells are: {known}"
+            )
         return cls.from_text(NAMED_CELLS[name])
 
     def to_text(self) -> str:
@@ -269,11 +274,13 @@ class Cell:
             InvalidCell: the text has another form, or describes no cell.
         """
         if not isinstance(text, str):
-            raise InvalidCell(f"{text!r} is not a cell's text, but of type {type(text).__name__}")
+            raise InvalidCell(
+                f"{checks.shown(text)} is not a cell's text, but of type {type(text).__name__}"
+            )
         rows, colon, names = text.strip().partition(":")
         if not colon or set(rows) - set("01/"):
             raise InvalidCell(
-                f"{text!r} is not a cell; write rows of 0 and 1 and the interior operations, "
+                f"{checks.shown(text)} is not a cell; write rows of 0 and 1 and the interior operations, "
                 f"as in {NAMED_CELLS['resnet']!r}"
             )
         matrix = [[int(entry) for entry in row] for row in rows.split("/")]
@@ -313,7 +320,9 @@ class Cell:
         try:
             matrix, operations = spec.original_matrix, spec.original_ops
         except AttributeError:
-            raise InvalidCell(f"{spec!r} is no ModelSpec; it has no original_matrix") from None
+            raise InvalidCell(
+                f"{checks.shown(spec)} is no ModelSpec; it has no original_matrix"
+            ) from None
         return cls(matrix, operations)
 
     def to_networkx(self) -> networkx.DiGraph[int]:
@@ -329,7 +338,7 @@ class Cell:
     def from_networkx(cls, graph: networkx.DiGraph[Any]) -> Cell:
         """From a ``networkx.DiGraph`` with ``operation`` on each node; nodes in sorted order."""
         if not hasattr(graph, "nodes") or not hasattr(graph, "edges"):
-            raise InvalidCell(f"{graph!r} is no networkx.DiGraph")
+            raise InvalidCell(f"{checks.shown(graph)} is no networkx.DiGraph")
         try:
             nodes = sorted(graph.nodes)
         except TypeError as error:
@@ -376,7 +385,9 @@ def _parse_matrix(matrix: object) -> tuple[int, int]:
         wrong = np.argwhere(np.ones_like(entries, bool))
     if len(wrong):
         u, v = wrong[0].tolist()
-        raise InvalidCell(f"entry [{u}, {v}] of the matrix is {entries[u, v]}; it must be 0 or 1")
+        raise InvalidCell(
+            f"entry [{u}, {v}] of the matrix is {checks.shown(entries.item(u, v))}; it must be 0 or 1"
+        )
     backward = np.argwhere(np.tril(entries != 0))
     if len(backward):
         u, v = backward[0].tolist()
@@ -390,11 +401,14 @@ def _parse_matrix(matrix: object) -> tuple[int, int]:
 def _parse_operations(operations: Iterable[str], size: int) -> tuple[tuple[str, ...], int]:
     """Full names and code of any operations; says what is wrong with them. The slow way."""
     if isinstance(operations, str) or not isinstance(operations, Iterable):
-        raise InvalidCell(f"operations are {operations!r}; give a list of names")
+        raise InvalidCell(f"operations are {checks.shown(operations)}; give a list of names")
     try:
         names = tuple(_ALIASES.get(str(name), str(name)) for name in operations)
-    except TypeError:  # an array without dimensions says that it can be iterated
-        raise InvalidCell(f"operations are {operations!r}; give a list of names") from None
+    # An array without dimensions says that it can be iterated; a number may be too long for text.
+    except (TypeError, ValueError):
+        raise InvalidCell(
+            f"operations are {checks.shown(operations)}; give a list of names"
+        ) from None
     if len(names) == size - 2 and INPUT not in names:
         names = (INPUT, *names, OUTPUT)
     if len(names) != size:
@@ -404,13 +418,13 @@ def _parse_operations(operations: Iterable[str], size: int) -> tuple[tuple[str, 
         )
     if names[0] != INPUT or names[-1] != OUTPUT:
         raise InvalidCell(
-            f"operations start with {names[0]!r} and end with {names[-1]!r}; "
+            f"operations start with {checks.shown(names[0])} and end with {checks.shown(names[-1])}; "
             "they must start with 'input' and end with 'output'"
         )
     for name in names[1:-1]:
         if _LABELS.get(name, -1) < 0:
             known = ", ".join(known for known, label in _LABELS.items() if label >= 0)
-            raise InvalidCell(f"unknown operation {name!r}; known are: {known}")
+            raise InvalidCell(f"unknown operation {checks.shown(name)}; known are: {known}")
     return names, _CODES.get(size, {}).get(names, -1)
 
 

@@ -104,7 +104,12 @@ class CellSpace(ReadOnly):
 
         Complete by default (2,685, 7,773 and 55,854 cells); ``published`` keeps to the graphs that
         the released code lists (2,127, 3,258 and 17,940). See `nasbench_kit.spaces.nasbench101.one_shot`.
+
+        Raises:
+            UnknownName: another number.
+            InvalidSetting: no whole number.
         """
+        number = checks.whole("the number of the sub-space", number, 0)
         size = len(one_shot.parents(number)) + 1
         graphs = sorted(one_shot.topologies(number, published=published))
         bits = np.array([_widened(graph, size, 7) for graph in graphs])
@@ -125,7 +130,7 @@ class CellSpace(ReadOnly):
         if one := re.fullmatch(r"1shot1-([0-9]{1,9})(-published)?", text):
             return cls.one_shot(int(one[1]), published=one[2] is not None)
         raise UnknownName(
-            f"no space is called {name!r}; write v7e9, 1shot1-1 or 1shot1-1-published"
+            f"no space is called {checks.shown(name)}; write v7e9, 1shot1-1 or 1shot1-1-published"
         )
 
     def restricted(self, kept: NDArray[np.integer], name: str = "") -> CellSpace:
@@ -197,7 +202,9 @@ class CellSpace(ReadOnly):
         if row.__class__ is not int:
             row = _row_number(row)
         if not 0 <= row < len(self):
-            raise NotInSpace(f"row {row} is not in the space; its rows are 0 to {len(self) - 1}")
+            raise NotInSpace(
+                f"row {checks.shown(row)} is not in the space; its rows are 0 to {len(self) - 1}"
+            )
         index = self._index
         graph = index.row_graph[row]
         size = int(index.graph_size[graph]) + 2
@@ -315,7 +322,7 @@ class CellSpace(ReadOnly):
             row = int(self._hash_order[place])
             if self._hashes[row] == key:
                 return row
-        raise NotInSpace(f"no cell of the space {self.name} has the hash {md5!r}")
+        raise NotInSpace(f"no cell of the space {self.name} has the hash {checks.shown(md5)}")
 
     # Sampling and edits ----------------------------------------------------------------------
 
@@ -351,7 +358,7 @@ class CellSpace(ReadOnly):
         if size is not None:
             size = checks.whole("size", size, 0)
         if not isinstance(over, str) or over not in ("encodings", "cells"):
-            raise InvalidSetting(f"over is {over!r}; choose 'encodings' or 'cells'")
+            raise InvalidSetting(f"over is {checks.shown(over)}; choose 'encodings' or 'cells'")
         if over == "cells":
             if size is not None:
                 return rng.integers(len(self), size=size, dtype=np.int32)
@@ -467,7 +474,9 @@ class CellSpace(ReadOnly):
             ]
         of = _row_number(of)
         if not 0 <= of < len(self):
-            raise NotInSpace(f"row {of} is not in the space; its rows are 0 to {len(self) - 1}")
+            raise NotInSpace(
+                f"row {checks.shown(of)} is not in the space; its rows are 0 to {len(self) - 1}"
+            )
         return neighbourhood.neighbours(self._index, of, self._moves)
 
     def neighbour_graph(self) -> csr_array:
@@ -496,11 +505,11 @@ def _row_number(row: object) -> int:
     try:
         return operator.index(row)  # type: ignore[arg-type]  # which is what it checks
     except TypeError:
-        raise InvalidSetting(f"the row is {row!r}; give a whole number") from None
+        raise InvalidSetting(f"the row is {checks.shown(row)}; give a whole number") from None
 
 
 def _no_cell(value: object) -> InvalidCell:
-    return InvalidCell(f"{value!r} is no Cell; make one, as in Cell.named('resnet')")
+    return InvalidCell(f"{checks.shown(value)} is no Cell; make one, as in Cell.named('resnet')")
 
 
 def _below(count: int, rng: Generator) -> int:
