@@ -371,6 +371,10 @@ def _budget(said: Mapping[str, Any]) -> dict[str, float]:
         limit = said[name]
         if not isinstance(limit, int | float) or isinstance(limit, bool):
             raise InvalidSetting(f"the budget's {name} are {checks.shown(limit)}; give a number")
+        if limit < 0:
+            raise InvalidSetting(
+                f"the budget's {name} are {checks.shown(limit)}; give a number >= 0"
+            )
         if limit > MOST_SPENT:
             raise InvalidSetting(
                 f"the budget's {name} are above {MOST_SPENT:g}; no run would ever end, give less"

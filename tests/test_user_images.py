@@ -471,7 +471,7 @@ def test_other_folders_are_named(tmp_path: Path) -> None:
         image_folder(tmp_path)
     with pytest.raises(UnknownName, match="there is no folder"):
         image_folder(tmp_path / "nowhere")
-    with pytest.raises(InvalidSetting, match="resize is 0 pixels"):
+    with pytest.raises(InvalidSetting, match="resize is 0; it must be at least 1"):
         image_folder(tmp_path, resize=0)
 
 

@@ -55,7 +55,7 @@ def image_folder(root: str | Path, *, resize: int | None = None) -> ImageSet:
     if not root.is_dir():
         raise UnknownName(f"there is no folder {printable(root)}; check the path")
     if resize is not None:
-        resize = whole("resize, in pixels,", resize, 1)
+        resize = whole("resize", resize, 1)
     files: dict[str, list[Path]] = {}
     labels: dict[str, NDArray[np.int64]] = {}
     classes = None

@@ -6,7 +6,6 @@ Each file of this package registers the commands of one subject. `main` has the 
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import tempfile
 import traceback
@@ -41,8 +40,8 @@ exit codes:
   130  interrupted; 143 terminated. What was finished is kept"""
 
 
-#: A word that would fill the screen, such as a number of 5,000 digits.
-_LONG = re.compile(r"'[^']{80,}'|[^\s']{81,}")
+#: Characters of a word of the command line beyond which a message cuts it; paths have fewer.
+_LONG = 200
 
 
 class _Parser(argparse.ArgumentParser):
@@ -52,8 +51,7 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **settings)
 
     def error(self, message: str) -> NoReturn:
-        brief = _LONG.sub(lambda word: f"{word[0][:79]}…", message)
-        raise InvalidSetting(f"{brief}; see `{self.prog} --help`")
+        raise InvalidSetting(f"{message}; see `{self.prog} --help`")
 
     def _print_message(self, message: str, file: Any = None) -> None:
         """Print help or version; argparse's own passes over what cannot be written."""
@@ -124,7 +122,7 @@ def _run(argv: Sequence[str]) -> int:
         code: int = args.run(args)
         sys.stdout.flush()
     except NasbenchKitError as error:
-        streams.say(str(error))
+        streams.say(_brief(str(error), argv))
         return 2
     except BrokenPipeError as error:
         return 0 if streams.reader_gone() else _internal(error)
@@ -140,6 +138,15 @@ def _run(argv: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001  # the last line of defence
         return _internal(error)
     return code
+
+
+def _brief(message: str, argv: Sequence[str]) -> str:
+    """A message without words that fill the screen, such as a number of 5,000 digits."""
+    for word in argv:
+        for part in (word, *word.split("=")):
+            if len(part) > _LONG:
+                message = message.replace(part, f"{part[:79]}…")
+    return message
 
 
 def _check_words(argv: Sequence[str]) -> None:

@@ -248,7 +248,7 @@ def _result(path: Path) -> dict[str, Any]:
         record = _fields(read_json(path))
         if not isinstance(record["failed"], bool):
             raise TypeError(f"failed is {shown(record['failed'])}")
-        result = {
+        result: dict[str, Any] = {
             "failed": record["failed"],
             "trainable_parameters": whole(
                 "trainable_parameters", record["trainable_parameters"], 0
