@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import re
 import shutil
@@ -17,11 +18,17 @@ import pytest
 
 from nasbench_kit import Budget, CorruptFile, Oracle, Table, WrongTable
 from nasbench_kit.algorithms import RandomSearch
+from nasbench_kit.analysis.landscape.fidelity import between_fidelities, noise
+from nasbench_kit.analysis.landscape.random_search_curve import RandomSearchCurve
+from nasbench_kit.analysis.landscape.study import costs
 from nasbench_kit.cli import main
 from nasbench_kit.compare.running import Plan, run, score, write_results
 from nasbench_kit.data.benchmarks.nasbench101.export import export
 from nasbench_kit.data.subset import subset
+from nasbench_kit.experiment import mean_price
+from nasbench_kit.oracle.cost import CostModel
 from nasbench_kit.spaces.nasbench101.space import CellSpace
+from nasbench_kit.spaces.skeleton import Skeleton
 from nasbench_kit.table import verified
 
 PLAN_BUDGET = {"queries": 20}
@@ -141,6 +148,15 @@ def test_who_has_a_table_open_derives_nothing_from_altered_bytes(
         lambda: export(table, tmp_path / "out.tfrecord"),
         lambda: score(table, []),
         lambda: write_results(tmp_path / "results", table, []),
+        lambda: table.save(tmp_path / "copy.h5"),
+        lambda: table.values("test_accuracy"),
+        lambda: table.mean("seconds"),
+        lambda: list(between_fidelities(table)),
+        lambda: noise(table, table.epochs[-1]),
+        lambda: costs(table),
+        lambda: RandomSearchCurve(table),
+        lambda: CostModel(table, Skeleton(), (32, 32, 3)),
+        lambda: mean_price(table),
     ):
         with pytest.raises(CorruptFile, match="was altered"):
             derive()
@@ -374,3 +390,13 @@ def test_a_comparison_whose_table_is_overwritten_keeps_no_spoiled_trace(
     run(plan, tmp_path / "again", workers=1)
     for name, content in kept.items():
         assert (tmp_path / "again" / "traces" / name).read_bytes() == content
+
+
+def test_altered_bytes_get_no_checksum_of_their_own(path: Path, tmp_path: Path) -> None:
+    table = Table.open(path)
+    alter, _ = places(path)["final/seconds"]
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as shared:
+        shared[alter] ^= 1  # which the file's dates may not show
+        with pytest.raises(CorruptFile, match="was altered"):
+            table.save(tmp_path / "copy.h5")
+    assert not (tmp_path / "copy.h5").exists()

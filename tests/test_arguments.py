@@ -9,12 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nasbench_kit import Cell, CellSpace, experiment, register_operation
+from nasbench_kit import Cell, CellSpace, Table, experiment, register_operation
 from nasbench_kit.algorithms import RegularizedEvolution
+from nasbench_kit.analysis.landscape import fidelity
+from nasbench_kit.analysis.landscape.random_search_curve import RandomSearchCurve
+from nasbench_kit.analysis.landscape.study import Options, costs
+from nasbench_kit.analysis.statistics.aggregates import interquartile_mean
 from nasbench_kit.data import tables
+from nasbench_kit.data.images.image_folder import image_folder
+from nasbench_kit.data.images.user_images import from_arrays, npz_file
+from nasbench_kit.data.subset import subset
+from nasbench_kit.data.surrogate.fit import fit
+from nasbench_kit.data.tasks import open_fallback, open_task
 from nasbench_kit.errors import NasbenchKitError
 
 SPACE = CellSpace(4)
+TABLE = tables.open_table("digits")
 RNG = np.random.default_rng(0)
 #: None of them is what any of the functions below takes.
 WRONG: tuple[Any, ...] = (
@@ -42,6 +52,8 @@ WRONG: tuple[Any, ...] = (
     "é\ud800",
     "[" * 50_000,
     10**400,
+    10**5000,
+    [10**5000],
     -1,
 )
 CALLS: dict[str, Callable[[Any], object]] = {
@@ -72,6 +84,26 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "distance": lambda value: SPACE.distance(SPACE[0], value),
     "tables.find": tables.find,
     "tables.open_table": tables.open_table,
+    "Table.open": Table.open,
+    "values": TABLE.values,
+    "values, epochs": lambda value: TABLE.values("test_accuracy", value),
+    "values, checkpoint": lambda value: TABLE.values("test_accuracy", 36, value),
+    "open_task": open_task,
+    "open_fallback": open_fallback,
+    "subset": lambda value: subset(value, SPACE),
+    "subset, space": lambda value: subset(TABLE, value),
+    "fit": lambda value: fit(value, RNG),
+    "fit, rng": lambda value: fit(TABLE, value),
+    "RandomSearchCurve": RandomSearchCurve,
+    "noise": lambda value: fidelity.noise(value, 36),
+    "noise, epochs": lambda value: fidelity.noise(TABLE, value),
+    "between_fidelities": lambda value: list(fidelity.between_fidelities(value)),
+    "costs": costs,
+    "from_arrays": lambda value: from_arrays("name", value),
+    "from_arrays, x": lambda value: from_arrays("name", {"x": value, "y": np.zeros(1, int)}),
+    "npz_file": npz_file,
+    "image_folder": image_folder,
+    "Options": Options,
     "experiment.read": experiment.read,
     "experiment.plan": experiment.plan,
     "experiment.search": lambda value: experiment.search("a", value),
@@ -86,7 +118,11 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "RegularizedEvolution, mutation": lambda value: RegularizedEvolution(mutation=value),
 }
 #: Where one of the above is right after all.
-RIGHT = {("RegularizedEvolution", 10**400), ("CellSpace, edges", 10**400)}
+RIGHT = {
+    (name, value)
+    for name in ("RegularizedEvolution", "CellSpace, edges")
+    for value in (10**400, 10**5000)
+}
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -96,6 +132,18 @@ def test_wrong_arguments_have_errors_with_names(name: str) -> None:
             continue
         with pytest.raises(NasbenchKitError):
             CALLS[name](value)
+
+
+@pytest.mark.parametrize("scores", ["x", [], 5, None, [[]], [[1], [1, 2]], [10**5000], {}])
+def test_a_mean_is_of_numbers(scores: Any) -> None:
+    with pytest.raises(NasbenchKitError, match="the scores"):
+        interquartile_mean(scores)
+
+
+@pytest.mark.parametrize("number", [True, np.True_, 0, 4, 1.0, "1", 10**400])
+def test_sub_spaces_are_numbered(number: Any) -> None:
+    with pytest.raises(NasbenchKitError):
+        CellSpace.one_shot(number)
 
 
 @pytest.mark.parametrize("value", [None, 5, b"ab", 1.5, [], object()])

@@ -195,9 +195,9 @@ def test_numbers_too_long_to_write_are_named() -> None:
     for value in (10**5000, -(10**5000)):
         for unit in UNITS:
             with pytest.raises(InvalidSetting, match=r"a number of 16,610 bits"):
-                Budget(**{unit: value})  # type: ignore[arg-type]
+                Budget(**{unit: value})
             with pytest.raises(InvalidSetting, match=r"a number of 16,610 bits"):
-                Budget().check(**{unit: value})  # type: ignore[arg-type]
+                Budget().check(**{unit: value})
 
 
 def test_without_limits_sums_stay_finite() -> None:

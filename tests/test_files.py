@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from nasbench_kit import NotWritable
-from nasbench_kit.system.files import home, replacing, write_text
+from nasbench_kit import InvalidSetting, NotWritable
+from nasbench_kit.system.files import check_writable, home, replacing, write_text
 
 
 def test_home_is_the_environments_choice_then_the_users_cache(
@@ -85,3 +85,16 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(NotWritable, match=message), replacing(path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert os.listdir(tmp_path) == []
+
+
+def test_a_home_of_nobody_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NASBENCH_KIT_HOME", "~nobody-of-this-name/x")
+    with pytest.raises(InvalidSetting, match="NASBENCH_KIT_HOME is '~nobody-of-this-name/x'"):
+        home()
+
+
+def test_a_path_through_what_is_absent_is_probed_where_it_leads(tmp_path: Path) -> None:
+    check_writable(tmp_path / "absent" / ".." / "x")
+    with pytest.raises(NotWritable, match=r"cannot write /nonexistent/\.\./proc/x\.pt"):
+        check_writable(Path("/nonexistent/../proc/x.pt"))
+    assert not list(tmp_path.iterdir())

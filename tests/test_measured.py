@@ -52,3 +52,10 @@ def test_torch_imported_within_starts_with_so_many() -> None:
     )
     environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
     subprocess.run([sys.executable, "-c", program], check=True, env=environment)
+
+
+def test_a_block_may_take_the_variable_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    with torch_threads(1):
+        del os.environ["OMP_NUM_THREADS"]
+    assert "OMP_NUM_THREADS" not in os.environ

@@ -232,7 +232,7 @@ def test_opening_maps_the_file(tmp_path: Path) -> None:
     with path.open("r+b") as raw:
         raw.seek(offset)
         raw.write(np.float32(1234.5).tobytes())
-    assert read(0) == table.values("seconds", 4)[0, 0] == 1234.5
+    assert read(0) == table.column("seconds").array(0)[0, 0] == 1234.5
     with pytest.raises(ValueError, match="read-only"):
         table.column("seconds").values[0, 0, 0] = 0
     with pytest.raises(CorruptFile):

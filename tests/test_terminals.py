@@ -303,3 +303,42 @@ def test_results_are_json_whatever_the_width(
     monkeypatch.setenv("COLUMNS", "40")
     assert main(["tables", "--json"]) == 0
     assert {"digits"} < {entry["name"] for entry in json.loads(capsys.readouterr().out)}
+
+
+def test_a_full_screen_does_not_end_a_comparison(place: Path) -> None:
+    words = "--algorithms random-search --seeds 2 --queries 3 --workers 1"
+    done = shell(f"kit compare --table {place}/table.h5 {words} --out {place}/full 2>/dev/full")
+    assert done.returncode == 0
+    assert len(list((place / "full" / "traces").iterdir())) == 2
+    assert "random-search" in done.stdout
+
+
+def test_an_interruption_of_the_first_imports_is_quiet() -> None:
+    program = (
+        "import os, signal, sys; from nasbench_kit.__main__ import main\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'nasbench_kit.cli': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "sys.exit(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
+def test_long_arguments_are_cut(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    number = "9" * 5000
+    (tmp_path / "long.toml").write_text(f"seeds = {number}")
+    for words in (
+        ["compare", "--seeds", number],
+        ["compare", f"--queries={number}"],
+        ["compare", number],
+        ["compare", "--algorithms", f"random-search(epochs={number})"],
+        ["compare", str(tmp_path / "long.toml")],
+        ["query", number],
+        [number],
+    ):
+        assert main(words) == 2
+        said = capsys.readouterr().err
+        assert "9" * 81 not in said
+        assert "set_int_max_str_digits" not in said

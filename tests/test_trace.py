@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +72,9 @@ WRONG_TRACES: list[tuple[str, Any]] = [
     ("ledger.query.seconds", float("-inf")),
     ("ledger.query.queries", 1),
     ("ledger.query.more", 1),
+    ("ledger.other", {"charges": 1, "seconds": 0.0, "epochs": 0.0, "queries": 0}),
+    ("ledger.query.charges", 3),
+    ("ledger.supernet.queries", 1),
     ("other", 1),
 ]
 
@@ -98,6 +102,20 @@ def test_no_run_has_left_such_a_trace(trace: Path, where: str, value: Any) -> No
     trace.write_text(json.dumps(changed(json.loads(trace.read_text()), where, value)))
     with pytest.raises(CorruptFile, match=r"random-search-0\.json is no trace"):
         Trace.load(trace)
+
+
+def test_without_shared_weights_only_queries_cost(trace: Path) -> None:
+    ledger = {"query": Spending(2, 9.5, 73.0, 2)}
+    # A table need not know the seconds of every fidelity.
+    for steps in ([Incumbent(0.0, 36.0, 1, ONE)], [*STEPS[:1], Incumbent(9.5, 73.0, 2, OTHER)]):
+        good = dataclasses.replace(TRACE, incumbents=steps, ledger=ledger)
+        good.save(trace)
+        assert Trace.load(trace) == good
+    for step in ((1.0, 36.0, 0), (0.0, 1.0, 0), (9.0, 73.0, 2), (9.5, 72.0, 2)):
+        steps = [Incumbent(*step, ONE)]
+        dataclasses.replace(TRACE, incumbents=steps, ledger=ledger).save(trace)
+        with pytest.raises(CorruptFile, match="more is spent and nothing asked"):
+            Trace.load(trace)
 
 
 def test_every_field_of_a_trace_is_needed(trace: Path) -> None:

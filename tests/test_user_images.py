@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import os
 import subprocess
 import sys
 import zipfile
@@ -528,3 +529,29 @@ def test_reading_images_needs_no_torch() -> None:
         "sys.exit(bool({'torch', 'sklearn', 'PIL'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_masked_arrays_are_refused() -> None:
+    x, y = np.arange(160, dtype=np.uint8).reshape(10, 4, 4), np.arange(10) % 2
+    for arrays in ((np.ma.masked_array(x), y), (x, np.ma.masked_array(y))):
+        with pytest.raises(InvalidSetting, match="is a masked array"):
+            from_arrays("masked", dict(zip("xy", arrays, strict=True)))
+
+
+def test_a_pipe_is_no_image_and_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    os.mkfifo(tmp_path / "one" / "1.png")
+    with pytest.raises(InvalidSetting, match=r"1\.png is a device or a pipe"):
+        image_folder(tmp_path)
+
+
+def test_names_in_other_encodings_are_printed_as_escapes(tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path) + b"/caf\xe9"
+    os.mkdir(folder)
+    for name in (b"", b"/\xe9.png"):
+        if name:
+            Path(os.fsdecode(folder + name)).write_bytes(b"no image")
+        with pytest.raises((InvalidSetting, CorruptFile)) as caught:
+            image_folder(tmp_path)
+        assert "caf\\udce9" in str(caught.value)
+        str(caught.value).encode()

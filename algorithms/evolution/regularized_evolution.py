@@ -97,7 +97,7 @@ class RegularizedEvolution:
             )
         if not isinstance(self.mutation, str) or self.mutation not in get_args(Mutation):
             known = ", ".join(get_args(Mutation))
-            raise InvalidSetting(f"mutation is {self.mutation!r}; choose of {known}")
+            raise InvalidSetting(f"mutation is {checks.shown(self.mutation)}; choose of {known}")
         if not (isinstance(self.mutation_rate, int | float) and self.mutation_rate > 0):
             raise InvalidSetting(f"mutation_rate is {self.mutation_rate}; it must be positive")
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
+from nasbench_kit import checks
 from nasbench_kit.errors import InvalidSetting, Stalled
 from nasbench_kit.spaces.nasbench101.encodings import Encoding, Letter, Variable
 
@@ -65,7 +66,9 @@ class OptunaSearch:
         for name, known in (("sampler", get_args(Sampler)), ("encoding", get_args(Letter))):
             value = getattr(self, name)
             if value not in known:
-                raise InvalidSetting(f"{name} is {value!r}; choose of {', '.join(known)}")
+                raise InvalidSetting(
+                    f"{name} is {checks.shown(value)}; choose of {', '.join(known)}"
+                )
         if importlib.util.find_spec("optuna") is None:
             raise InvalidSetting(
                 f"the sampler {self.sampler!r} needs Optuna, which is not installed; "

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nasbench_kit.checks import printable
 from nasbench_kit.errors import CorruptFile
 from nasbench_kit.system.files import check_replaceable, replacing
 from nasbench_kit.table import verified
@@ -126,7 +127,7 @@ class TableFile:
         self.place = path.absolute()  # as the working folder may change
         try:
             self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would wait
-        except OSError as error:
+        except (OSError, ValueError) as error:  # a path may be no UTF-8
             raise self._absent(error) from error
         weakref.finalize(self, os.close, self._descriptor)
         try:
@@ -226,10 +227,10 @@ class TableFile:
             )
         return prefix + text
 
-    def _absent(self, error: OSError) -> CorruptFile:
+    def _absent(self, error: OSError | ValueError) -> CorruptFile:
         if isinstance(error, CorruptFile):
             return error
-        return CorruptFile(f"there is no table at {self.path} ({error})")
+        return CorruptFile(f"there is no table at {printable(self.path)} ({error})")
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
+from nasbench_kit.checks import shown
 from nasbench_kit.errors import UnknownName
 from nasbench_kit.spaces.nasbench101.cell import edge_bit
 
@@ -28,7 +29,9 @@ def parents(number: int) -> tuple[int, ...]:
         UnknownName: for any other number.
     """
     if not isinstance(number, int) or number not in PARENTS:
-        raise UnknownName(f"NAS-Bench-1Shot1 has no space {number!r}; its spaces are 1, 2 and 3")
+        raise UnknownName(
+            f"NAS-Bench-1Shot1 has no space {shown(number)}; its spaces are 1, 2 and 3"
+        )
     return PARENTS[number]
 
 
