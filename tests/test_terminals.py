@@ -14,6 +14,7 @@ import sys
 import termios
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import report_inputs
@@ -245,7 +246,10 @@ def test_signals_end_a_command_quietly(
     words = ["compare", "--seconds", "1e9", "--algorithms", "random-search", "--seeds", "2"]
     command = [sys.executable, "-m", "nasbench_kit", *words, "--workers", str(workers)]
     # Tests started in the background, or with nohup, ignore these, and so would what they start.
-    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    handlers: dict[int, Any] = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
     before = {one: signal.signal(one, handler) for one, handler in handlers.items()}
     try:
         process = subprocess.Popen(
