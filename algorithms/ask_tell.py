@@ -2,8 +2,8 @@
 
     >>> with AskTell(RegularizedEvolution(), CellSpace(), np.random.default_rng(0)) as search:
     ...     for _ in range(200):
-    ...         cell, epochs = search.ask()
-    ...         search.tell(train(cell, epochs))       # your validation accuracy, in [0, 1]
+    ...         architecture, epochs = search.ask()
+    ...         search.tell(train(architecture, epochs))       # your validation accuracy, in [0, 1]
     ...     print(search.recommended)
 
 A search is a generator that calls ``oracle.query``, possibly several times between two yields, so it
@@ -19,7 +19,7 @@ import weakref
 from collections.abc import Sequence
 from queue import SimpleQueue
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
 
 from nasbench_kit.errors import InvalidSetting, NasbenchKitError, NotCopyable, NotRecorded
 from nasbench_kit.oracle.answer import Answer
@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 
     from nasbench_kit.oracle.oracle import Oracle
     from nasbench_kit.oracle.search import Search
-    from nasbench_kit.spaces.nasbench101.cell import Cell
-    from nasbench_kit.spaces.nasbench101.space import CellSpace
+    from nasbench_kit.spaces.protocols import Architecture, Space
 
 
 class AskTell:
@@ -51,7 +50,7 @@ class AskTell:
     """
 
     def __init__(
-        self, search: Search, space: CellSpace, rng: Generator, *, epochs: Sequence[int] = (108,)
+        self, search: Search, space: Space, rng: Generator, *, epochs: Sequence[int] = (108,)
     ) -> None:
         if getattr(search, "shares_weights", False):
             raise InvalidSetting(
@@ -68,8 +67,8 @@ class AskTell:
         # Also runs when the object is forgotten: the thread then ends instead of waiting for ever.
         self._finalizer = weakref.finalize(self, self._oracle.answers.put, None)
 
-    def ask(self) -> tuple[Cell, int]:
-        """The cell to train next, and for how many epochs; the same until its result is told.
+    def ask(self) -> tuple[Any, int]:
+        """The architecture to train next, and for how many epochs; the same until its result is told.
 
         Raises:
             NasbenchKitError: the search has finished, or was closed. What the search itself raises
@@ -80,13 +79,13 @@ class AskTell:
             self._wait()
         if self._asked is None:
             raise NasbenchKitError("the search has ended; its result is in recommended")
-        return self._asked.cell, self._asked.epochs
+        return self._asked.architecture, self._asked.epochs
 
     def tell(self, validation_accuracy: float, seconds: float | None = None) -> None:
         """Answer the question asked last; returns when the search has the next one.
 
         Args:
-            validation_accuracy: of the cell that was asked for, in [0, 1].
+            validation_accuracy: of the architecture that was asked for, in [0, 1].
             seconds: how long its training took; some searches want to know.
 
         Raises:
@@ -101,11 +100,11 @@ class AskTell:
             )
         if seconds is not None and not seconds >= 0:
             raise InvalidSetting(f"seconds are {seconds}; they must not be negative")
-        cell, epochs = self._asked
+        architecture, epochs = self._asked
         self._asked = None
         self._oracle.answers.put(
             Answer(
-                cell,
+                architecture,
                 epochs,
                 halfway=False,
                 repeat=None,
@@ -119,8 +118,8 @@ class AskTell:
         self._wait()
 
     @property
-    def recommended(self) -> Cell | None:
-        """What the search would recommend now; None before it recommends anything."""
+    def recommended(self) -> Any | None:
+        """What the search recommends, of a front the first; None before it recommends anything."""
         return self._oracle.recommended
 
     @property
@@ -161,7 +160,7 @@ class AskTell:
 
 
 class _Question(NamedTuple):
-    cell: Cell
+    architecture: Architecture
     epochs: int
 
 
@@ -172,21 +171,23 @@ class _Closed(BaseException):
 class _Door:
     """What the search takes for the oracle: it hands questions out and waits for the answers."""
 
-    def __init__(self, space: CellSpace, epochs: tuple[int, ...]) -> None:
+    def __init__(self, space: Space, epochs: tuple[int, ...]) -> None:
         self.space = space
         self.epochs = epochs
         self.budget = Budget()
-        self.recommended: Cell | None = None
+        self.recommended: Any | None = None
         #: A question, what the search raised, or None at its end.
         self.events: SimpleQueue[_Question | BaseException | None] = SimpleQueue()
         #: None closes the search.
         self.answers: SimpleQueue[Answer | None] = SimpleQueue()
 
-    def query(self, cell: Cell, epochs: int | None = None, halfway: bool = False) -> Answer:
+    def query(
+        self, architecture: Architecture, epochs: int | None = None, halfway: bool = False
+    ) -> Answer:
         """As the oracle's; there are no readings from halfway.
 
         Raises:
-            NotInSpace: the cell is outside.
+            NotInSpace: the architecture is outside.
             NotRecorded: no such training length is offered.
         """
         if epochs is None:
@@ -195,8 +196,8 @@ class _Door:
             asked = f"{epochs} (halfway)" if halfway else str(epochs)
             known = ", ".join(map(str, self.epochs))
             raise NotRecorded(f"trainings of {asked} epochs are not offered; there are {known}")
-        self.space.index(cell)
-        self.events.put(_Question(cell, epochs))
+        self.space.encode(architecture)  # refuses what is outside
+        self.events.put(_Question(architecture, epochs))
         answer = self.answers.get()
         if answer is None:
             raise _Closed
@@ -208,8 +209,8 @@ class _Door:
 def _run(search: Search, door: _Door, rng: Generator) -> None:
     """The thread: it knows the door alone, so that a forgotten `AskTell` can be collected."""
     try:
-        for cell in search(cast("Oracle", door), rng):  # all of it that such a search uses
-            door.recommended = cell
+        for recommended in search(cast("Oracle", door), rng):  # all of it that such a search uses
+            door.recommended = recommended[0] if type(recommended) is tuple else recommended
         door.events.put(None)
     except _Closed:
         pass

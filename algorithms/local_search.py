@@ -1,8 +1,8 @@
 """Local search: go to a better neighbour while there is one, then start again elsewhere.
 
-Neighbours are the single edits of the cell's own unpruned labelling. Those that leave the cell the
-same (of unused vertices), or give one that was asked for before, are passed over, as in the released
-code.
+Neighbours are the single changes of a decision (of a cell: the single edits of its own unpruned
+labelling). Those that leave the architecture the same, or give one that was asked for before, are
+passed over, as in the released code.
 
 Source: White, Nolen, Savani, Exploring the Loss Landscape in Neural Architecture Search, UAI 2021
 (arXiv 2005.02960), Algorithm 1; naszilla, nas_algorithms.py.
@@ -15,22 +15,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nasbench_kit.errors import InvalidSetting
+from nasbench_kit.spaces.protocols import Numbered
 
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-    from nasbench_kit import Answer, Cell, CellSpace, Oracle
+    from nasbench_kit import Answer, Oracle
+    from nasbench_kit.spaces.protocols import Architecture
 
 
 @dataclass(frozen=True)
 class LocalSearch:
-    """Climbs from the best of some random cells, again and again; asks for no cell twice.
+    """Climbs from the best of some random architectures, again and again; asks for none twice.
 
     Raises:
-        InvalidSetting: no random cell to start from.
+        InvalidSetting: no random architecture to start from; when run, a space without rows.
     """
 
-    #: Random cells at each start, the best of which is climbed from.
+    #: Random architectures at each start, the best of which is climbed from.
     initial_size: int = 10
     #: Whether to ask for all neighbours and go to the best, rather than to the first better one.
     full_neighbourhood: bool = False
@@ -41,44 +43,51 @@ class LocalSearch:
         if self.initial_size < 1:
             raise InvalidSetting(f"initial_size is {self.initial_size}; it must be at least 1")
 
-    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Cell]:
-        """Algorithm 1, restarted at every local optimum until all cells are known."""
+    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Architecture]:
+        """Algorithm 1, restarted at every local optimum until everything is known."""
         space = oracle.space
+        if not isinstance(space, Numbered):
+            raise InvalidSetting(
+                f"local search must know when all is known, and the space {space.name} has no rows; "
+                "choose another search"
+            )
         known: set[int] = set()  # rows asked for
         best: Answer | None = None
         while len(known) < len(space):
             here: Answer | None = None
-            for cell in _unknown_cells(space, known, self.initial_size, rng):
-                answer = oracle.query(cell, self.epochs)
+            for start in _unknown(space, known, self.initial_size, rng):
+                answer = oracle.query(start, self.epochs)
                 here, best = _better(here, answer), _better(best, answer)
-                yield best.cell
+                yield best.architecture
             while here is not None:
                 centre, here = here, None
-                neighbours = space.neighbours(centre.cell)
+                neighbours = space.neighbours(centre.architecture)
                 for place in rng.permutation(len(neighbours)).tolist():
-                    cell = neighbours[place]
-                    row = space.index(cell)
+                    neighbour = neighbours[place]
+                    row = space.index(neighbour)
                     if row in known:
                         continue
                     known.add(row)
-                    answer = oracle.query(cell, self.epochs)
+                    answer = oracle.query(neighbour, self.epochs)
                     best = _better(best, answer)
                     if answer.validation_accuracy > (here or centre).validation_accuracy:
                         here = answer
-                    yield best.cell
+                    yield best.architecture
                     if here is not None and not self.full_neighbourhood:
                         break
 
 
-def _unknown_cells(space: CellSpace, known: set[int], count: int, rng: Generator) -> Iterator[Cell]:
-    """Random cells that are not known yet, which they become; fewer if there are no more."""
+def _unknown(
+    space: Numbered, known: set[int], count: int, rng: Generator
+) -> Iterator[Architecture]:
+    """Random architectures not known yet, which they become; fewer if there are no more."""
     while count > 0 and len(known) < len(space):
-        cell = space.sample(rng)
-        row = space.index(cell)
+        architecture = space.sample(rng)
+        row = space.index(architecture)
         if row not in known:
             known.add(row)
             count -= 1
-            yield cell
+            yield architecture
 
 
 def _better(one: Answer | None, other: Answer) -> Answer:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
+from nasbench_kit.spaces.protocols import Architecture
 from nasbench_kit.system.files import write_text
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -34,3 +36,9 @@ def write_page(path: Path, template: str, context: dict[str, Any], **filters: An
     )
     environment.filters |= filters
     write_text(path, environment.get_template(template).render(context))
+
+
+def drawing(architecture: Architecture) -> str:
+    """HTML: an architecture's own drawing where it has one, its text otherwise."""
+    draw = getattr(architecture, "_repr_svg_", None)
+    return f"<pre>{escape(architecture.to_text())}</pre>" if draw is None else str(draw())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nasbench_kit.data.images.image_sets import NAMES, open_images
 from nasbench_kit.errors import InvalidSetting, NotRecorded, UnknownName, WrongTable
 from nasbench_kit.oracle.cost import CostModel
-from nasbench_kit.oracle.fallback import Fallback
+from nasbench_kit.oracle.fallback import Fallback, StoredTrainer
 from nasbench_kit.oracle.store import Store
 from nasbench_kit.oracle.task import Task
 from nasbench_kit.spaces.skeleton import Skeleton
@@ -46,6 +46,42 @@ def open_task(table: Table, data: str | Path | None = None) -> Task:
     if table.has("seconds"):
         cost = CostModel(table, recipe.skeleton, (height, width, channels))
     return Task.of(images, recipe, cost)
+
+
+def task_on(data: str | Path | None, recipe: Recipe) -> Task:
+    """What weight-sharing searches train on where there is no table; it has no prices in seconds.
+
+    Args:
+        data: name or path of the images, as ``open_images`` takes it; None is the digits.
+        recipe: how networks are trained.
+
+    Raises:
+        UnknownName, DownloadFailed, NotWritable: as ``open_images``.
+    """
+    return Task.of(open_images("digits" if data is None else data), recipe, None)
+
+
+def open_trainer(
+    data: str | Path | None, recipe: Recipe, *, device: str = "cpu", store: Path | None = None
+) -> StoredTrainer:
+    """What trains every architecture of a space without a table; it has no prices in seconds.
+
+    Args:
+        data: as for ``task_on``.
+        recipe: how networks are trained.
+        device: where torch computes.
+        store: file of trainings; ``trainings.sqlite`` in the home folder by default.
+
+    Raises:
+        InvalidSetting: torch cannot compute on the device.
+        UnknownName, DownloadFailed, NotWritable: as ``open_images``; or the store cannot be written.
+    """
+    from nasbench_kit.training.device import usable
+
+    usable(device)
+    images = open_images("digits" if data is None else data)
+    kept = None if store is None else Store(store)
+    return StoredTrainer(images, recipe, store=kept, device=device)
 
 
 def open_fallback(

@@ -13,7 +13,11 @@ class NasbenchKitError(Exception):
     """Base of all errors of nasbench-kit."""
 
 
-class InvalidCell(NasbenchKitError, ValueError):
+class InvalidArchitecture(NasbenchKitError, ValueError):
+    """A text, or what stands for it, describes no architecture of the kind asked for."""
+
+
+class InvalidCell(InvalidArchitecture):
     """The matrix and operations do not describe a cell."""
 
 

@@ -6,8 +6,12 @@
     reward_images = "validation" # of weight sharing; or "half-of-training"
     device = "cpu"               # of weight sharing and of the fallback
     data = "photos.npz"          # of both, on a table made from images of your own
-    fallback = true              # train cells that the table lacks
+    fallback = true              # train what the table lacks
     space = "v7e9"               # of searches with a fallback; the table's whole space by default
+    space = "nasbench-macro"     # without a table and a fallback: everything is trained,
+    recipe = "digits"            # by this recipe,
+    fidelities = [4, 12, 36]     # for as many epochs as a search asks,
+    repeats = 3                  # with these seeds, 0 to 2, drawn and at last for the score
     out = "runs/populations"
 
     [budget]                     # of each run; any of the three
@@ -45,23 +49,25 @@ from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hin
 
 import numpy as np
 
-from nasbench_kit import checks
+from nasbench_kit import checks, spaces
 from nasbench_kit.algorithms import ALGORITHMS, WEIGHT_SHARING
+from nasbench_kit.compare.plan import Plan, RewardImages
 from nasbench_kit.compare.run_folder import LIMITS, check_label
-from nasbench_kit.compare.running import Plan, RewardImages
 from nasbench_kit.data import tables
 from nasbench_kit.errors import InvalidSetting, NasbenchKitError, UnknownName, did_you_mean
-from nasbench_kit.oracle.cost import FEWEST_CELLS
-from nasbench_kit.oracle.fallback import Fallback
+from nasbench_kit.oracle.cost import fewest_rows
+from nasbench_kit.oracle.fallback import StoredTrainer
 from nasbench_kit.oracle.oracle import Policy
 from nasbench_kit.oracle.search import Search
 from nasbench_kit.oracle.store import FILE_NAME
 from nasbench_kit.oracle.task import Task
 from nasbench_kit.spaces.nasbench101.space import CellSpace
+from nasbench_kit.spaces.skeleton import Skeleton
 from nasbench_kit.system.files import home
 from nasbench_kit.table.table import Table
+from nasbench_kit.training.recipe import RECIPES, Recipe
 
-#: What is compared when nothing else is said: on tables of digits, where shared weights train within
+#: What is compared when nothing else is settings: on tables of digits, where shared weights train within
 #: seconds on any processor,
 DIGITS_DEFAULTS: dict[str, Any] = {
     "seeds": 5,
@@ -79,7 +85,14 @@ DEFAULTS: dict[str, Any] = {
     "seeds": 20,
     "algorithms": {"random-search": {}, "regularized-evolution": {}},
 }
-#: The default budget there pays for about so many trainings at the largest fidelity; in full, for
+#: Where there is no table and everything is trained: few runs of few trainings.
+TRAINED_DEFAULTS: dict[str, Any] = {
+    "seeds": 3,
+    "algorithms": {"random-search": {}, "regularized-evolution": {}},
+}
+#: The default budget there pays for so many of the longest trainings.
+_TRAININGS = 10
+#: The default budget of a table pays for about as many trainings at the largest fidelity; in full, for
 #: ten times as many.
 DEFAULT_QUERIES = 40
 #: Each run is a file.
@@ -100,6 +113,9 @@ SETTINGS = (
     "data",
     "fallback",
     "space",
+    "recipe",
+    "fidelities",
+    "repeats",
     "out",
 )
 #: Those that are text, and what they may be.
@@ -108,6 +124,7 @@ _TEXTS = {
     "device": "a name such as 'cpu' or 'cuda'",
     "data": "a name or a path",
     "space": "a name such as 'v7e9'",
+    "recipe": "the name of a recipe, digits or nasbench101",
     "out": "the path of a folder",
 }
 KEYS = (*SETTINGS, "budget", "algorithms")
@@ -140,17 +157,16 @@ def read(path: Path) -> dict[str, Any]:
             f"({getattr(error, 'strerror', error)}); name one that can"
         ) from error
     try:
-        said = _toml(_decoded(content))
+        settings = _toml(_decoded(content))
     except ValueError as error:
         raise InvalidSetting(f"{path} is no experiment file: {error}") from error
-    _known_keys(said, KEYS, str(path))
+    _known_keys(settings, KEYS, str(path))
     for key in ("budget", "algorithms"):
-        if not isinstance(said.get(key, {}), dict):
-            raise InvalidSetting(
-                f"{path}: {key} is {checks.shown(said[key])}; write a table [{key}]"
-            )
-    _known_keys(said.get("budget", {}), LIMITS, f"{path} [budget]")
-    return {"out": str(Path("runs") / path.stem), **said}
+        if not isinstance(settings.get(key, {}), dict):
+            value = checks.shown(settings[key])
+            raise InvalidSetting(f"{path}: {key} is {value}; write a table [{key}]")
+    _known_keys(settings.get("budget", {}), LIMITS, f"{path} [budget]")
+    return {"out": str(Path("runs") / path.stem), **settings}
 
 
 def _decoded(content: bytes) -> str:
@@ -204,37 +220,42 @@ def algorithm_flag(text: str) -> tuple[str, dict[str, Any]]:
         if match is None:
             raise ValueError("write METHOD, or LABEL=METHOD(SETTING=VALUE, ...)")
         method = match["method"].strip()
-        said = _toml(f"settings = {{{match['settings'] or ''}}}")
-        if said.keys() != {"settings"}:
+        read = _toml(f"settings = {{{match['settings'] or ''}}}")
+        if read.keys() != {"settings"}:
             raise ValueError("one line only")
     except ValueError as error:
         raise InvalidSetting(
             f"the algorithm {checks.shown(text)} cannot be read: {error}"
         ) from error
-    return (match["label"] or method).strip(), {"method": method, **said["settings"]}
+    return (match["label"] or method).strip(), {"method": method, **read["settings"]}
 
 
-def command(said: Mapping[str, Any]) -> str:
+def command(settings: Mapping[str, Any]) -> str:
     """The shell command, of flags only, that says the same (its folder apart)."""
-    words = ["nasbench-kit", "compare", "--table", str(said["table"])]
-    words += ["--seeds", str(said["seeds"]), "--policy", said["policy"]]
-    words += ["--reward-images", said["reward_images"], "--device", said["device"]]
-    if said["data"] is not None:
-        words += ["--data", said["data"]]
-    if said["fallback"]:
+    words = ["nasbench-kit", "compare"]
+    if (trained := settings.get("trained")) is None:
+        words += ["--table", str(settings["table"])]
+    else:
+        words += ["--recipe", trained.recipe, "--repeats", str(trained.repeats)]
+        words += ["--fidelities", *map(str, trained.fidelities)]
+    words += ["--seeds", str(settings["seeds"]), "--policy", settings["policy"]]
+    words += ["--reward-images", settings["reward_images"], "--device", settings["device"]]
+    if settings["data"] is not None:
+        words += ["--data", settings["data"]]
+    if settings["fallback"]:
         words.append("--fallback")
-    if said["space"] is not None:
-        words += ["--space", said["space"]]
-    for name, limit in said["budget"].items():
+    if settings["space"] is not None:
+        words += ["--space", settings["space"]]
+    for name, limit in settings["budget"].items():
         words += [f"--{name}", repr(limit).removesuffix(".0")]
     words.append("--algorithms")
-    for label, entry in said["algorithms"].items():
-        settings = {key: value for key, value in entry.items() if key != "method"}
+    for label, entry in settings["algorithms"].items():
+        own = {key: value for key, value in entry.items() if key != "method"}
         method = entry.get("method", label)
         text = method if label == method else f"{label}={method}"
-        if settings:
+        if own:
             # What JSON writes of strings, numbers, booleans and lists is TOML as well.
-            given = (f"{key}={json.dumps(value)}" for key, value in settings.items())
+            given = (f"{key}={json.dumps(value)}" for key, value in own.items())
             text += f"({', '.join(given)})"
         words.append(text)
     return shlex.join(words)
@@ -243,58 +264,65 @@ def command(said: Mapping[str, Any]) -> str:
 # From the dictionary to a plan -------------------------------------------------------------------
 
 
-def plan(said: Mapping[str, Any]) -> Plan:
+def plan(settings: Mapping[str, Any]) -> Plan:
     """The plan of an experiment; what it does not say has its default.
 
     Args:
-        said: what ``read`` returned, or the same from flags.
+        settings: what ``read`` returned, or the same from flags.
 
     Raises:
         UnknownName: no such table, algorithm or setting; the message has the nearest name.
         InvalidSetting: a value that cannot work.
     """
-    if not isinstance(said, Mapping):
-        raise InvalidSetting(f"the experiment is {checks.shown(said)}; give what `read` returns")
-    _known_keys(said, (*KEYS, "full"), "the experiment")
-    for key, what in _TEXTS.items():
-        value = said.get(key, "text")
-        if value is None and key == "data":
-            continue
-        if not isinstance(value, str) or not value.strip() or not _printable(value):
-            raise InvalidSetting(f"{key} is {checks.shown(value)}; give {what}, or leave it out")
-    full = said.get("full", False)
+    if not isinstance(settings, Mapping):
+        raise InvalidSetting(
+            f"the experiment is {checks.shown(settings)}; give what `read` returns"
+        )
+    _known_keys(settings, (*KEYS, "full"), "the experiment")
+    _check_texts(settings)
+    full = settings.get("full", False)
     if not isinstance(full, bool):
         raise InvalidSetting(f"full is {checks.shown(full)}; it must be true or false")
-    name = said.get("table", tables.DEFAULT)
-    path = tables.find(name)
-    table = Table.open(path)
-    default = defaults(table, full=full)
-    seeds = said.get("seeds", default["seeds"])
+    fallback = settings.get("fallback", False)
+    if not isinstance(fallback, bool):
+        raise InvalidSetting(f"fallback is {checks.shown(fallback)}; write true or false")
+    trained = (
+        _Trained.of(settings)
+        if "space" in settings and "table" not in settings and not fallback
+        else None
+    )
+    if trained is None:
+        _only_without_a_table(settings)
+        name = settings.get("table", tables.DEFAULT)
+        path = tables.find(name)
+        default = defaults(Table.open(path), full=full)
+    else:
+        name = path = None
+        default = {"budget": {"epochs": float(_TRAININGS * trained.fidelities[-1])}}
+        default |= TRAINED_DEFAULTS
+    seeds = settings.get("seeds", default["seeds"])
     if not isinstance(seeds, int) or isinstance(seeds, bool) or not 1 <= seeds <= MOST_SEEDS:
         raise InvalidSetting(
             f"seeds is {checks.shown(seeds)}; give their number, 1 to {MOST_SEEDS:,}"
         )
-    budget = _budget(said.get("budget", {})) or default["budget"]
-    policy = said.get("policy", "always")
+    budget = _budget(settings.get("budget", {})) or default["budget"]
+    policy = settings.get("policy", "always")
     if not isinstance(policy, str) or policy not in get_args(Policy):
         raise InvalidSetting(
             f"policy is {checks.shown(policy)}; {did_you_mean(policy, get_args(Policy))}"
         )
-    reward_images = said.get("reward_images", "validation")
+    reward_images = settings.get("reward_images", "validation")
     if not isinstance(reward_images, str) or reward_images not in get_args(RewardImages):
         hint = did_you_mean(reward_images, get_args(RewardImages))
         raise InvalidSetting(f"reward_images is {checks.shown(reward_images)}; {hint}")
-    device = said.get("device", "cpu")
+    device = settings.get("device", "cpu")
     if device != "cpu":
         from nasbench_kit.training.device import named
 
         named(device)
-    data = said.get("data")
-    fallback = said.get("fallback", False)
-    if not isinstance(fallback, bool):
-        raise InvalidSetting(f"fallback is {checks.shown(fallback)}; write true or false")
-    space = said.get("space")
-    entries = said.get("algorithms", default["algorithms"])
+    data = settings.get("data")
+    space = settings.get("space")
+    entries = settings.get("algorithms", default["algorithms"])
     if not isinstance(entries, Mapping) or not entries:
         raise InvalidSetting(
             f"algorithms are {checks.shown(entries)}; write a table [algorithms.NAME] for each, or none at all"
@@ -315,60 +343,132 @@ def plan(said: Mapping[str, Any]) -> Plan:
         "data": data,
         "fallback": fallback,
         "space": space,
+        "trained": trained,
         "budget": budget,
         "algorithms": given,
     }
-    return Plan(
+    plan = Plan(
         path,
         searches,
         range(seeds),
         budget,
         cast("Policy", policy),
         command(whole),
-        _TaskFrom(data),
+        _TaskFrom(data, None if trained is None else trained.recipe),
         cast("RewardImages", reward_images),
         device,
-        _FallbackFrom(data, device, (home() / FILE_NAME).absolute()) if fallback else None,
-        None if space is None else CellSpace.named(space),
+        _TrainerFrom(
+            data,
+            device,
+            (home() / FILE_NAME).absolute(),
+            None if trained is None else trained.recipe,
+        )
+        if fallback or trained
+        else None,
+        None if space is None else spaces.named(space),
     )
+    if trained is None:
+        return plan
+    return dataclasses.replace(plan, fidelities=trained.fidelities, repeats=trained.repeats)
+
+
+def _check_texts(settings: Mapping[str, Any]) -> None:
+    """Refuse what is no text where there must be some."""
+    for key, what in _TEXTS.items():
+        value = settings.get(key, "text")
+        if value is None and key == "data":
+            continue
+        if not isinstance(value, str) or not value.strip() or not _printable(value):
+            raise InvalidSetting(f"{key} is {checks.shown(value)}; give {what}, or leave it out")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Trained:
+    """How architectures are trained where there is no table."""
+
+    recipe: str
+    fidelities: tuple[int, ...]
+    repeats: int
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> _Trained:
+        """What an experiment says of it; the rest by its images."""
+        digits = settings.get("data", "digits") in (None, "digits")
+        recipe = settings.get("recipe", "digits" if digits else "nasbench101")
+        if not isinstance(recipe, str) or recipe not in RECIPES:
+            raise UnknownName(
+                f"no recipe is called {checks.shown(recipe)}; {did_you_mean(recipe, RECIPES)}"
+            )
+        fidelities = settings.get("fidelities", (4, 12, 36) if digits else (4, 12, 36, 108))
+        if not isinstance(fidelities, list | tuple):
+            raise InvalidSetting(
+                f"fidelities are {checks.shown(fidelities)}; give epochs, such as [4, 12, 36]"
+            )
+        return cls(recipe, tuple(fidelities), settings.get("repeats", 3))
+
+
+def _only_without_a_table(settings: Mapping[str, Any]) -> None:
+    """Refuse settings of trainings where a table has made them already."""
+    for key in ("recipe", "fidelities", "repeats"):
+        if key in settings:
+            raise InvalidSetting(
+                f"{key} is {checks.shown(settings[key])}, and the table was made with its own; leave it out, or name a "
+                "space and no table, so that everything is trained"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
 class _TaskFrom:
-    """Opens the task of a table; equal ones open the same, in whatever process."""
+    """Opens the task of a table, or of images; equal ones open the same, in whatever process."""
 
     data: str | None
+    recipe: str | None = None
 
-    def __call__(self, table: Table) -> Task:
-        from nasbench_kit.data.tasks import open_task  # only weight-sharing searches need images
+    def __call__(self, table: Table | None) -> Task:
+        from nasbench_kit.data.tasks import open_task, task_on  # only weight sharing needs images
 
+        if table is None:
+            return task_on(self.data, _recipe(self.recipe))
         return open_task(table, self.data)
 
 
 @dataclasses.dataclass(frozen=True)
-class _FallbackFrom:
-    """Opens the fallback of a table, with the store of the process that made the plan."""
+class _TrainerFrom:
+    """Opens the fallback of a table, or what trains without one.
+
+    Its store is that of the process that made the plan.
+    """
 
     data: str | None
     device: str
     store: Path
+    recipe: str | None = None
 
-    def __call__(self, table: Table) -> Fallback:
-        from nasbench_kit.data.tasks import open_fallback
+    def __call__(self, table: Table | None) -> StoredTrainer:
+        from nasbench_kit.data.tasks import open_fallback, open_trainer
 
+        if table is None:
+            return open_trainer(
+                self.data, _recipe(self.recipe), device=self.device, store=self.store
+            )
         return open_fallback(table, self.data, device=self.device, store=self.store)
 
 
-def _budget(said: Mapping[str, Any]) -> dict[str, float]:
+def _recipe(name: str | None) -> Recipe:
+    assert name is not None  # without a table there is one
+    return RECIPES[name]
+
+
+def _budget(settings: Mapping[str, Any]) -> dict[str, float]:
     """Limits as numbers of the type that they count in."""
-    if not isinstance(said, Mapping):
-        raise InvalidSetting(f"budget is {checks.shown(said)}; write a table [budget]")
-    _known_keys(said, LIMITS, "the budget")
+    if not isinstance(settings, Mapping):
+        raise InvalidSetting(f"budget is {checks.shown(settings)}; write a table [budget]")
+    _known_keys(settings, LIMITS, "the budget")
     budget: dict[str, float] = {}
     for name in LIMITS:
-        if name not in said:
+        if name not in settings:
             continue
-        limit = said[name]
+        limit = settings[name]
         if not isinstance(limit, int | float) or isinstance(limit, bool):
             raise InvalidSetting(f"the budget's {name} are {checks.shown(limit)}; give a number")
         if limit < 0:
@@ -394,7 +494,7 @@ def defaults(table: Table, *, full: bool = False) -> dict[str, Any]:
         full: every method, ten seeds on digits and a hundred elsewhere, and a serious budget.
     """
     digits = table.provenance.get("images") == "digits"
-    digits = digits and table.complete and len(table) >= FEWEST_CELLS
+    digits = digits and table.complete and len(table) >= fewest_rows(table, Skeleton(), (8, 8, 1))
     if digits and not full:
         return DIGITS_DEFAULTS
     if not full:
@@ -420,11 +520,15 @@ def _paying_for(queries: int, table: Table) -> dict[str, float]:
 
 
 def mean_price(table: Table) -> float | None:
-    """Mean seconds of a training at the largest fidelity, of cells as random search draws them."""
+    """Mean seconds of a training at the largest fidelity, of what random search draws."""
     if not table.has("seconds"):
         return None
-    # Not the mean over cells: sampling over encodings draws some cells much more often.
-    drawn = table.covered.sample(np.random.default_rng(0), 1000)
+    # Not the mean over rows: a space may draw some architectures much more often than others.
+    space, rng = table.covered, np.random.default_rng(0)
+    if isinstance(space, CellSpace):
+        drawn = space.sample(rng, 1000)
+    else:
+        drawn = np.array([space.index(space.sample(rng)) for _ in range(1000)])
     return float(table.mean("seconds")[drawn].mean())
 
 
@@ -523,8 +627,8 @@ def _said(hint: Any) -> str:
     return names.get(hint, str(hint))
 
 
-def _known_keys(said: Iterable[str], known: Iterable[str], where: str) -> None:
+def _known_keys(settings: Iterable[str], known: Iterable[str], where: str) -> None:
     names = list(known)
-    for key in said:
+    for key in settings:
         if key not in names:
             raise UnknownName(f"{where} has no key {checks.shown(key)}; {did_you_mean(key, names)}")

@@ -22,7 +22,8 @@ from PIL import Image
 
 from nasbench_kit import CellSpace
 from nasbench_kit.cli import common, parser
-from nasbench_kit.compare.running import all_traces, write_results
+from nasbench_kit.compare.run_folder import all_traces
+from nasbench_kit.compare.scores import write_results
 from nasbench_kit.data.benchmarks.nasbench101.export import export
 from nasbench_kit.data.subset import subset
 from nasbench_kit.data.tables import open_table
@@ -454,9 +455,9 @@ TRACES: dict[str, tuple[str, str]] = {
     "trace_other_seed": ('"seed": 0', '"seed": 7'),
     "trace_no_seed": ('"seed": 0', '"seed": null'),
     "trace_negative_queries": ('"queries": 15', '"queries": -15'),
-    "trace_cell": ('"cell": ["', '"cell": ["no cell", "'),
-    "trace_number": ('"cell": [', '"cell": [-1, '),
-    "trace_null": ('"cell": [', '"cell": [null, '),
+    "trace_cell": ('"architecture": ["', '"architecture": ["no cell", "'),
+    "trace_number": ('"architecture": [', '"architecture": [-1, '),
+    "trace_null": ('"architecture": [', '"architecture": [null, '),
     "trace_ended": ('"ended": "budget"', '"ended": "yesterday"'),
 }
 #: Of a manifest, the same.

@@ -11,7 +11,9 @@ import numpy as np
 from nasbench_kit import CellSpace, Column, Table
 from nasbench_kit.algorithms import LocalSearch, RandomSearch
 from nasbench_kit.analysis.statistics.comparison import Comparison
-from nasbench_kit.compare.running import Plan, run
+from nasbench_kit.compare.plan import Plan
+from nasbench_kit.compare.running import run
+from nasbench_kit.compare.scores import scored_by
 from nasbench_kit.compare.trace import Incumbent, Spending, Trace
 from nasbench_kit.oracle.search import Search
 
@@ -66,6 +68,7 @@ def hand_made(
         "table": {"name": of.name, "checksum": of.checksum},
         "budget": {"seconds": 100.0},
         "policy": "always",
+        "scored_by": scored_by(of),
         "algorithms": {a: {"class": f"nasbench_kit.{a}", "settings": {}} for a in finals},
         **manifest,
     }

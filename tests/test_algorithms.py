@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import itertools
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
-from conformance import Conformance, yielded
 
 from nasbench_kit import Budget, Cell, CellSpace, InvalidSetting, NotInSpace, Oracle, Table
 from nasbench_kit.algorithms import ALGORITHMS, RandomSearch, RegularizedEvolution
 from nasbench_kit.data.subset import subset
 from nasbench_kit.oracle.search import Search
+from nasbench_kit.testing.made_up import MadeUpSpace, made_up_table
+from nasbench_kit.testing.searches import SearchConformance, yielded
 
 #: They need a task, and have test_weight_sharing.py.
 WEIGHT_SHARING = ("random-weight-sharing", "enas", "darts", "gdas", "snas", "pc-darts")
@@ -21,12 +24,41 @@ WEIGHT_SHARING = ("random-weight-sharing", "enas", "darts", "gdas", "snas", "pc-
 QUICK = [name for name in ALGORITHMS if name != "optuna-gp" and not name.startswith(WEIGHT_SHARING)]
 
 
-class TestConformance(Conformance):
+#: Their mutations are of vertices and edges.
+OF_GRAPHS = ("regularized-evolution-notebook", "regularized-evolution-naszilla")
+
+
+class TestConformance(SearchConformance):
     @pytest.fixture(params=QUICK)
     def search(self, request: pytest.FixtureRequest) -> Search:
         if request.param.startswith("optuna") and importlib.util.find_spec("optuna") is None:
             pytest.skip("Optuna is not installed")
         return ALGORITHMS[request.param]()
+
+
+class TestOnDecisions(TestConformance):
+    """The same searches on a space that knows nothing of cells."""
+
+    @pytest.fixture(params=[name for name in QUICK if name not in OF_GRAPHS])
+    def search(self, request: pytest.FixtureRequest) -> Search:
+        return ALGORITHMS[request.param]()
+
+    @pytest.fixture
+    def table(self) -> Table:
+        return table_of_decisions()
+
+
+@functools.cache
+def table_of_decisions() -> Table:
+    return made_up_table(MadeUpSpace(7))
+
+
+@pytest.mark.parametrize("mutation", ["per-vertex", "per-edge"])
+def test_mutations_of_graphs_are_refused_where_there_is_none(mutation: Any) -> None:
+    oracle = oracle_of(table_of_decisions(), 100)
+    search = RegularizedEvolution(population_size=5, mutation=mutation)
+    with pytest.raises(InvalidSetting, match=r"made-up-7 has not; .one-variable."):
+        list(search(oracle, np.random.default_rng(0)))
 
 
 def oracle_of(table: Table, queries: int) -> Oracle:

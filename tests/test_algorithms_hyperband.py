@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conformance import yielded
 
 from nasbench_kit import Answer, Budget, CellSpace, Column, InvalidSetting, Oracle, Stalled, Table
 from nasbench_kit.algorithms import BOHB, Hyperband, RandomSearch
 from nasbench_kit.algorithms.multi_fidelity import bohb
 from nasbench_kit.algorithms.multi_fidelity.hyperband import brackets
 from nasbench_kit.oracle.search import Search
-from nasbench_kit.spaces.nasbench101.encodings import Encoding
+from nasbench_kit.testing.searches import yielded
 
 
 def ledger(search: Search, table: Table, queries: int, seed: int = 0) -> list[Answer]:
@@ -205,9 +204,8 @@ def test_bohb_prefers_the_good_region() -> None:
 
 
 def test_invalid_proposals_are_told_at_no_cost_and_not_for_ever() -> None:
-    encoding = Encoding("A", CellSpace(3))
     found = bohb.Model(BOHB(min_points=10**6), np.array([2, 2, 2, 3]))
-    cells = bohb._proposals(found, encoding, 4, np.random.default_rng(0))
+    cells = bohb._proposals(found, CellSpace(3), 4, np.random.default_rng(0))
     drawn = list(itertools.islice(cells, 200))
     told = len(found._errors[4])
     # 5 of 8 matrices are cells: of 200 valid draws the failures before them, five sigma.
@@ -220,4 +218,4 @@ def test_invalid_proposals_are_told_at_no_cost_and_not_for_ever() -> None:
 
     lost = Lost(BOHB(min_points=10**6), np.array([2, 2, 2, 3]))
     with pytest.raises(Stalled, match="raise random_fraction"):
-        next(bohb._proposals(lost, encoding, 4, np.random.default_rng(0)))
+        next(bohb._proposals(lost, CellSpace(3), 4, np.random.default_rng(0)))

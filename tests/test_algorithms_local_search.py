@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conformance import yielded
 
 from nasbench_kit import Budget, CellSpace, Column, InvalidSetting, Oracle, Table
 from nasbench_kit.algorithms import LocalSearch
+from nasbench_kit.testing.searches import yielded
 
 
 @pytest.fixture(scope="module")

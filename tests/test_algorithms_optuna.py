@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conformance import recommended, yielded
 
 from nasbench_kit import Budget, CellSpace, Column, InvalidSetting, Oracle, Stalled, Table
 from nasbench_kit.algorithms import ALGORITHMS, OptunaSearch
 from nasbench_kit.spaces.nasbench101.encodings import Encoding, Letter
+from nasbench_kit.testing.searches import recommended, yielded
 
 optuna = pytest.importorskip("optuna")
 

@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conformance import yielded
 from numpy.typing import NDArray
 
 from nasbench_kit import Budget, CellSpace, Column, InvalidSetting, Oracle, Stalled, Table
 from nasbench_kit.algorithms import Reinforce
 from nasbench_kit.algorithms.policy_gradient import reinforce
-from nasbench_kit.spaces.nasbench101.encodings import Encoding
+from nasbench_kit.testing.searches import yielded
 
 
 def log_probability(logits: NDArray[Any], sample: NDArray[Any]) -> float:
@@ -97,11 +96,10 @@ def test_equal_rewards_teach_nothing() -> None:
 
 
 def test_a_policy_without_cells_is_not_waited_for() -> None:
-    encoding = Encoding("A", CellSpace(3))
     logits = reinforce.uniform([2, 2, 2, 3])
     logits[:3, 0] = 50.0  # no edge at all, all but surely
-    with pytest.raises(Stalled, match="no cells of v3e3; the policy has collapsed"):
-        reinforce._valid_sample(logits, encoding, np.random.default_rng(0))
+    with pytest.raises(Stalled, match="made no architecture of v3e3; the policy has collapsed"):
+        reinforce._valid_sample(logits, CellSpace(3), np.random.default_rng(0))
 
 
 def test_settings_are_checked() -> None:

@@ -22,7 +22,9 @@ from nasbench_kit.analysis.landscape.fidelity import between_fidelities, noise
 from nasbench_kit.analysis.landscape.random_search_curve import RandomSearchCurve
 from nasbench_kit.analysis.landscape.study import costs
 from nasbench_kit.cli import main
-from nasbench_kit.compare.running import Plan, run, score, write_results
+from nasbench_kit.compare.plan import Plan
+from nasbench_kit.compare.running import run
+from nasbench_kit.compare.scores import score, write_results
 from nasbench_kit.data.benchmarks.nasbench101.export import export
 from nasbench_kit.data.subset import subset
 from nasbench_kit.experiment import mean_price

@@ -155,7 +155,7 @@ def test_iid_noise_on_a_ring_returns_as_often_as_the_walk_does() -> None:
     assert (np.abs(found.rho - back) < 5 / np.sqrt(count)).all()
 
 
-def test_the_walk_on_unique_cells_is_that_of_its_dense_matrix() -> None:
+def test_the_walk_on_unique_architectures_is_that_of_its_dense_matrix() -> None:
     graph = CellSpace(4).neighbour_graph()
     values = np.random.default_rng(8).normal(size=91)
     dense_graph = graph.toarray().astype(float)

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from conformance import yielded
 
 from nasbench_kit import (
     Budget,
@@ -29,6 +28,7 @@ from nasbench_kit.algorithms import (
     RegularizedEvolution,
 )
 from nasbench_kit.oracle.search import Search
+from nasbench_kit.testing.searches import yielded
 
 
 def threads() -> int:

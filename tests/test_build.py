@@ -291,5 +291,5 @@ def test_a_table_of_ones_own_images(tmp_path: Path) -> None:
         open_task(table)
     with pytest.raises(WrongTable, match="made from 'shapes'"):
         open_task(table, "digits")
-    with pytest.raises(InvalidSetting, match="cells"):  # too few of them to price anything by
+    with pytest.raises(InvalidSetting, match="rows"):  # too few of them to price anything by
         open_task(table, tmp_path / "shapes.npz")

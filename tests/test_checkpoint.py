@@ -176,7 +176,7 @@ def test_a_gpu_training_resumes(recipe: str, cuda_graph: bool, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"cell": Cell.from_text("01/00:")}, "another cell"),
+        ({"architecture": Cell.from_text("01/00:")}, "another architecture"),
         ({"images": digits(), "recipe": RECIPES["digits"]}, "another recipe"),
         ({"images": digits()}, "another images"),
         ({"epochs": 6}, "another epochs"),
@@ -190,7 +190,7 @@ def test_the_checkpoint_of_another_training_is_refused(
     file = tmp_path / "file"
     train_noise("nasbench101", checkpoint=file)
     same: dict[str, Any] = {
-        "cell": CELL,
+        "architecture": CELL,
         "images": NOISE,
         "recipe": RECIPES["nasbench101"],
         "epochs": 5,

@@ -10,7 +10,11 @@ import pytest
 
 from nasbench_kit import InvalidSetting, Table, UnknownName
 from nasbench_kit.algorithms import RandomSearch
-from nasbench_kit.compare.running import Plan, all_traces, missing, run, run_one, write_results
+from nasbench_kit.compare.one_run import run_one
+from nasbench_kit.compare.plan import Plan
+from nasbench_kit.compare.run_folder import all_traces
+from nasbench_kit.compare.running import missing, run
+from nasbench_kit.compare.scores import write_results
 
 GOOD: dict[str, Any] = {
     "table": "table.h5",

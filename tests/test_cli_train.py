@@ -12,7 +12,7 @@ import torch
 
 from nasbench_kit import CellSpace
 from nasbench_kit.cli import train as command
-from nasbench_kit.cli.cells import parse_cell
+from nasbench_kit.cli.cells import parse_architecture
 from nasbench_kit.data.images.digits import digits
 from nasbench_kit.errors import (
     InvalidCell,
@@ -27,7 +27,7 @@ from nasbench_kit.spaces.nasbench101.cell import Cell
 from nasbench_kit.spaces.nasbench101.network import Network
 from nasbench_kit.spaces.skeleton import Skeleton
 from nasbench_kit.spaces.trained_network import TrainedNetwork
-from nasbench_kit.training.recipe import DIGITS, NASBENCH101
+from nasbench_kit.training.recipe import DIGITS, NASBENCH101, RECIPES
 from nasbench_kit.training.trainer import train
 
 torch.set_num_threads(1)  # these networks are too small to share
@@ -71,7 +71,7 @@ def test_the_command_trains_as_the_function_does(capsys: pytest.CaptureFixture[s
         for split in ("train", "validation", "test"):
             assert answer[point][split] == vars(getattr(getattr(training, point), split))
     assert answer["trainable_parameters"] == training.trainable_parameters
-    assert answer["cell"] == RESNET.to_text()
+    assert answer["architecture"] == RESNET.to_text()
     assert answer["seconds"] == answer["final"]["seconds"] > 0
     assert answer["peak_memory"] > 2**20
     assert answer["failed"] is False
@@ -95,7 +95,7 @@ def test_a_diverged_training_says_so(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exploding = dataclasses.replace(DIGITS, learning_rate=1e30)
-    monkeypatch.setitem(command.RECIPES, "digits", exploding)
+    monkeypatch.setitem(RECIPES, "digits", exploding)
     assert run("resnet", "--epochs", 1, "--stem-channels", 4) == 0
     assert "FAILED" in capsys.readouterr().out
 
@@ -157,10 +157,10 @@ def test_mistakes_have_a_name(
 
 def test_cells_as_they_are_written() -> None:
     small = CellSpace(4)
-    assert parse_cell("resnet") == parse_cell(RESNET.to_text()) == RESNET
-    assert parse_cell(small[50].hash, small) == small[50]
+    assert parse_architecture("resnet") == parse_architecture(RESNET.to_text()) == RESNET
+    assert parse_architecture(small[50].hash, small) == small[50]
     with pytest.raises(NotInSpace):
-        parse_cell("0" * 32, small)
+        parse_architecture("0" * 32, small)
 
 
 def test_the_weights_are_those_that_were_scored(

@@ -34,18 +34,12 @@ from nasbench_kit.algorithms import RandomSearch, RegularizedEvolution
 from nasbench_kit.analysis.statistics import anytime
 from nasbench_kit.cli import compare as command
 from nasbench_kit.compare import run_folder
+from nasbench_kit.compare.benchmark import Benchmark
+from nasbench_kit.compare.one_run import run_one
+from nasbench_kit.compare.plan import Plan
 from nasbench_kit.compare.run_folder import all_traces, clocks
-from nasbench_kit.compare.running import (
-    Plan,
-    Scores,
-    missing,
-    regrets,
-    run,
-    run_one,
-    score,
-    scored_by,
-    write_results,
-)
+from nasbench_kit.compare.running import missing, run
+from nasbench_kit.compare.scores import Scores, regrets, score, scored_by, write_results
 from nasbench_kit.compare.trace import Incumbent, Spending, Trace
 from nasbench_kit.data import tables
 from nasbench_kit.data.images.digits import digits
@@ -111,7 +105,7 @@ class Deadly:
 
     marker: str
 
-    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Cell]:
+    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Any]:
         marker = Path(self.marker)
         if not marker.exists():
             if marker.parent.exists():
@@ -247,7 +241,7 @@ def test_results_are_the_last_incumbent_looked_up(small_table: Table) -> None:
     scored, undefined = score(small_table, [trace, empty])
     assert scored.regret == means.max() - means[8]
     assert scored.accuracy == means[8]
-    assert Cell.from_text(scored.cell or "") == small_table.space[8]
+    assert Cell.from_text(scored.architecture or "") == small_table.space[8]
     assert undefined.regret is None
     assert (scored.row, scored.queries) == (8, 2)
 
@@ -268,9 +262,10 @@ def test_the_columns_say_what_the_traces_say(small_table: Table, tmp_path: Path)
     results = write_results(tmp_path, small_table, traces)
     read = {name: parquet.read_table(tmp_path / f"{name}.parquet").to_pylist() for name in COLUMNS}
     assert read["results"] == [dataclasses.asdict(result) for result in results]
-    of_row = regrets(small_table)
+    of_row, means = regrets(small_table), small_table.mean(scored_by(small_table))
     assert read["incumbents"] == [
-        {"algorithm": "a,b", "seed": 0, **step._asdict(), "row": row, "regret": of_row[row]}
+        {"algorithm": "a,b", "seed": 0, **step._asdict(), "row": row}
+        | {"regret": of_row[row], "accuracy": means[row]}
         for step, row in zip(steps, (5, 8), strict=True)
     ]
     assert read["ledger"] == [
@@ -314,7 +309,7 @@ def test_a_table_without_test_is_scored_by_validation() -> None:
 class Finite:
     """Recommends the first cell of the space, and returns."""
 
-    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Cell]:
+    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Any]:
         yield oracle.query(oracle.space[0]).cell
 
 
@@ -322,7 +317,7 @@ class Finite:
 class Repeating:
     """Asks the same for ever."""
 
-    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Cell]:
+    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Any]:
         while True:
             yield oracle.query(oracle.space[0]).cell
 
@@ -336,7 +331,7 @@ def test_how_a_run_ended_is_said(path: Path) -> None:
     assert run_one(always, table, "repeating", 0).ended == "budget"
     assert run_one(once, table, "repeating", 0).ended == "stalled"
     assert run_one(always, table, "repeating", 0).queries == 5
-    assert run_one(always, table, "repeating", 0).unique_cells == 1
+    assert run_one(always, table, "repeating", 0).unique_architectures == 1
 
 
 @dataclass(frozen=True)
@@ -345,7 +340,7 @@ class Sharing:
 
     shares_weights = True
 
-    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Cell]:
+    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Any]:
         while True:
             oracle.charge(oracle.space[0], images=oracle.task.epoch_images)
             yield oracle.space[0]
@@ -360,7 +355,7 @@ def test_weight_sharing_gets_the_task_and_stands_in_the_ledger(path: Path, tmp_p
     plan = Plan(path, searches, [0], {"epochs": 72}, task=digits_task)
     sharing, other = run(plan, tmp_path / "runs", workers=2)
     assert sharing.ledger == {"supernet": Spending(72, 0.0, 72.0, 0)}
-    assert (sharing.unique_cells, sharing.queries, sharing.epochs) == (0, 0, 72)
+    assert (sharing.unique_architectures, sharing.queries, sharing.epochs) == (0, 0, 72)
     assert other.ledger["query"].charges == 2
     with pytest.raises(InvalidSetting, match="budget limits queries only"):
         missing(dataclasses.replace(plan, budget={"queries": 9}), tmp_path / "refused")
@@ -519,7 +514,7 @@ class Fixed:
     first: int
     then: int
 
-    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Cell]:
+    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Any]:
         for row, count in ((self.first, self.queries), (self.then, 1)):
             for _ in range(count):
                 oracle.query(oracle.space[row])
@@ -534,7 +529,9 @@ def test_the_time_to_the_worst_median_is_printed(
     searches: dict[str, Search] = {"quick": Fixed(2, middle, best), "slow": Fixed(7, worst, middle)}
     plan = Plan(path, searches, range(4), {"queries": 9})
     traces = run(plan, tmp_path / "runs")
-    command._print_summary(small_table, plan, Scores(small_table), traces, "queries")
+    command._print_summary(
+        Benchmark(plan, small_table), plan, Scores(small_table), traces, "queries"
+    )
     lines = [line.replace("│", " ").split() for line in capsys.readouterr().out.splitlines()]
     target = f"{100 * regrets(small_table)[middle]:.2f}"
     times = {words[0]: (words[2], words[-1]) for words in lines if words and words[0] in searches}

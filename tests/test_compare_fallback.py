@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -36,8 +36,11 @@ from nasbench_kit import (
 from nasbench_kit.algorithms import RandomSearch, RegularizedEvolution
 from nasbench_kit.analysis.statistics.comparison import Comparison
 from nasbench_kit.cli import main
+from nasbench_kit.compare.one_run import run_one
+from nasbench_kit.compare.plan import Plan
 from nasbench_kit.compare.run_folder import all_traces
-from nasbench_kit.compare.running import Plan, missing, run, run_one, score, write_results
+from nasbench_kit.compare.running import missing, run
+from nasbench_kit.compare.scores import score, write_results
 from nasbench_kit.compare.trace import Incumbent, Trace
 from nasbench_kit.data.images.digits import digits
 from nasbench_kit.data.tables import open_table
@@ -71,12 +74,12 @@ class _Quick(Fallback):
 
     def _made(self, job: Job) -> dict[str, Any]:
         with self.log.open("a") as file:
-            file.write(f"{job.cell.to_text()} {job.epochs} {job.seed}\n")
+            file.write(f"{job.architecture.to_text()} {job.epochs} {job.seed}\n")
         deadly = self.log.with_name("deadly")
         if deadly.exists() and len(self.log.read_text().splitlines()) >= int(deadly.read_text()):
             deadly.unlink()
             os.kill(os.getpid(), signal.SIGKILL)
-        scores = made_up(job.cell, job.seed)
+        scores = made_up(cast("Cell", job.architecture), job.seed)
         return {"final": scores, "halfway": scores, "trainable_parameters": 7}
 
 
@@ -125,6 +128,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def finished(plan: Plan, out: Path, workers: int = 1) -> dict[str, bytes]:
     run(plan, out, workers=workers)
+    assert plan.table is not None
     write_results(out, Table.open(plan.table), all_traces(out))
     return contents(out)
 
@@ -169,8 +173,8 @@ def test_scores_are_the_mean_of_the_tables_repeats_in_trainings(path: Path, tmp_
     seen: Counter[bool] = Counter()
     for kind in ("incumbents", "results"):
         for row in rows_of(tmp_path / "out", kind):
-            cell = Cell.from_text(row["cell"])
-            assert row["cell"] == canonical(cell).to_text()
+            cell = Cell.from_text(row["architecture"])
+            assert row["architecture"] == canonical(cell).to_text()
             inside = cell in table.covered
             seen[inside] += 1
             assert (row["row"] != "") == inside
@@ -191,7 +195,7 @@ def test_every_charge_is_the_tables_or_the_cost_models(path: Path, tmp_path: Pat
     trace = run_one(plan, Table.open(path), "rs", 0)
     assert trace.ledger.keys() == {"query", "training"}
     assert sum(spent.queries for spent in trace.ledger.values()) == trace.queries == 12
-    assert 2 <= trace.unique_cells <= 12
+    assert 2 <= trace.unique_architectures <= 12
     tight = replace(plan, budget={"seconds": 0.7 * trace.seconds})
     assert run_one(tight, Table.open(path), "rs", 0).seconds <= 0.7 * trace.seconds
 
@@ -299,7 +303,9 @@ def test_equal_cells_in_other_labellings_are_one_incumbent(path: Path, tmp_path:
     table = Table.open(path)
     plan = a_plan(path, tmp_path / "store", algorithms={"a": Outsider((one, other))})
     trace = run_one(plan, table, "a", 0)
-    assert [step.cell for step in trace.incumbents] == [canonical(Cell.from_text(one)).to_text()]
+    assert [step.architecture for step in trace.incumbents] == [
+        canonical(Cell.from_text(one)).to_text()
+    ]
     assert Cell.from_text(unused) != Cell.from_text(one)
     fallback = Quick(tmp_path / "store")(table)
     assert fallback.record(Cell.from_text(one), 4, 0) == fallback.record(
@@ -316,7 +322,7 @@ def test_cells_beyond_any_space_are_scored_too(path: Path, tmp_path: Path) -> No
     plan = a_plan(path, tmp_path / "store", algorithms={"a": Outsider((eight,))})
     finished(plan, tmp_path / "out")
     (row, *_) = rows_of(tmp_path / "out", "results")
-    assert row["cell"] == eight and row["row"] == "" and row["regret"]
+    assert row["architecture"] == eight and row["row"] == "" and row["regret"]
 
 
 def test_without_a_fallback_such_a_recommendation_is_an_error(
@@ -337,7 +343,7 @@ def test_a_space_without_cells_to_train_is_refused(
     path: Path, small_table: Table, tmp_path: Path
 ) -> None:
     plan = a_plan(path, tmp_path / "store")
-    with pytest.raises(InvalidSetting, match="the space v4e6 lacks the cell"):
+    with pytest.raises(InvalidSetting, match="the space v4e6 lacks "):
         run(replace(plan, space=CellSpace(4)), tmp_path / "out")
     small_table.save(tmp_path / "whole.h5")
     whole = replace(plan, table=tmp_path / "whole.h5")
@@ -360,7 +366,7 @@ def test_a_cell_that_beats_the_table_has_a_negative_regret(small_table: Table) -
     trace = Trace("a", 0, "budget", 9.0, 72.0, 2, 2, [Incumbent(1, 36, 1, cell)])
     (scored,) = score(table, [trace], {cell: 1.0})
     assert scored.regret == best - 1.0 < 0
-    assert (scored.accuracy, scored.cell, scored.row) == (1.0, cell, None)
+    assert (scored.accuracy, scored.architecture, scored.row) == (1.0, cell, None)
     with pytest.raises(NotInTable, match="run the same comparison again"):
         score(table, [trace])
 
@@ -395,10 +401,13 @@ def test_equal_counts_are_ties_inside_and_outside(small_table: Table, tmp_path: 
     assert answer.validation_accuracy == like.array(0)[0, 0]
 
 
-def test_the_oracle_prices_shared_weights_by_the_table(small_table: Table) -> None:
+def test_the_oracle_prices_shared_weights_by_the_table(small_table: Table, tmp_path: Path) -> None:
     """Whatever space the searches see, rows are the table's."""
     table = partial(small_table)
-    oracle = Oracle(table, Budget(queries=1), np.random.default_rng(0), space=table.space)
+    trainer = Quick(tmp_path / "store")(table)
+    oracle = Oracle(
+        table, Budget(queries=1), np.random.default_rng(0), trainer=trainer, space=table.space
+    )
     inside = table.covered[5]
     assert oracle.space.index(inside) != 5
     assert oracle.query(inside).validation_accuracy in table.values("validation_accuracy")[5]
@@ -425,12 +434,12 @@ def test_negative_regrets_are_drawn() -> None:
         Figure().subplots(),
         {"a": Interval(*map(np.asarray, (-0.02, -0.01, 0.01)))},
         styles,
-        metric="test",
+        quantity="test",
     )
     assert shown.get_xlim()[0] <= -2
     thresholds = np.array([-0.02, 0.0, 0.01, 0.012])
     shown = comparison_plots.shares_within(
-        Figure().subplots(), thresholds, {"a": np.linspace(0, 1, 4)}, styles, metric="test"
+        Figure().subplots(), thresholds, {"a": np.linspace(0, 1, 4)}, styles, quantity="test"
     )
     assert shown.get_xlim()[0] <= -2
 

@@ -144,9 +144,7 @@ def test_who_changes_the_statistics_changes_the_answers(small: api.NASBench) -> 
         small.query(EDGE)
     assert (
         small.query(CHAIN)["training_time"]
-        in small.table.values("seconds", 36)[
-            small.table.row(CHAIN.cell)  # type: ignore[arg-type]
-        ]
+        in small.table.values("seconds", 36)[small.table.row(CHAIN.cell)]
     )
 
 

@@ -8,14 +8,14 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from conformance import yielded
 from numpy.typing import NDArray
 
 from nasbench_kit import Budget, Cell, CellSpace, Column, InvalidSetting, Oracle, Stalled, Table
-from nasbench_kit.algorithms.policy_gradient.controller import Controller, Reinforce
+from nasbench_kit.algorithms.policy_gradient.controller import Controller, PolicyGradient
 from nasbench_kit.algorithms.policy_gradient.controller_reinforce import ControllerReinforce
 from nasbench_kit.spaces.nasbench101.cell import OPERATIONS
 from nasbench_kit.spaces.nasbench101.one_shot import PARENTS
+from nasbench_kit.testing.searches import yielded
 
 torch.set_num_threads(1)
 
@@ -49,7 +49,7 @@ def test_the_probabilities_of_all_encodings_sum_to_one(name: str, encodings: int
     p = written.log_probability.double().exp()
     assert float(p.sum()) == pytest.approx(1, abs=1e-5)
     assert p.max() > 3 * p.min()
-    cells = policy.cells(written.decisions[:: max(1, encodings // 500)])
+    cells = policy.architectures(written.decisions[:: max(1, encodings // 500)])
     assert (None in cells) == (name != "1shot1-1")
 
 
@@ -57,7 +57,7 @@ def test_encodings_are_what_they_say() -> None:
     """Of four vertices: every graph with every operations, each once."""
     policy = controller("v4e6")
     seen = Counter[tuple[int, int]]()
-    for cell in policy.cells(everything(policy)):
+    for cell in policy.architectures(everything(policy)):
         if cell is not None:
             seen[cell.bits, cell.code] += 1
     assert set(seen.values()) == {1}
@@ -71,7 +71,7 @@ def test_encodings_are_what_they_say() -> None:
 def test_prescribed_parents_are_kept(number: int) -> None:
     policy = controller(f"1shot1-{number}")
     with torch.no_grad():
-        cells = policy.cells(policy.write(50).decisions)
+        cells = policy.architectures(policy.write(50).decisions)
     for cell in cells:
         assert cell is not None
         assert cell.matrix[:, 1:].sum(axis=0).tolist() == list(PARENTS[number])
@@ -132,9 +132,9 @@ def test_an_edge_is_a_coin_of_two_logits() -> None:
 # The policy gradient ----------------------------------------------------------------------------
 
 
-def reinforce(policy: Controller, **settings: float) -> Reinforce:
+def reinforce(policy: Controller, **settings: float) -> PolicyGradient:
     known = {"learning_rate": 0.1, "entropy_weight": 0.0, "baseline_decay": 1.0} | settings
-    return Reinforce(policy, **known)
+    return PolicyGradient(policy, **known)
 
 
 def expected_reward(policy: Controller, rewards: torch.Tensor) -> torch.Tensor:
@@ -221,7 +221,9 @@ def test_the_controller_learns_what_is_planted() -> None:
 
 
 def test_a_controller_that_writes_no_cells_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Controller, "cells", lambda self, decisions: [None] * len(decisions))
+    monkeypatch.setattr(
+        Controller, "architectures", lambda self, decisions: [None] * len(decisions)
+    )
     monkeypatch.setattr("nasbench_kit.algorithms.policy_gradient.controller_reinforce._PATIENCE", 5)
     oracle = Oracle(planted_table(), Budget(queries=9), np.random.default_rng(0))
     with pytest.raises(Stalled, match="5 encodings in a row"):

@@ -16,7 +16,6 @@ import cloudpickle
 import numpy as np
 import pytest
 from test_oracle import CELLS, EPOCHS, POLICIES, by_hand
-from textures import priced_task
 
 from nasbench_kit import (
     Answer,
@@ -33,7 +32,7 @@ from nasbench_kit import (
 from nasbench_kit.algorithms import ALGORITHMS
 from nasbench_kit.algorithms.ask_tell import AskTell
 from nasbench_kit.algorithms.random_search import RandomSearch
-from nasbench_kit.compare.running import Plan
+from nasbench_kit.compare.plan import Plan
 from nasbench_kit.compare.trace import Incumbent, Spending, Trace
 from nasbench_kit.data.images.digits import digits
 from nasbench_kit.errors import NotCopyable
@@ -41,6 +40,7 @@ from nasbench_kit.oracle.fallback import Fallback
 from nasbench_kit.oracle.oracle import Policy
 from nasbench_kit.oracle.store import Store
 from nasbench_kit.table.noise import Noise
+from nasbench_kit.testing.textures import priced_task
 from nasbench_kit.training.recipe import DIGITS
 
 #: Every way to get a second one.

@@ -97,7 +97,7 @@ def test_prices_are_deterministic_and_proportional(planted: tuple[CellSpace, np.
 
 def test_too_few_cells_or_no_seconds_are_refused() -> None:
     space = CellSpace(3)
-    with pytest.raises(InvalidSetting, match="has 7 cells; a cost model needs 36"):
+    with pytest.raises(InvalidSetting, match="has 7 rows; a cost model needs 36"):
         CostModel(a_table(space, np.ones(7)), SMALL, IMAGE)
     accuracy = Column(np.ones((7, 1, 1), np.uint16), 2)
     table = Table(space, (10,), {("final", "validation_accuracy"): accuracy})

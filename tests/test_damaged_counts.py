@@ -37,11 +37,13 @@ def test_scores_are_whole_numbers_of_the_same_images(small_table: Table, tmp_pat
     text, epochs = CELL.to_text(), small_table.epochs[-1]
     for seed in range(small_table.repeats):
         save_score(tmp_path, text, epochs, seed, record(correct=seed))
-    assert trained_accuracies(tmp_path, small_table, "test_accuracy")[text] == pytest.approx(0.1)
+    assert trained_accuracies(tmp_path, "test_accuracy", epochs, range(small_table.repeats))[
+        text
+    ] == pytest.approx(0.1)
     for correct, images in [*IMPOSSIBLE, (3, 11)]:
         save_score(tmp_path, text, epochs, 2, record(correct, images))
         with pytest.raises(CorruptFile, match=score_path(tmp_path, text, 2).name):
-            trained_accuracies(tmp_path, small_table, "test_accuracy")
+            trained_accuracies(tmp_path, "test_accuracy", epochs, range(small_table.repeats))
 
 
 def test_trainings_have_possible_results(tmp_path: Path) -> None:

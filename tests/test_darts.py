@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from textures import bare_table, texture_task
 from torch import Tensor
 
 from nasbench_kit import Budget, InvalidSetting, Oracle
 from nasbench_kit.algorithms.weight_sharing import darts
 from nasbench_kit.algorithms.weight_sharing.darts import DARTS, Loss, unrolled_gradient
 from nasbench_kit.algorithms.weight_sharing.training import SharedWeights
+from nasbench_kit.testing.textures import bare_table, texture_task
 
 torch.set_num_threads(1)
 

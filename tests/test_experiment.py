@@ -15,7 +15,7 @@ from numpy.random import Generator
 from nasbench_kit import Cell, CellSpace, InvalidSetting, Oracle, Table, experiment
 from nasbench_kit.algorithms import ALGORITHMS, WEIGHT_SHARING, RandomSearch, RegularizedEvolution
 from nasbench_kit.cli import compare, main, parser
-from nasbench_kit.compare.running import Plan
+from nasbench_kit.compare.plan import Plan
 from nasbench_kit.data.subset import subset
 from nasbench_kit.data.tables import open_table
 from nasbench_kit.errors import UnknownName

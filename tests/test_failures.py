@@ -21,7 +21,10 @@ from nasbench_kit.algorithms import RandomSearch
 from nasbench_kit.cli import main
 from nasbench_kit.compare import failures
 from nasbench_kit.compare.following import PATIENCE
-from nasbench_kit.compare.running import Plan, all_traces, run, run_one
+from nasbench_kit.compare.one_run import run_one
+from nasbench_kit.compare.plan import Plan
+from nasbench_kit.compare.run_folder import all_traces
+from nasbench_kit.compare.running import run
 from nasbench_kit.errors import InvalidSearch, NotInSpace, RunsFailed, WorkerDied
 from nasbench_kit.oracle.search import Search
 from nasbench_kit.system import stopping
@@ -130,12 +133,12 @@ def test_a_search_that_changes_the_folder_does_not_move_the_results(
 @pytest.mark.parametrize(
     ("what", "way_out"),
     [
-        ("answer", "yield answer.cell"),
-        ("none", "yielded None, which is no Cell"),
-        ("text", r"\(str\), which is no Cell"),
+        ("answer", "yield answer.architecture"),
+        ("none", "yielded None, which is no architecture"),
+        ("text", r"\(str\), which is no architecture"),
         ("row", r"yield oracle.space\[row\]"),
-        ("pair", r"\(tuple\), which is no Cell"),
-        ("class", r"\(type\), which is no Cell"),
+        ("pair", r"\(tuple\), which is no architecture"),
+        ("class", r"\(type\), which is no architecture"),
     ],
 )
 def test_what_is_yielded_is_a_cell(path: Path, what: str, way_out: str) -> None:
@@ -150,7 +153,9 @@ def test_a_cell_outside_the_space_is_named(path: Path) -> None:
 
 @pytest.mark.parametrize("search", [searches.returning_none, searches.returning_a_cell])
 def test_what_yields_nothing_is_no_search(path: Path, search: Search) -> None:
-    with pytest.raises(InvalidSearch, match="nothing to iterate over; let it yield the cell"):
+    with pytest.raises(
+        InvalidSearch, match="nothing to iterate over; let it yield what it recommends"
+    ):
         run_one(a_plan(path, bad=search), Table.open(path), "bad", 0)
 
 
@@ -163,7 +168,7 @@ def test_a_list_of_cells_is_recommended_at_its_end(path: Path) -> None:
     )
     assert trace.ended == "finished"
     cell = Table.open(path).covered[2].to_text()
-    assert [(step.queries, step.cell) for step in trace.incumbents] == [(3, cell)]
+    assert [(step.queries, step.architecture) for step in trace.incumbents] == [(3, cell)]
 
 
 # What would never end ----------------------------------------------------------------------------
@@ -194,7 +199,7 @@ def test_a_search_that_pays_no_more_has_stalled(
 
 
 def test_recommendations_in_a_row_are_free_within_the_patience(path: Path) -> None:
-    def patient(oracle: Oracle, rng: Generator) -> Iterator[Cell]:
+    def patient(oracle: Oracle, rng: Generator) -> Iterator[Any]:
         while True:
             cell = oracle.query(oracle.space.sample(rng)).cell
             for _ in range(PATIENCE):
@@ -233,7 +238,7 @@ def test_the_children_of_a_dead_worker_die_with_it(path: Path, tmp_path: Path) -
 class WithAField:
     field: Any = None
 
-    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Cell]:
+    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Any]:
         return RandomSearch()(oracle, rng)
 
 
@@ -242,7 +247,7 @@ def test_what_cannot_be_sent_is_refused_before_anything_starts(path: Path, tmp_p
     class Local(WithAField):
         pass
 
-    def local(oracle: Oracle, rng: Generator) -> Iterator[Cell]:
+    def local(oracle: Oracle, rng: Generator) -> Iterator[Any]:
         return RandomSearch()(oracle, rng)
 
     for search in (Local(), WithAField(lambda: 1), local):

@@ -15,13 +15,17 @@ import numpy as np
 import pytest
 from numpy.random import Generator
 from test_oracle import by_hand
-from textures import priced_task
 
 from nasbench_kit import Budget, Cell, InvalidSetting, NasbenchKitError, Oracle, Table
-from nasbench_kit.compare.running import Plan, run, run_one, score
+from nasbench_kit.compare.one_run import run_one
+from nasbench_kit.compare.plan import Plan
+from nasbench_kit.compare.running import run
+from nasbench_kit.compare.scores import score
 from nasbench_kit.errors import AccountsDisagree, ReadOnlyAttribute
 from nasbench_kit.oracle.engine import Engine
+from nasbench_kit.oracle.source import TableSource
 from nasbench_kit.oracle.task import Task
+from nasbench_kit.testing.textures import priced_task
 
 
 @dataclass(frozen=True)
@@ -190,7 +194,8 @@ def both(oracle: Oracle) -> None:
 
 
 def cheapening(oracle: Oracle) -> None:
-    for fidelity in engine_of(oracle)._fidelities.values():
+    source: Any = engine_of(oracle).source
+    for fidelity in source._fidelities.values():
         fidelity.seconds = lambda _: 0.0
 
 
@@ -223,19 +228,22 @@ def test_the_audit_finds_what_was_changed_from_within(
     assert not list((tmp_path / "runs" / "traces").glob("*"))
 
 
-@pytest.mark.parametrize("name", ["_price", "query", "_next_repeat"])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(Engine, "query"), (Engine, "_buy"), (TableSource, "price"), (TableSource, "_read")],
+)
 def test_a_patched_class_is_noticed(
-    table: Table, name: str, monkeypatch: pytest.MonkeyPatch
+    table: Table, kind: type, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = getattr(Engine, name)
+    kept = getattr(kind, name)
 
     def same(*arguments: Any) -> Any:
         return kept(*arguments)
 
     def patch(_: Oracle) -> None:
-        monkeypatch.setattr(Engine, name, same)
+        monkeypatch.setattr(kind, name, same)
 
-    with pytest.raises(AccountsDisagree, match="the class Engine is not what it was"):
+    with pytest.raises(AccountsDisagree, match=f"the class {kind.__name__} is not what it was"):
         run_one(plan_of(table, patch), table, "trying", 0)
 
 

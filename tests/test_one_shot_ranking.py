@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conformance import oracle_for
 from scipy import stats
 
 from nasbench_kit import BudgetExhausted, CellSpace, CorruptFile, Table
@@ -22,6 +21,7 @@ from nasbench_kit.cli import main
 from nasbench_kit.cli.rank_correlation import _summarised
 from nasbench_kit.cli.scoring_job import ScoringJob
 from nasbench_kit.data.subset import subset
+from nasbench_kit.testing.searches import oracle_for
 from nasbench_kit.training.recipe import DIGITS
 
 TRUTH = np.linspace(0.8, 0.99, 20)

@@ -107,7 +107,7 @@ def test_an_answer_is_what_the_table_says_of_the_drawn_repeat(epochs: int, halfw
         assert answer.repeat is not None
         assert answer.repeat in range(REPEATS)
         assert answer == Answer(
-            cell=cell,
+            architecture=cell,
             epochs=epochs,
             halfway=halfway,
             repeat=answer.repeat,
@@ -447,8 +447,8 @@ RNG = np.random.default_rng(0)
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"table": "digits"}, "the table is 'digits', no Table"),
-        ({"table": None}, "the table is None, no Table"),
+        ({"table": "digits"}, "the table is 'digits'; Table.open"),
+        ({"table": None}, "the table is None; Table.open"),
         ({"table": SPACE}, "the table is <CellSpace"),
         ({"budget": 60.0}, "the budget is 60.0, no Budget; write Budget"),
         ({"budget": {"seconds": 60}}, "the budget is {.*no Budget"),
@@ -533,7 +533,7 @@ def test_errors_say_what_was_asked_and_what_there_is() -> None:
     with pytest.raises(NotRecorded, match=r"no trainings of 4 \(halfway\) epochs; it has 4, 13$"):
         without.query(CHEAP, 4, halfway=True)
     with pytest.raises(
-        NotInTable, match=r"covers 2 of 7 cells and lacks .*; sample from oracle\.space"
+        NotInTable, match=r"covers 2 of 7 architectures and lacks .*; sample from oracle\.space"
     ):
         oracle.query(DEAR)
     with pytest.raises(NotInSpace, match="the cell has 4 vertices; the space allows 3"):

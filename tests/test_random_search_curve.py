@@ -6,13 +6,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from conformance import yielded
 
 from nasbench_kit import Budget, CellSpace, Column, InvalidSetting, NotRecorded, Oracle, Table
 from nasbench_kit.algorithms import RandomSearch
 from nasbench_kit.analysis.landscape.random_search_curve import RandomSearchCurve, encoding_counts
-from nasbench_kit.compare.running import regrets
+from nasbench_kit.compare.scores import regrets
 from nasbench_kit.data.tables import open_table
+from nasbench_kit.testing.searches import yielded
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,16 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from numpy.random import Generator
 
-from nasbench_kit import Cell, CellSpace, InvalidSetting, Oracle, Table
+from nasbench_kit import CellSpace, InvalidSetting, Oracle, Table
 from nasbench_kit.algorithms import RandomSearch, RegularizedEvolution
-from nasbench_kit.compare.running import Plan, all_traces, run
+from nasbench_kit.compare.plan import Plan
+from nasbench_kit.compare.run_folder import all_traces
+from nasbench_kit.compare.running import run
 from nasbench_kit.data.building.build import Build, build
 from nasbench_kit.data.images.digits import digits
 from nasbench_kit.errors import NotRecorded, RunsFailed, WorkerDied
@@ -41,7 +44,7 @@ class Deadly:
 
     marker: str
 
-    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Cell]:
+    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Any]:
         with contextlib.suppress(FileExistsError):
             Path(self.marker).touch(exist_ok=False)
             os.kill(os.getpid(), signal.SIGKILL)
@@ -88,7 +91,7 @@ def test_failing_searches_end_their_own_runs_only(small_table: Table, tmp_path: 
     assert ended == {"swallowing": "stalled", "good": "budget"}
     lock = threading.Lock()
 
-    def locked(oracle: Oracle, rng: Generator) -> Iterator[Cell]:
+    def locked(oracle: Oracle, rng: Generator) -> Iterator[Any]:
         with lock:
             return RandomSearch()(oracle, rng)
 

@@ -176,7 +176,7 @@ def test_a_summary_by_hand() -> None:
     wins = sum(a < b for a in regret[:3] for b in regret[5:9]) / 16
     ties = sum(a == b for a in regret[:3] for b in regret[5:9]) / 32
     assert rows["b"].better.point == pytest.approx(wins + ties)
-    assert rows["b"].queries == 10 and rows["b"].unique_cells == 7
+    assert rows["b"].queries == 10 and rows["b"].unique_architectures == 7
     assert rows["b"].machine_seconds is None
     assert rows["b"].ended == {"budget": 4}
 
@@ -311,7 +311,7 @@ def test_the_checklist_follows_the_records() -> None:
     foreign = hand_made(table(), {"a": [1]}, algorithms={"a": {"class": "mine.Own"}})
     assert "mine.Own" in checklist([foreign])[1].evidence
     assert checklist([foreign])[1].status == "for the authors"
-    assert few.table.checksum[:12] in of_few[4].evidence
+    assert few.checksum[:12] in of_few[4].evidence
 
 
 # Refusals --------------------------------------------------------------------------------------

@@ -14,8 +14,10 @@ import torch
 from nasbench_kit import Table
 from nasbench_kit.algorithms import ALGORITHMS
 from nasbench_kit.cli import retrain as command
+from nasbench_kit.compare.plan import Plan
 from nasbench_kit.compare.retrain import recommended
-from nasbench_kit.compare.running import Plan, run as compare, write_results
+from nasbench_kit.compare.running import run as compare
+from nasbench_kit.compare.scores import write_results
 from nasbench_kit.data.images.digits import digits
 from nasbench_kit.errors import (
     CorruptFile,
@@ -82,7 +84,7 @@ def test_the_best_by_validation_are_chosen(finished: Path, small_table: Table) -
     everything = recommended(finished, small_table, None)
     validation = small_table.mean("validation_accuracy")
     for name in NAMES:
-        texts = {row["cell"] for row in rows if row["algorithm"] == name}
+        texts = {row["architecture"] for row in rows if row["algorithm"] == name}
         assert {cell.to_text() for cell in everything[name]} == texts
         scores = [validation[small_table.row(cell)] for cell in everything[name]]
         assert scores == sorted(scores, reverse=True)
@@ -93,7 +95,7 @@ def test_the_best_by_validation_are_chosen(finished: Path, small_table: Table) -
 def test_a_cell_is_told_from_its_relabelling(comparison: Path, small_table: Table) -> None:
     relabelled = ("0110/0001/0001/0000:conv1x1,conv3x3", "0110/0001/0001/0000:conv3x3,conv1x1")
     rows = [f'a,"{text}"' for text in (*relabelled, "")]
-    (comparison / "results.csv").write_text("\n".join(["algorithm,cell", *rows]))
+    (comparison / "results.csv").write_text("\n".join(["algorithm,architecture", *rows]))
     assert len(recommended(comparison, small_table, None)["a"]) == 1
 
 
@@ -108,11 +110,15 @@ def test_results_are_those_of_the_trainer(
     folder = comparison / "retrain"
     assert json.loads((folder / "results.json").read_text()) == rows
     with (folder / "results.csv").open() as file:
-        assert [row["cell"] for row in csv.DictReader(file)] == [row["cell"] for row in rows]
+        assert [row["architecture"] for row in csv.DictReader(file)] == [
+            row["architecture"] for row in rows
+        ]
     chosen = recommended(comparison, small_table, 1)
-    assert {row["algorithm"]: [Cell.from_text(row["cell"])] for row in rows} == chosen
+    assert {row["algorithm"]: [Cell.from_text(row["architecture"])] for row in rows} == chosen
     for row in rows:
-        trainings = [train(Cell.from_text(row["cell"]), digits(), RECIPE, 1, s) for s in (0, 1)]
+        trainings = [
+            train(Cell.from_text(row["architecture"]), digits(), RECIPE, 1, s) for s in (0, 1)
+        ]
         test = [training.final.test.accuracy for training in trainings]
         assert row["test_mean"] == pytest.approx(sum(test) / 2, abs=1e-12)
         assert row["test_std"] == pytest.approx(abs(test[0] - test[1]) / 2**0.5, abs=1e-12)
@@ -130,7 +136,7 @@ def test_the_printed_table(comparison: Path, capsys: pytest.CaptureFixture[str])
     for row in json.loads((comparison / "retrain" / "results.json").read_text()):
         (line,) = (line for line in out.splitlines() if row["algorithm"] in line)
         assert f"{row['test_mean']:.4f}" in line
-        assert row["cell"] in line
+        assert row["architecture"] in line
         assert " - " in line  # one seed has no standard deviation
 
 
@@ -175,7 +181,7 @@ def test_trainings_resume_from_their_checkpoints(
 def test_deeper_and_wider(comparison: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(comparison, "--seeds", 1, "--stacks", 2, "--cells-per-stack", 2, "--json") == 0
     for row in json.loads(capsys.readouterr().out)["cells"]:
-        network = Network(Cell.from_text(row["cell"]), Skeleton(4, 2, 2), 1, 10)
+        network = Network(Cell.from_text(row["architecture"]), Skeleton(4, 2, 2), 1, 10)
         assert row["trainable_parameters"] == network.trainable_parameters
 
 
@@ -228,7 +234,7 @@ def test_processes_do_not_change_the_results() -> None:
     assert here.keys() == there.keys() == set(range(6))
     for place, (cell, seed) in enumerate(jobs):
         assert counts(here[place]) == counts(there[place])
-        assert (there[place].cell, there[place].seed) == (cell, seed)
+        assert (there[place].architecture, there[place].seed) == (cell, seed)
         assert [score.images for score in counts(there[place])[0]] == [250, 773, 774]
 
 
@@ -296,11 +302,16 @@ def test_damaged_and_missing_comparisons(comparison: Path, small_table: Table) -
     with pytest.raises(UnknownName, match=r"manifest.json is missing"):
         recommended(comparison / "nowhere", small_table, 1)
     results = comparison / "results.csv"
-    for content in ("", "a\n1", "algorithm,cell\na,resnet!", "algorithm,cell\na,b,c"):
+    for content in (
+        "",
+        "a\n1",
+        "algorithm,architecture\na,resnet!",
+        "algorithm,architecture\na,b,c",
+    ):
         results.write_text(content)
         with pytest.raises(CorruptFile):
             recommended(comparison, small_table, 1)
-    results.write_text("algorithm,cell\na,")
+    results.write_text("algorithm,architecture\na,")
     with pytest.raises(InvalidSetting, match="more budget"):
         recommended(comparison, small_table, 1)
     results.unlink()

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from test_oracle import reachable
-from textures import bare_table, priced_task, texture_task, textures
 
 from nasbench_kit import Budget, BudgetExhausted, Cell, InvalidSetting, Oracle, Table, WrongTable
 from nasbench_kit.data.tables import open_table
 from nasbench_kit.data.tasks import open_task
 from nasbench_kit.oracle.task import Task
 from nasbench_kit.spaces.nasbench101.work import work
+from nasbench_kit.testing.textures import bare_table, priced_task, texture_task, textures
 from nasbench_kit.training.images import Split
 
 #: Six vertices: not in the table of up to five.
@@ -106,7 +106,10 @@ def test_training_is_never_free_or_without_images(small_table: Table) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("resnet", 3), "cannot price 'resnet'; give a Cell or the work of one image"),
+        (
+            ("resnet", 3),
+            "cannot price 'resnet'; give an architecture, as a Cell is, or the work of one image",
+        ),
         ((None, 3), "cannot price None"),
         ((np.ones(3), 3), r"cannot price work of shape \(3,\)"),
         ((np.array(["a"]), 3), "cannot price work"),

@@ -14,8 +14,11 @@ from report_inputs import table
 from nasbench_kit import Cell, CorruptFile, InvalidSetting, NotInTable
 from nasbench_kit.algorithms import RandomSearch
 from nasbench_kit.analysis.statistics.comparison import Comparison
+from nasbench_kit.compare.plan import Plan
 from nasbench_kit.compare.retrain import table_of
-from nasbench_kit.compare.running import Plan, all_traces, run, score, write_results
+from nasbench_kit.compare.run_folder import all_traces
+from nasbench_kit.compare.running import run
+from nasbench_kit.compare.scores import score, write_results
 from nasbench_kit.compare.trace import Incumbent, Spending, Trace
 
 LEDGER = {"query": Spending(2, 9.25, 72.0, 2), "supernet": Spending(5, 0.25, 1.0, 0)}
@@ -45,9 +48,9 @@ WRONG_TRACES: list[tuple[str, Any]] = [
     ("epochs", 72.0),
     ("queries", 2.0),
     ("queries", 3),
-    ("unique_cells", 3),
-    ("unique_cells", 0),
-    ("unique_cells", -1),
+    ("unique_architectures", 3),
+    ("unique_architectures", 0),
+    ("unique_architectures", -1),
     ("incumbents", []),
     ("incumbents", None),
     ("incumbents.seconds", [1.5]),
@@ -57,10 +60,10 @@ WRONG_TRACES: list[tuple[str, Any]] = [
     ("incumbents.epochs", [-1.0, 72.0]),
     ("incumbents.queries", [1, True]),
     ("incumbents.queries", [1, 3]),
-    ("incumbents.cell", [ONE, 8]),
-    ("incumbents.cell", [ONE, None]),
-    ("incumbents.cell", "58"),
-    ("incumbents.cell", {ONE: 1, OTHER: 2}),
+    ("incumbents.architecture", [ONE, 8]),
+    ("incumbents.architecture", [ONE, None]),
+    ("incumbents.architecture", "58"),
+    ("incumbents.architecture", {ONE: 1, OTHER: 2}),
     ("incumbents.seconds", {"1.5": 1.5, "9.25": 9.25}),
     ("incumbents.other", [1, 2]),
     ("ledger", []),
@@ -192,11 +195,11 @@ def test_every_reader_looks_at_the_budget_the_table_and_the_name(kept: Path) -> 
     more = 301.0 - content["seconds"]
     spent = changed(content, "seconds", content["seconds"] + more)
     spent = changed(spent, "ledger.query.seconds", content["ledger"]["query"]["seconds"] + more)
-    cells = content["incumbents"]["cell"]
+    cells = content["incumbents"]["architecture"]
     for wrong, reason in (
         (spent, r"301.0 seconds are spent of 300"),
-        (changed(content, "incumbents.cell", [*cells[:-1], "01/0"]), "is not a cell"),
-        (changed(content, "incumbents.cell", [*cells[:-1], "011/001:"]), "must be square"),
+        (changed(content, "incumbents.architecture", [*cells[:-1], "01/0"]), "is not a cell"),
+        (changed(content, "incumbents.architecture", [*cells[:-1], "011/001:"]), "must be square"),
         (changed(content, "seed", 0), r"the trace random-search-0\.json"),
         (changed(content, "algorithm", "local-search"), "its manifest does not name"),
     ):

@@ -49,7 +49,7 @@ def correct(network: torch.nn.Module, split: Split) -> int:
 
 def same(one: TrainedNetwork, other: TrainedNetwork) -> bool:
     theirs = other.state_dict()
-    return one.cell == other.cell and all(
+    return one.architecture == other.architecture and all(
         torch.equal(value, theirs[name]) for name, value in one.state_dict().items()
     )
 
@@ -113,7 +113,7 @@ def test_every_field_comes_back(kept: tuple[Training, Path], tmp_path: Path) -> 
     network.save(tmp_path / "again.pt")
     again = TrainedNetwork.load(tmp_path / "again.pt")
     assert same(network, again)
-    for name in ("cell", "skeleton", "image_shape", "class_names", "conditions", "classes"):
+    for name in ("architecture", "skeleton", "image_shape", "class_names", "conditions", "classes"):
         assert getattr(again, name) == getattr(network, name)
     assert again.conditions["images"] == "digits" and again.skeleton == TINY
 
@@ -166,7 +166,7 @@ def test_it_exports_to_onnx(kept: tuple[Training, Path], tmp_path: Path) -> None
 def test_the_file_holds_tensors_and_text_only(kept: tuple[Training, Path]) -> None:
     content = torch.load(kept[1], weights_only=True)
     assert content.keys() == {"about", "weights"}
-    assert json.loads(content["about"])["cell"] == CELL.to_text()
+    assert json.loads(content["about"])["architecture"] == CELL.to_text()
     plain = Network(CELL, TINY, 1, 10)
     weights = content["weights"]
     plain.load_state_dict({k: v for k, v in weights.items() if k not in ("mean", "std")})
@@ -187,10 +187,10 @@ def thin(content: dict[str, Any]) -> None:
     [
         thin,
         lambda content: about_changed(content, version=2),
-        lambda content: about_changed(content, cell="01/00:"),
-        lambda content: about_changed(content, cell="no cell"),
-        lambda content: about_changed(content, cell="011/001/000:unknown"),
-        lambda content: about_changed(content, cell=None),
+        lambda content: about_changed(content, architecture="01/00:"),
+        lambda content: about_changed(content, architecture="no cell"),
+        lambda content: about_changed(content, architecture="011/001/000:unknown"),
+        lambda content: about_changed(content, architecture=None),
         lambda content: about_changed(content, classes=11),
         lambda content: about_changed(content, classes="10"),
         lambda content: about_changed(content, class_names=["a"]),

@@ -17,8 +17,10 @@ import nasbench_kit.data.tasks  # noqa: F401  # before what it imports is replac
 from nasbench_kit import Cell, NotWritable, Table
 from nasbench_kit.algorithms import RandomSearch
 from nasbench_kit.cli import main
+from nasbench_kit.compare.plan import Plan
 from nasbench_kit.compare.retrain import retrain
-from nasbench_kit.compare.running import Plan, run, write_results
+from nasbench_kit.compare.running import run
+from nasbench_kit.compare.scores import write_results
 from nasbench_kit.data.benchmarks.nasbench101.export import export
 from nasbench_kit.data.images.digits import digits
 from nasbench_kit.data.subset import subset

@@ -13,17 +13,20 @@ import operator
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
 from nasbench_kit import checks
 from nasbench_kit.errors import InvalidSetting, NotInSpace
+from nasbench_kit.spaces.nasbench101.space import CellSpace
+from nasbench_kit.spaces.protocols import Numbered
 
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-    from nasbench_kit import Answer, Cell, CellSpace, Oracle
+    from nasbench_kit import Answer, Cell, Oracle
+    from nasbench_kit.spaces.protocols import Architecture, Space
 
 Mutation = Literal["one-variable", "per-vertex", "per-edge"]
 
@@ -101,9 +104,10 @@ class RegularizedEvolution:
         if not (isinstance(self.mutation_rate, int | float) and self.mutation_rate > 0):
             raise InvalidSetting(f"mutation_rate is {self.mutation_rate}; it must be positive")
 
-    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Cell]:
+    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Architecture]:
         """Algorithm 1, with the history reduced to its best member."""
-        small = len(oracle.space) < _SMALL_SPACE
+        space = oracle.space
+        small = isinstance(space, Numbered) and len(space) < _SMALL_SPACE
         size = self.population_size or _POPULATION
         if small and self.population_size is None:
             competitors = 1 if self.replacement else self.sample_size
@@ -112,13 +116,13 @@ class RegularizedEvolution:
         population: deque[Answer] = deque()
         best = None
         while True:
-            if initial > 0:  # initialise with random cells
+            if initial > 0:  # initialise with random architectures
                 initial -= 1
-                cell = oracle.space.sample(rng)
+                architecture = space.sample(rng)
             else:
                 parent = max(self._competitors(population, rng), key=_accuracy)
-                cell = self._mutate(parent.cell, oracle.space, rng)
-            child = oracle.query(cell, self.epochs)
+                architecture = self._mutate(parent.architecture, space, rng)
+            child = oracle.query(architecture, self.epochs)
             population.append(child)
             if len(population) > size:
                 if self.regularized:
@@ -127,7 +131,7 @@ class RegularizedEvolution:
                     del population[min(range(size + 1), key=lambda i: _accuracy(population[i]))]
             if best is None or _accuracy(child) > _accuracy(best):
                 best = child
-            yield best.cell
+            yield best.architecture
 
     def _competitors(self, population: deque[Answer], rng: Generator) -> list[Answer]:
         size = len(population)
@@ -137,10 +141,18 @@ class RegularizedEvolution:
         drawn = rng.choice(size, self.sample_size, replace=False)
         return [population[member] for member in drawn.tolist()]
 
-    def _mutate(self, cell: Cell, space: CellSpace, rng: Generator) -> Cell:
+    def _mutate(self, parent: Any, space: Space, rng: Generator) -> Any:
         """A child of the parent's own labelling, which is never pruned: that could not be undone."""
         if self.mutation == "one-variable":
-            return space.mutate(cell, rng)
+            return space.mutate(parent, rng)
+        if not isinstance(space, CellSpace):
+            raise InvalidSetting(
+                f"mutation is {self.mutation!r}, of vertices and edges, which the space {space.name} has "
+                'not; "one-variable" changes one decision of any space'
+            )
+        return self._mutate_cell(parent, space, rng)
+
+    def _mutate_cell(self, cell: Cell, space: CellSpace, rng: Generator) -> Cell:
         vertices = space.max_vertices
         edges, operations = vertices * (vertices - 1) // 2, vertices - 2
         per = vertices if self.mutation == "per-vertex" else edges

@@ -1,6 +1,6 @@
-"""Optuna's samplers on encodings A, B and C. Needs the extra ``optuna``.
+"""Optuna's samplers on the decisions of any space. Needs the extra ``optuna``.
 
-A point that is no cell is told to the sampler as error 1, at no cost, as nas_cifar10 does.
+Cells have other encodings as well. A point that makes no architecture is told to the sampler as error 1, at no cost, as nas_cifar10 does.
 
 Source: Akiba, Sano, Yanase, Ohta, Koyama, Optuna, KDD 2019 (arXiv 1907.10902), and for the samplers:
 Bergstra et al., NeurIPS 2011 (TPE); Deb et al., IEEE TEC 6(2), 2002 (NSGA-II).
@@ -10,20 +10,22 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 from nasbench_kit import checks
 from nasbench_kit.errors import InvalidSetting, Stalled
 from nasbench_kit.spaces.nasbench101.encodings import Encoding, Letter, Variable
+from nasbench_kit.spaces.nasbench101.space import CellSpace
 
 if TYPE_CHECKING:
     from numpy.random import Generator
     from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler
 
-    from nasbench_kit import Cell, Oracle
+    from nasbench_kit import Oracle
+    from nasbench_kit.spaces.protocols import Architecture, Space
 
 Sampler = Literal["tpe", "gp", "random", "nsga2"]
 
@@ -42,7 +44,8 @@ class OptunaSearch:
     #: Tree-structured Parzen estimator, Gaussian process (slow: about a second a query), uniformly
     #: random points, or the genetic algorithm NSGA-II.
     sampler: Sampler = "tpe"
-    #: How cells become points; see `nasbench_kit.spaces.nasbench101.encodings`.
+    #: How architectures become points: A by their decisions; of NAS-Bench-101 also B and C, see
+    #: `nasbench_kit.spaces.nasbench101.encodings`.
     encoding: Letter = "A"
     #: Training length of every query; None is the table's longest.
     epochs: int | None = None
@@ -75,16 +78,17 @@ class OptunaSearch:
                 "pip install 'nasbench-kit[optuna]'"
             )
 
-    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Cell]:
+    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Architecture]:
         """Ask, query, tell; for ever.
 
         Raises:
-            Stalled: the sampler proposes nothing but points that are no cells.
+            Stalled: the sampler proposes nothing but points that make no architecture.
+            InvalidSetting: an encoding that the space does not have.
         """
         import optuna
 
-        encoding = Encoding(self.encoding, oracle.space)
-        distributions = {v.name: _distribution(v) for v in encoding.variables}
+        variables, decode = self._encoded(oracle.space)
+        distributions = {variable.name: _distribution(variable) for variable in variables}
         with _silence():
             study = optuna.create_study(
                 sampler=self._sampler(int(rng.integers(2**32))), direction="minimize"
@@ -95,21 +99,38 @@ class OptunaSearch:
             with _silence():
                 trial = study.ask(distributions)
             params = trial.params
-            cell = encoding.decode([params[variable.name] for variable in encoding.variables])
-            if cell is None:
+            architecture = decode([params[variable.name] for variable in variables])
+            if architecture is None:
                 invalid += 1
                 study.tell(trial, 1.0)
                 continue
             invalid = 0
-            answer = oracle.query(cell, self.epochs)
+            answer = oracle.query(architecture, self.epochs)
             study.tell(trial, 1 - answer.validation_accuracy)
             if best is None or answer.validation_accuracy > best.validation_accuracy:
                 best = answer
-            yield best.cell
+            yield best.architecture
         raise Stalled(
-            f"{_PATIENCE:,} points in a row of the sampler {self.sampler!r} were no cells of "
-            f"{encoding.space.name}; try another encoding"
+            f"{_PATIENCE:,} points in a row of the sampler {self.sampler!r} made no architecture "
+            f"of {oracle.space.name}; try another encoding"
         )
+
+    def _encoded(
+        self, space: Space
+    ) -> tuple[Sequence[Variable], Callable[[Sequence[float]], Architecture | None]]:
+        """The variables of a point, and how a point becomes an architecture."""
+        if self.encoding == "A":
+            decisions = space.decisions
+            return [Variable(name, "choice", len(options)) for name, options in decisions], (
+                lambda point: space.decode([int(choice) for choice in point])
+            )
+        if not isinstance(space, CellSpace):
+            raise InvalidSetting(
+                f"encoding is {self.encoding!r}, which only cells have; the space {space.name} is "
+                "searched by its decisions, with encoding 'A'"
+            )
+        encoding = Encoding(self.encoding, space)
+        return encoding.variables, encoding.decode
 
     def _sampler(self, seed: int) -> BaseSampler:
         from optuna.samplers import GPSampler, NSGAIISampler, RandomSampler, TPESampler

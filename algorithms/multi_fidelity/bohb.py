@@ -1,8 +1,8 @@
 """BOHB: Hyperband's brackets with cells proposed by kernel densities of good and of bad points.
 
-Works on encoding A, all of whose variables are choices without order. The model is that of the
+Works on a space's decisions, which are choices without order (of cells: encoding A). The model is that of the
 largest fidelity with enough results; it proposes points where good ones are dense and bad ones are
-not. A proposal that is no cell is told to the model as error 1, at no cost, and another one is made.
+not. A proposal that makes no architecture is told to the model as error 1, at no cost, and another one is made.
 
 Departures from HpBandSter, whose kernels misbehave on choices: the number of choices is that of the
 variable, not of the values seen (one value seen divided by zero), and a bandwidth is cut off where
@@ -23,13 +23,13 @@ import numpy as np
 
 from nasbench_kit.algorithms.multi_fidelity.hyperband import brackets, halve, recommended
 from nasbench_kit.errors import InvalidSetting, Stalled
-from nasbench_kit.spaces.nasbench101.encodings import Encoding
 
 if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-    from nasbench_kit import Cell, Oracle
+    from nasbench_kit import Oracle
+    from nasbench_kit.spaces.protocols import Architecture, Space
 
 #: Invalid proposals in a row after which the model counts as collapsed.
 _PATIENCE = 10_000
@@ -47,7 +47,7 @@ class BOHB:
         InvalidSetting: a value outside its range; when run, as `Hyperband`.
     """
 
-    #: Factor between fidelities, and of cells between rungs.
+    #: Factor between fidelities, and of architectures between rungs.
     eta: int = 3
     #: N_s, points drawn for each proposal (HpBandSter's default is 64).
     samples: int = 4
@@ -73,39 +73,39 @@ class BOHB:
             if value is not None and not least <= value <= most:
                 raise InvalidSetting(f"{name} is {value}; it must be from {least} to {most}")
 
-    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Cell]:
-        """Hyperband's loop; Algorithm 2 proposes the cells of each first rung.
+    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Architecture]:
+        """Hyperband's loop; Algorithm 2 proposes the architectures of each first rung.
 
         Raises:
-            Stalled: the model proposes nothing but points that are no cells.
+            Stalled: the model proposes nothing but points that make no architecture.
         """
-        encoding = Encoding("A", oracle.space)
-        model = Model(self, np.array([variable.size for variable in encoding.variables]))
+        space = oracle.space
+        model = Model(self, np.array([len(decision.options) for decision in space.decisions]))
         best = None
         for bracket in itertools.cycle(brackets(oracle.epochs, self.eta)):
-            proposals = _proposals(model, encoding, bracket[0].epochs, rng)
+            proposals = _proposals(model, space, bracket[0].epochs, rng)
             for answer in halve(oracle, bracket, proposals):
                 model.tell(
-                    encoding.encode(answer.cell), 1 - answer.validation_accuracy, answer.epochs
+                    space.encode(answer.architecture), 1 - answer.validation_accuracy, answer.epochs
                 )
                 best = recommended(best, answer)
-                yield best.cell
+                yield best.architecture
 
 
-def _proposals(model: Model, encoding: Encoding, epochs: int, rng: Generator) -> Iterator[Cell]:
+def _proposals(model: Model, space: Space, epochs: int, rng: Generator) -> Iterator[Architecture]:
     """Valid proposals; the model hears of the others."""
     failed = 0
     while failed < _PATIENCE:
         point = model.propose(rng).tolist()
-        cell = encoding.decode(point)
-        if cell is None:
+        architecture = space.decode(point)
+        if architecture is None:
             failed += 1
             model.tell(point, 1.0, epochs)
         else:
             failed = 0
-            yield cell
+            yield architecture
     raise Stalled(
-        f"{_PATIENCE:,} proposals in a row were no cells of {encoding.space.name}; raise "
+        f"{_PATIENCE:,} proposals in a row made no architecture of {space.name}; raise "
         "random_fraction"
     )
 

@@ -1,6 +1,6 @@
 """Successive halving and Hyperband: many short trainings, few long ones.
 
-A bracket starts n cells at a small fidelity, keeps the best 1/eta of them, trains these again at eta
+A bracket starts n architectures at a small fidelity, keeps the best 1/eta of them, trains these again at eta
 times the epochs, and so on. Every rung is a training of its own, from scratch: all of it is charged.
 The sizes are those of HpBandSter, which the NAS-Bench-101 paper ran; with 4, 12, 36 and 108 epochs:
 
@@ -9,7 +9,7 @@ The sizes are those of HpBandSter, which the NAS-Bench-101 paper ran; with 4, 12
     s = 1:                      6 @ 36 -> 2 @ 108
     s = 0:                                4 @ 108
 
-Cells are drawn uniformly over valid encodings. (The paper's runs drew invalid ones too; these filled
+Architectures are drawn as random search draws them (cells: uniformly over valid encodings). (The paper's runs drew invalid ones too; these filled
 places of the first rung at no cost and no use.)
 
 Source: Li, Jamieson, DeSalvo, Rostamizadeh, Talwalkar, Hyperband, JMLR 18(185), 2018
@@ -29,13 +29,14 @@ from nasbench_kit.errors import InvalidSetting
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-    from nasbench_kit import Answer, Cell, Oracle
+    from nasbench_kit import Answer, Oracle
+    from nasbench_kit.spaces.protocols import Architecture
 
 
 class Rung(NamedTuple):
-    """So many cells, trained for so many epochs."""
+    """So many architectures, trained for so many epochs."""
 
-    cells: int
+    size: int
     epochs: int
 
 
@@ -47,7 +48,7 @@ class Hyperband:
         InvalidSetting: eta below 2; when run, a table without two fidelities a factor eta apart.
     """
 
-    #: Factor between fidelities, and of cells between rungs.
+    #: Factor between fidelities, and of architectures between rungs.
     eta: int = 3
     #: Whether only the first bracket is run, again and again: successive halving.
     first_bracket_only: bool = False
@@ -61,16 +62,16 @@ class Hyperband:
         if self.eta < 2:
             raise InvalidSetting(f"eta is {self.eta}; it must be at least 2")
 
-    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Cell]:
+    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Architecture]:
         """Algorithm 1, again and again."""
         chosen = brackets(oracle.epochs, self.eta)
         if self.first_bracket_only:
             chosen = chosen[:1]
         best = None
         for bracket in itertools.cycle(chosen):
-            for answer in halve(oracle, bracket, _random_cells(oracle, rng)):
+            for answer in halve(oracle, bracket, _random(oracle, rng)):
                 best = recommended(best, answer)
-                yield best.cell
+                yield best.architecture
 
 
 def brackets(epochs: Sequence[int], eta: int) -> list[list[Rung]]:
@@ -101,16 +102,18 @@ def brackets(epochs: Sequence[int], eta: int) -> list[list[Rung]]:
     return found
 
 
-def halve(oracle: Oracle, bracket: Sequence[Rung], draws: Iterable[Cell]) -> Iterator[Answer]:
-    """Run one bracket and yield every answer; a cell of the first rung is drawn when it is due."""
-    cells = iter(draws)
+def halve(
+    oracle: Oracle, bracket: Sequence[Rung], draws: Iterable[Architecture]
+) -> Iterator[Answer]:
+    """Run one bracket and yield every answer; an architecture of the first rung is drawn when it is due."""
+    candidates = iter(draws)
     for rung in bracket:
         answers = []
-        for cell in itertools.islice(cells, rung.cells):
-            answers.append(oracle.query(cell, rung.epochs))
+        for architecture in itertools.islice(candidates, rung.size):
+            answers.append(oracle.query(architecture, rung.epochs))
             yield answers[-1]
         answers.sort(key=lambda answer: answer.validation_accuracy, reverse=True)
-        cells = iter([answer.cell for answer in answers])
+        candidates = iter([answer.architecture for answer in answers])
 
 
 def recommended(best: Answer | None, answer: Answer) -> Answer:
@@ -121,6 +124,6 @@ def recommended(best: Answer | None, answer: Answer) -> Answer:
     return answer if better and answer.epochs == best.epochs else best
 
 
-def _random_cells(oracle: Oracle, rng: Generator) -> Iterator[Cell]:
+def _random(oracle: Oracle, rng: Generator) -> Iterator[Architecture]:
     while True:
         yield oracle.space.sample(rng)

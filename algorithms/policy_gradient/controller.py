@@ -13,7 +13,8 @@ Pham et al., ENAS, ICML 2018, sections 2.3 and 2.4, and the released code of its
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -39,6 +40,18 @@ class Written(NamedTuple):
     log_probability: Tensor
     #: [batch], of all distributions on the way, summed, in nats.
     entropy: Tensor
+
+
+class Policy(Protocol):
+    """What can be trained by the policy gradient: modules that write encodings."""
+
+    def write(self, count: int) -> Written:
+        """Draw encodings, a batch of ``count``."""
+        ...
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Its weights."""
+        ...
 
 
 class Controller(nn.Module):
@@ -108,7 +121,7 @@ class Controller(nn.Module):
         """The probabilities of given encodings [batch, decisions]."""
         return self._run(len(decisions), decisions)
 
-    def cells(self, decisions: NDArray[np.int64]) -> list[Cell | None]:
+    def architectures(self, decisions: NDArray[np.int64]) -> list[Cell | None]:
         """The cells of encodings; None for one that is no cell of the space."""
         found = []
         for row in decisions.tolist():
@@ -176,7 +189,7 @@ class Controller(nn.Module):
         return self.tanh_constant / reduction * torch.tanh(logits)
 
 
-class Reinforce(nn.Module):
+class PolicyGradient(nn.Module):
     """The policy gradient of a controller, with a moving average of rewards as baseline.
 
     The average starts at the mean of the first rewards, not at zero.
@@ -192,7 +205,7 @@ class Reinforce(nn.Module):
 
     def __init__(
         self,
-        controller: Controller,
+        controller: Policy,
         *,
         learning_rate: float,
         entropy_weight: float,

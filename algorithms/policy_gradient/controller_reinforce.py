@@ -1,6 +1,6 @@
 """ENAS' controller without shared weights: REINFORCE on the table's own accuracies.
 
-Every written cell is trained (queried), which makes it neural architecture search as Zoph & Le began
+Every written architecture is trained (queried), which makes it neural architecture search as Zoph & Le began
 it, with the controller that Katib's "enas" has; that too trains its children from scratch. One thing
 is mended: there each of 50 controller steps a round writes a new encoding and rewards it by the mean
 of all earlier ones; here an encoding gets its own reward, once.
@@ -13,18 +13,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from nasbench_kit.algorithms.policy_gradient.controller import Controller, Reinforce
+from nasbench_kit.algorithms.policy_gradient.controller import Controller, PolicyGradient
+from nasbench_kit.algorithms.policy_gradient.decision_controller import DecisionController
 from nasbench_kit.algorithms.settings import check_ranges
 from nasbench_kit.errors import Stalled
+from nasbench_kit.spaces.nasbench101.space import CellSpace
 
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-    from nasbench_kit import Cell, Oracle
+    from nasbench_kit import Oracle
+    from nasbench_kit.spaces.protocols import Architecture
 
-#: Encodings in a row that are no cells, after which the controller counts as collapsed.
+#: Encodings in a row that make no architecture, after which the controller counts as collapsed.
 _PATIENCE = 10_000
 
 
@@ -76,22 +79,26 @@ class ControllerReinforce:
             initial_range=0.01,
         )
 
-    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Cell]:
-        """Write cells, query them, learn; recommend the best one queried.
+    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Architecture]:
+        """Write architectures, query them, learn; recommend the best one queried.
 
         Raises:
-            Stalled: thousands of encodings in a row were no cells.
+            Stalled: thousands of encodings in a row made no architecture.
         """
-        controller = Controller(
-            oracle.space,
-            rng,
-            hidden_size=self.hidden_size,
-            initial_range=self.initial_range,
-            temperature=self.temperature,
-            tanh_constant=self.tanh_constant,
-            operation_tanh_reduction=self.operation_tanh_reduction,
-        )
-        learner = Reinforce(
+        space = oracle.space
+        settings: dict[str, Any] = {
+            "hidden_size": self.hidden_size,
+            "initial_range": self.initial_range,
+            "temperature": self.temperature,
+            "tanh_constant": self.tanh_constant,
+        }
+        controller: Controller | DecisionController
+        if isinstance(space, CellSpace):
+            reduction = self.operation_tanh_reduction
+            controller = Controller(space, rng, operation_tanh_reduction=reduction, **settings)
+        else:
+            controller = DecisionController(space, rng, **settings)
+        learner = PolicyGradient(
             controller,
             learning_rate=self.learning_rate,
             entropy_weight=self.entropy_weight,
@@ -102,16 +109,18 @@ class ControllerReinforce:
         while True:
             written = controller.write(self.cells_per_step)
             rewards = []
-            for cell in controller.cells(written.decisions):
-                idle = idle + 1 if cell is None else 0
-                if cell is None:
+            for architecture in controller.architectures(written.decisions):
+                idle = idle + 1 if architecture is None else 0
+                if architecture is None:
                     rewards.append(0.0)
                     continue
-                answer = oracle.query(cell, self.epochs)
+                answer = oracle.query(architecture, self.epochs)
                 rewards.append(answer.validation_accuracy)
                 if best is None or answer.validation_accuracy > best.validation_accuracy:
                     best = answer
-                yield best.cell
+                yield best.architecture
             if idle >= _PATIENCE:
-                raise Stalled(f"the controller wrote {idle:,} encodings in a row that are no cells")
+                raise Stalled(
+                    f"the controller wrote {idle:,} encodings in a row that make no architecture"
+                )
             learner.update(written, rewards)

@@ -1,7 +1,7 @@
 """REINFORCE on a table of logits: no recurrent controller, each decision on its own.
 
-Every edge and every operation has its own softmax. A sample is redrawn until it is a cell of the
-space; such draws cost nothing and never enter the gradient (so the gradient is that of the released
+Every decision (of a cell: every edge and every operation) has its own softmax. A sample is redrawn
+until it makes an architecture of the space; such draws cost nothing and never enter the gradient (so the gradient is that of the released
 code, not that of the conditional distribution).
 
 Source: Williams, Machine Learning 8, 1992; Ying et al., NAS-Bench-101, ICML 2019, supplement S2.2;
@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nasbench_kit.errors import InvalidSetting, Stalled
-from nasbench_kit.spaces.nasbench101.encodings import Encoding
 
 if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-    from nasbench_kit import Cell, Oracle
+    from nasbench_kit import Oracle
+    from nasbench_kit.spaces.protocols import Architecture, Space
 
 #: Invalid draws in a row after which the policy counts as collapsed.
 _PATIENCE = 10_000
@@ -50,29 +50,29 @@ class Reinforce:
         if not 0 <= self.momentum < 1:
             raise InvalidSetting(f"momentum is {self.momentum}; it must be in [0, 1)")
 
-    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Cell]:
-        """Sample a cell, query its reward, step.
+    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Architecture]:
+        """Sample an architecture, query its reward, step.
 
         Raises:
-            Stalled: the policy draws nothing but points that are no cells.
+            Stalled: the policy draws nothing but choices that make no architecture.
         """
-        encoding = Encoding("A", oracle.space)
-        logits = uniform([variable.size for variable in encoding.variables])
+        space = oracle.space
+        logits = uniform([len(decision.options) for decision in space.decisions])
         baseline = MovingAverage(self.momentum)
         best = None
         while True:
-            sample, cell = _valid_sample(logits, encoding, rng)
-            answer = oracle.query(cell, self.epochs)
+            sample, architecture = _valid_sample(logits, space, rng)
+            answer = oracle.query(architecture, self.epochs)
             reward = answer.validation_accuracy
             advantage = reward - baseline.update(reward)  # updated before it is used
             logits += self.learning_rate * advantage * gradient(logits, sample)
             if best is None or reward > best.validation_accuracy:
                 best = answer
-            yield best.cell
+            yield best.architecture
 
 
 def uniform(choices: list[int]) -> NDArray[np.float64]:
-    """Logits of the uniform policy: [variables, largest choice], minus infinity where none is."""
+    """Logits of the uniform policy: [decisions, most options], minus infinity where none is."""
     return np.where(np.arange(max(choices)) < np.array(choices)[:, None], 0.0, -np.inf)
 
 
@@ -83,7 +83,7 @@ def probabilities(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def gradient(logits: NDArray[np.float64], sample: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Of the sample's log-probability: one-hot minus probabilities, [variables, choices]."""
+    """Of the sample's log-probability: one-hot minus probabilities, [decisions, options]."""
     one_hot = np.arange(logits.shape[1]) == sample[:, None]
     return one_hot - probabilities(logits)
 
@@ -105,17 +105,17 @@ class MovingAverage:
 
 
 def _valid_sample(
-    logits: NDArray[np.float64], encoding: Encoding, rng: Generator
-) -> tuple[NDArray[np.intp], Cell]:
-    """A draw of every variable that is a cell, and that cell."""
+    logits: NDArray[np.float64], space: Space, rng: Generator
+) -> tuple[NDArray[np.intp], Architecture]:
+    """A draw of every decision that makes an architecture, and that architecture."""
     # A uniform number falls below the cumulated probability of its choice, above those before.
     thresholds = probabilities(logits).cumsum(axis=1)[:, :-1]
     for _ in range(_PATIENCE):
         sample = (rng.random((len(logits), 1)) >= thresholds).sum(axis=1)
-        cell = encoding.decode(sample.tolist())
-        if cell is not None:
-            return sample, cell
+        architecture = space.decode(sample.tolist())
+        if architecture is not None:
+            return sample, architecture
     raise Stalled(
-        f"{_PATIENCE:,} samples in a row were no cells of {encoding.space.name}; the policy has "
+        f"{_PATIENCE:,} samples in a row made no architecture of {space.name}; the policy has "
         "collapsed, lower learning_rate"
     )

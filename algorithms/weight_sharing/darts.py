@@ -27,8 +27,8 @@ from nasbench_kit.algorithms.weight_sharing.gradient import Differentiable, Grad
 from nasbench_kit.errors import InvalidSetting
 
 if TYPE_CHECKING:
-    from nasbench_kit import Cell
     from nasbench_kit.algorithms.weight_sharing.training import OneShot, SharedWeights
+    from nasbench_kit.spaces.protocols import Architecture
 
 Loss = Callable[[Sequence[Tensor]], Tensor]
 
@@ -67,7 +67,7 @@ class DARTS(Differentiable):
 class _Search(GradientSearch):
     settings: DARTS
 
-    def epoch(self) -> Cell:
+    def epoch(self) -> Architecture:
         shared, relaxation = self.shared, self.relaxation
         work = relaxation.mixture().work(shared.skeleton, shared.image_shape)
         passes = 2 if self.settings.order == 1 else 5

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 
-from nasbench_kit.algorithms.policy_gradient.controller import Controller, Reinforce
+from nasbench_kit.algorithms.policy_gradient.controller import Controller, PolicyGradient
 from nasbench_kit.algorithms.weight_sharing.search import WeightSharing
 from nasbench_kit.algorithms.weight_sharing.training import OneShot, SharedWeights
 from nasbench_kit.errors import Stalled
 
 if TYPE_CHECKING:
-    from nasbench_kit import Cell
+    from nasbench_kit.spaces.protocols import Architecture
 
 #: Rounds of writing after which a controller that still lacks cells counts as collapsed.
 _PATIENCE = 1000
@@ -117,14 +117,14 @@ class _Search:
             tanh_constant=settings.tanh_constant,
             operation_tanh_reduction=settings.operation_tanh_reduction,
         )
-        self.learner = Reinforce(
+        self.learner = PolicyGradient(
             self.controller,
             learning_rate=settings.controller_learning_rate,
             entropy_weight=settings.entropy_weight,
             baseline_decay=settings.baseline_decay,
         )
 
-    def epoch(self) -> Cell:
+    def epoch(self) -> Architecture:
         shared, settings = self.shared, self.settings
         for cell in self.draw(shared.steps_an_epoch):  # phase 1, with M = 1 cell a batch
             shared.pay(cell, settings.batch_size)
@@ -132,31 +132,31 @@ class _Search:
         for _ in range(settings.controller_steps):  # phase 2
             written = self.controller.write(settings.cells_per_step)
             batch = shared.reward_batch()
-            cells = self.controller.cells(written.decisions)
+            cells = self.controller.architectures(written.decisions)
             rewards = [0.0 if cell is None else shared.reward(cell, batch) for cell in cells]
             self.learner.update(written, rewards)
         return shared.best_of(self.draw(settings.derived), batches=1, finalists=1)
 
     @torch.no_grad()
-    def draw(self, count: int) -> list[Cell]:
+    def draw(self, count: int) -> list[Architecture]:
         """Cells from the controller; encodings that are none are passed over.
 
         Raises:
             Stalled: thousands in a row were none.
         """
-        drawn: list[Cell] = []
+        drawn: list[Architecture] = []
         for _ in range(_PATIENCE):
-            cells = self.controller.cells(self.controller.write(count).decisions)
+            cells = self.controller.architectures(self.controller.write(count).decisions)
             drawn += [cell for cell in cells if cell is not None]
             if len(drawn) >= count:
                 return drawn[:count]
         raise Stalled(f"the controller wrote {_PATIENCE * count:,} encodings without {count} cells")
 
-    def candidates(self) -> Iterator[Cell]:
+    def candidates(self) -> Iterator[Architecture]:
         """What the controller writes; at higher temperatures where it would write nothing new."""
-        known: set[Cell] = set()
+        known: set[Architecture] = set()
 
-        def draw() -> list[Cell]:
+        def draw() -> list[Architecture]:
             cells = self.draw(_BLOCK)
             if known.issuperset(cells):
                 self.controller.temperature *= _HEATING

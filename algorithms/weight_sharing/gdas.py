@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, ClassVar
 from nasbench_kit.algorithms.weight_sharing.gradient import Differentiable, GradientSearch
 
 if TYPE_CHECKING:
-    from nasbench_kit import Cell
     from nasbench_kit.algorithms.weight_sharing.training import OneShot, SharedWeights
-    from nasbench_kit.spaces.nasbench101.supernet import Mixture
+    from nasbench_kit.spaces.one_shot import Mixture
+    from nasbench_kit.spaces.protocols import Architecture
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class GDAS(Differentiable):
 class _Search(GradientSearch):
     settings: GDAS
 
-    def epoch(self) -> Cell:
+    def epoch(self) -> Architecture:
         shared = self.shared
         for _ in range(shared.steps_an_epoch):
             # Weights on training images, probabilities on reward images, each with its own draw.

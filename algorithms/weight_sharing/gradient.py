@@ -11,10 +11,9 @@ from torch import Tensor
 
 from nasbench_kit.algorithms.weight_sharing.search import WeightSharing
 from nasbench_kit.algorithms.weight_sharing.training import SharedWeights
-from nasbench_kit.spaces.nasbench101.relaxation import Relaxation
 
 if TYPE_CHECKING:
-    from nasbench_kit import Cell
+    from nasbench_kit.spaces.protocols import Architecture
 
 #: Cells drawn from the final probabilities, the likeliest of which are queried first.
 _CANDIDATES = 1000
@@ -63,7 +62,7 @@ class GradientSearch:
     def __init__(self, settings: Differentiable, shared: SharedWeights) -> None:
         self.settings = settings
         self.shared = shared
-        self.relaxation = Relaxation(shared.space, shared.rng).to(shared.device)
+        self.relaxation = shared.relaxation()
         self.optimizer = torch.optim.Adam(
             self.relaxation.parameters(),
             lr=settings.architecture_learning_rate,
@@ -83,7 +82,7 @@ class GradientSearch:
             logit.grad = gradient
         self.optimizer.step()
 
-    def candidates(self) -> Iterator[Cell]:
+    def candidates(self) -> Iterator[Architecture]:
         """The discretised cell, then drawn ones, the likeliest encoding first; no two alike."""
         shared = self.shared
         drawn = [self.relaxation.draw(shared.rng) for _ in range(_CANDIDATES)]

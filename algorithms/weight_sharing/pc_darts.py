@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from nasbench_kit.algorithms.weight_sharing.gradient import Differentiable, GradientSearch
 
 if TYPE_CHECKING:
-    from nasbench_kit import Cell
     from nasbench_kit.algorithms.weight_sharing.training import OneShot, SharedWeights
+    from nasbench_kit.spaces.protocols import Architecture
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class PCDARTS(Differentiable):
 class _Search(GradientSearch):
     settings: PCDARTS
 
-    def epoch(self) -> Cell:
+    def epoch(self) -> Architecture:
         shared, divisor = self.shared, self.settings.channel_divisor
         size = self.settings.batch_size
         mixture = self.relaxation.mixture(divisor)

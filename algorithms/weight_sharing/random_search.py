@@ -17,7 +17,7 @@ from nasbench_kit.algorithms.weight_sharing.search import WeightSharing
 from nasbench_kit.algorithms.weight_sharing.training import OneShot, SharedWeights
 
 if TYPE_CHECKING:
-    from nasbench_kit import Cell
+    from nasbench_kit.spaces.protocols import Architecture
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,10 @@ class _Search:
         self.settings = settings
         self.shared = shared
 
-    def draw(self) -> Cell:
+    def draw(self) -> Architecture:
         return self.shared.space.sample(self.shared.rng)
 
-    def epoch(self) -> Cell:
+    def epoch(self) -> Architecture:
         shared = self.shared
         for _ in range(shared.steps_an_epoch):
             cell = self.draw()
@@ -83,7 +83,7 @@ class _Search:
         cells = [self.draw() for _ in range(self.settings.samples)]
         return shared.best_of(cells, self.settings.batches, self.settings.finalists)
 
-    def candidates(self) -> Iterator[Cell]:
+    def candidates(self) -> Iterator[Architecture]:
         return self.shared.best_first(lambda: [self.draw()])
 
     def parts(self) -> dict[str, Any]:

@@ -16,13 +16,13 @@ from nasbench_kit.algorithms.weight_sharing.gradient import GradientSearch
 from nasbench_kit.algorithms.weight_sharing.search import WeightSharing
 from nasbench_kit.algorithms.weight_sharing.training import SharedWeights
 from nasbench_kit.errors import BudgetExhausted
-from nasbench_kit.spaces.nasbench101.supernet import Mixture
 
 if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-    from nasbench_kit import Cell, Oracle
+    from nasbench_kit import Oracle
+    from nasbench_kit.spaces.protocols import Architecture
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,7 @@ def shared_scores(
             raise  # nothing was trained
     mixtures = None
     if isinstance(under_way, GradientSearch):
-        vertices = under_way.relaxation.vertices
-        discrete = (Mixture.of(cell, vertices) for cell in cells)
+        discrete = map(under_way.relaxation.mixture_of, cells)
         mixtures = np.array([shared.whole_reward(mixture) for mixture in discrete])
     spread = _spread_over_labellings(shared)
     yield replace(scores(row), mixture_accuracy=mixtures, labelling_spread=spread)
@@ -101,10 +100,10 @@ def _spread_over_labellings(shared: SharedWeights) -> float:
     Weights belong to vertex numbers, so a cell has a score for each labelling of it.
     """
     rng = np.random.default_rng(0)
-    labellings: dict[int, dict[tuple[int, int], Cell]] = defaultdict(dict)
+    labellings: dict[int, dict[str, Architecture]] = defaultdict(dict)
     for _ in range(_DRAWS):
-        cell = shared.space.sample(rng)
-        labellings[shared.space.index(cell)][cell.bits, cell.code] = cell
+        drawn = shared.space.sample(rng)
+        labellings[shared.space.index(drawn)][drawn.to_text()] = drawn
     several = [
         list(cells.values())[:_LABELLINGS] for cells in labellings.values() if len(cells) > 1
     ]

@@ -1,8 +1,8 @@
 """What weight-sharing searches have in common: settings, and how the budget is shared out.
 
-A search says what one epoch of it does and which cells it believes in (`shared_weights.OneShot`);
-here the epochs follow each other until their share of the budget is spent, and queries of the best
-cells take the rest.
+A search says what one epoch of it does and what it believes in (`training.OneShot`); here the epochs
+follow each other until their share of the budget is spent, and queries of the best architectures take
+the rest.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import numpy as np
 from nasbench_kit.algorithms.settings import check_ranges
 from nasbench_kit.algorithms.weight_sharing.training import OneShot, SharedWeights
 from nasbench_kit.errors import BudgetExhausted, InvalidSetting
-from nasbench_kit.spaces.nasbench101.cell import Cell
 
 if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
     from nasbench_kit import Oracle
+    from nasbench_kit.spaces.protocols import Architecture
 
 #: First steps that ``check`` prices: cells are drawn, and some are dearer.
 _REHEARSALS = 30
@@ -32,7 +32,7 @@ _REHEARSALS = 30
 
 @dataclass(frozen=True)
 class WeightSharing(ABC):
-    """A search that trains shared weights under the budget, then queries its best cells.
+    """A search that trains shared weights under the budget, then queries its best architectures.
 
     Raises:
         InvalidSetting: a setting out of its range.
@@ -42,8 +42,8 @@ class WeightSharing(ABC):
     epochs: int | None = 50
     #: Epochs of the first cosine, each next twice as long (warm restarts); None: one for all.
     first_cycle: int | None = None
-    #: Share of the budget for everything that shared weights do; queries of the cells that come out
-    #: best take the rest. With 1 the search never queries.
+    #: Share of the budget for everything that shared weights do; queries of what comes out best
+    #: take the rest. With 1 the search never queries.
     share: float = 1.0
     batch_size: int = 64
     #: Of the shared weights, annealed by a cosine.
@@ -66,7 +66,7 @@ class WeightSharing(ABC):
         "weight_decay": "[0, inf)",
         "clip": "(0, inf]",
     }
-    #: Of the share, what is kept for ranking cells before they are queried. (No paper does that; 0.4,
+    #: Of the share, what is kept for ranking before queries. (No paper does that; 0.4,
     #: where it is used, is neither tuned nor derived.)
     ranking_share: ClassVar[float] = 0.0
     #: Such searches need an oracle with a task.
@@ -106,8 +106,8 @@ class WeightSharing(ABC):
                 f"({error}); raise the budget or the share"
             ) from error
 
-    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Cell]:
-        """Train epoch by epoch, recommending the current cell; then query the best ones.
+    def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Architecture]:
+        """Train epoch by epoch, recommending the current architecture; then query the best ones.
 
         Raises:
             InvalidSetting: the oracle has no task, its budget limits queries only, or the space is
@@ -127,14 +127,14 @@ class WeightSharing(ABC):
             yield from _queried(oracle, search.candidates())
 
 
-def _queried(oracle: Oracle, candidates: Iterator[Cell]) -> Iterator[Cell]:
-    """Query cells one after the other and recommend the best."""
+def _queried(oracle: Oracle, candidates: Iterator[Architecture]) -> Iterator[Architecture]:
+    """Query architectures one after the other and recommend the best."""
     best = None
-    for cell in candidates:
-        answer = oracle.query(cell)
+    for architecture in candidates:
+        answer = oracle.query(architecture)
         if best is None or answer.validation_accuracy > best.validation_accuracy:
             best = answer
-        yield best.cell
+        yield best.architecture
 
 
 class _Affordable(Exception):
@@ -144,6 +144,8 @@ class _Affordable(Exception):
 class _Rehearsal(SharedWeights):
     """Ends at the first step, before it is paid and made."""
 
-    def pay(self, what: Cell | NDArray[np.float64], images: int, backward: bool = True) -> None:
+    def pay(
+        self, what: Architecture | NDArray[np.float64], images: int, backward: bool = True
+    ) -> None:
         self._allowance.check(*self._oracle.price(what, images, backward))
         raise _Affordable

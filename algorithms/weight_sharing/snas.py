@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, ClassVar
 from nasbench_kit.algorithms.weight_sharing.gradient import Differentiable, GradientSearch
 
 if TYPE_CHECKING:
-    from nasbench_kit import Cell
     from nasbench_kit.algorithms.weight_sharing.training import OneShot, SharedWeights
+    from nasbench_kit.spaces.protocols import Architecture
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class SNAS(Differentiable):
 class _Search(GradientSearch):
     settings: SNAS
 
-    def epoch(self) -> Cell:
+    def epoch(self) -> Architecture:
         shared = self.shared
         work = self.relaxation.mixture().work(shared.skeleton, shared.image_shape)
         for _ in range(shared.steps_an_epoch):

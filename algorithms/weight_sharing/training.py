@@ -16,8 +16,6 @@ from torch.nn import functional
 
 from nasbench_kit.errors import BudgetExhausted, InvalidSetting
 from nasbench_kit.oracle.budget import Budget
-from nasbench_kit.spaces.nasbench101.cell import Cell
-from nasbench_kit.spaces.nasbench101.supernet import Mixture, Supernet
 from nasbench_kit.training.checkpoint import read, write
 from nasbench_kit.training.device import usable
 from nasbench_kit.training.loaded import Shuffled, load
@@ -30,22 +28,24 @@ if TYPE_CHECKING:
 
     from nasbench_kit import Oracle
     from nasbench_kit.algorithms.weight_sharing.search import WeightSharing
+    from nasbench_kit.spaces.one_shot import Mixture, Relaxation
+    from nasbench_kit.spaces.protocols import Architecture
 
 #: Images of one forward pass without gradients.
 _REWARD_BATCH = 1024
-#: Draws in a row without a new cell after which there is none left to find.
+#: Draws in a row without a new architecture after which there is none left to find.
 _PATIENCE = 1000
 
 
 class OneShot(Protocol):
     """A search under way."""
 
-    def epoch(self) -> Cell:
-        """Train for one epoch of the weights, and recommend a cell."""
+    def epoch(self) -> Architecture:
+        """Train for one epoch of the weights, and recommend an architecture."""
         ...
 
-    def candidates(self) -> Iterator[Cell]:
-        """Cells to be queried, the most promising first."""
+    def candidates(self) -> Iterator[Architecture]:
+        """Architectures to be queried, the most promising first."""
         ...
 
     def parts(self) -> dict[str, Any]:
@@ -83,9 +83,13 @@ class SharedWeights:
         self.image_shape = int(height), int(width), int(channels)
         self.skeleton = task.recipe.skeleton
         generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
-        vertices = self.space.max_vertices
-        self.supernet = Supernet(vertices, self.skeleton, channels, task.classes, generator)
-        self.supernet.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if not hasattr(self.space, "supernet"):
+            raise InvalidSetting(
+                f"the space {self.space.name} has no supernet, so its architectures cannot share "
+                f"weights; {type(settings).__name__} needs another space"
+            )
+        self.supernet = self.space.supernet(self.skeleton, channels, task.classes, generator)
+        self.supernet.to(device, memory_format=torch.channels_last)
         self.optimizer = torch.optim.SGD(
             self.supernet.parameters(),
             lr=settings.learning_rate,
@@ -97,17 +101,25 @@ class SharedWeights:
         self._reward_picks = Shuffled(rng, len(task.reward), size)
         self.steps_an_epoch = len(task.weights) // size
         self._epoch = 0
-        #: What every epoch paid for, and the cell it came to: enough to repeat it without computing.
+        #: What every epoch paid for, and what it came to: enough to repeat it without computing.
         self._journal: list[tuple[list[tuple[Any, int, bool]], str]] = []
         self._paid: list[tuple[Any, int, bool]] = []
         ranking = settings.share * settings.ranking_share if settings.share < 1 else 0.0
         self._allowance = _part(oracle.budget, settings.share - ranking)
         self._ranking = _part(oracle.budget, ranking)
 
+    def relaxation(self) -> Relaxation:
+        """Fresh logits of the space's choices, on the device of the weights.
+
+        Raises:
+            InvalidSetting: the space has no relaxation.
+        """
+        return self.space.relaxation(self.rng).to(self.device)
+
     # The loop ------------------------------------------------------------------------------------
 
-    def trained(self, search: OneShot) -> Iterator[Cell]:
-        """The cell recommended after each epoch.
+    def trained(self, search: OneShot) -> Iterator[Architecture]:
+        """The architecture recommended after each epoch.
 
         Raises:
             BudgetExhausted: the share of the budget is spent.
@@ -120,15 +132,15 @@ class SharedWeights:
         while self.settings.epochs is None or self._epoch < self.settings.epochs:
             for group in self.optimizer.param_groups:
                 group["lr"] = self.learning_rate
-            cell = search.epoch()
+            architecture = search.epoch()
             self._epoch += 1
             if saved is not None:
-                self._journal.append((self._paid, cell.to_text()))
+                self._journal.append((self._paid, architecture.to_text()))
                 self._paid = []
                 if time.monotonic() - written >= self._task.checkpoint_every_seconds:
                     self._save(saved, parts)
                     written = time.monotonic()
-            yield cell
+            yield architecture
 
     @property
     def progress(self) -> float:
@@ -158,7 +170,9 @@ class SharedWeights:
 
     # Steps ---------------------------------------------------------------------------------------
 
-    def pay(self, what: Cell | NDArray[np.float64], images: int, backward: bool = True) -> None:
+    def pay(
+        self, what: Architecture | NDArray[np.float64], images: int, backward: bool = True
+    ) -> None:
         """Charge a step before it is made, within the share of the budget.
 
         Raises:
@@ -169,7 +183,7 @@ class SharedWeights:
         self._oracle.charge(what, images, backward)
         self._allowance.charge("supernet", seconds=seconds, epochs=epochs)
         if self._task.checkpoint is not None:
-            text = what.to_text() if isinstance(what, Cell) else what.tolist()
+            text = what.tolist() if isinstance(what, np.ndarray) else what.to_text()
             self._paid.append((text, images, backward))
 
     def weight_batch(self) -> tuple[Tensor, Tensor]:
@@ -183,12 +197,12 @@ class SharedWeights:
             picked
         ]
 
-    def loss(self, run: Cell | Mixture, batch: tuple[Tensor, Tensor]) -> Tensor:
+    def loss(self, run: Architecture | Mixture, batch: tuple[Tensor, Tensor]) -> Tensor:
         """Cross-entropy of a batch, []."""
         images, labels = batch
         return functional.cross_entropy(self.supernet(images, run), labels)
 
-    def step(self, run: Cell | Mixture, batch: tuple[Tensor, Tensor]) -> None:
+    def step(self, run: Architecture | Mixture, batch: tuple[Tensor, Tensor]) -> None:
         """One step of the weights. Those that had no part in it are not decayed either."""
         self.optimizer.zero_grad()
         self.loss(run, batch).backward()  # type: ignore[no-untyped-call]
@@ -200,17 +214,17 @@ class SharedWeights:
         self.optimizer.step()
 
     @torch.no_grad()
-    def accuracy(self, run: Cell | Mixture, batch: tuple[Tensor, Tensor]) -> float:
+    def accuracy(self, run: Architecture | Mixture, batch: tuple[Tensor, Tensor]) -> float:
         """Accuracy in [0, 1] of a batch."""
         images, labels = batch
         return float((self.supernet(images, run).argmax(1) == labels).float().mean())
 
-    def reward(self, cell: Cell, batch: tuple[Tensor, Tensor]) -> float:
-        """Pay for the accuracy of a cell on a batch, and measure it."""
-        self.pay(cell, len(batch[1]), backward=False)
-        return self.accuracy(cell, batch)
+    def reward(self, architecture: Architecture, batch: tuple[Tensor, Tensor]) -> float:
+        """Pay for the accuracy of an architecture on a batch, and measure it."""
+        self.pay(architecture, len(batch[1]), backward=False)
+        return self.accuracy(architecture, batch)
 
-    def whole_reward(self, cell: Cell | Mixture) -> float:
+    def whole_reward(self, architecture: Architecture | Mixture) -> float:
         """Accuracy on all reward images, in [0, 1]; unpaid: a search pays first."""
         images, labels = self._images.images[1], self._images.labels[1]
         correct = 0.0
@@ -218,50 +232,54 @@ class SharedWeights:
         for part in range(parts):  # strided: of images sorted by class, all have all classes
             some = labels[part::parts]
             batch = self._images.normalised(images[part::parts]), some
-            correct += self.accuracy(cell, batch) * len(some)
+            correct += self.accuracy(architecture, batch) * len(some)
         return correct / len(labels)
 
-    def best_of(self, cells: Sequence[Cell], batches: int, finalists: int) -> Cell:
-        """The best of some cells: all on the same few batches, the finalists on every image."""
+    def best_of(
+        self, architectures: Sequence[Architecture], batches: int, finalists: int
+    ) -> Architecture:
+        """The best of some architectures: all on the same few batches, the finalists on every image."""
         drawn = [self.reward_batch() for _ in range(batches)]
-        scores = [sum(self.reward(cell, batch) for batch in drawn) for cell in cells]
+        scores = [
+            sum(self.reward(architecture, batch) for batch in drawn)
+            for architecture in architectures
+        ]
         order = np.argsort(scores, kind="stable")[::-1][:finalists].tolist()
         if finalists == 1:
-            return cells[order[0]]
+            return architectures[order[0]]
         for place in order:
-            self.pay(cells[place], len(self._task.reward), backward=False)
-        return max((cells[place] for place in order), key=self.whole_reward)
+            self.pay(architectures[place], len(self._task.reward), backward=False)
+        return max((architectures[place] for place in order), key=self.whole_reward)
 
-    def best_first(self, draw: Callable[[], Sequence[Cell]]) -> Iterator[Cell]:
-        """Drawn cells, no two alike: as many as can be paid by their reward, then others.
+    def best_first(self, draw: Callable[[], Sequence[Architecture]]) -> Iterator[Architecture]:
+        """Drawn architectures, no two alike: as many as can be paid by their reward, then others.
 
-        Ends when a thousand draws in a row bring no new cell.
+        Ends when a thousand draws in a row bring nothing new.
         """
         self._allowance = self._ranking
-        cells = self.distinct(draw)
-        rewards: list[tuple[float, Cell]] = []
-        unpaid: list[Cell] = []
+        architectures = self.distinct(draw)
+        rewards: list[tuple[float, Architecture]] = []
+        unpaid: list[Architecture] = []
         with contextlib.suppress(BudgetExhausted):
-            for cell in cells:
-                unpaid = [cell]
-                self.pay(cell, len(self._task.reward), backward=False)
-                rewards.append((self.whole_reward(cell), cell))
+            for architecture in architectures:
+                unpaid = [architecture]
+                self.pay(architecture, len(self._task.reward), backward=False)
+                rewards.append((self.whole_reward(architecture), architecture))
                 unpaid = []
-        yield from (cell for _, cell in sorted(rewards, key=lambda pair: -pair[0]))
-        yield from itertools.chain(unpaid, cells)
+        yield from (architecture for _, architecture in sorted(rewards, key=lambda pair: -pair[0]))
+        yield from itertools.chain(unpaid, architectures)
 
-    def distinct(self, draw: Callable[[], Sequence[Cell]]) -> Iterator[Cell]:
-        """Drawn cells, no two alike, until a thousand draws in a row bring no new one."""
-        known: set[int] = set()
+    def distinct(self, draw: Callable[[], Sequence[Architecture]]) -> Iterator[Architecture]:
+        """Drawn architectures, no two alike, until a thousand draws in a row bring no new one."""
+        known: set[Architecture] = set()
         idle = 0
         while idle < _PATIENCE:
-            for cell in draw():
-                row = self.space.index(cell)
+            for drawn in draw():
                 idle += 1
-                if row not in known:
-                    known.add(row)
+                if drawn not in known:
+                    known.add(drawn)
                     idle = 0
-                    yield cell
+                    yield drawn
 
     # The saved state -----------------------------------------------------------------------------
 
@@ -286,7 +304,7 @@ class SharedWeights:
         }
         write(path, self._conditions(), numbers, tensors)
 
-    def _resumed(self, path: Path, parts: dict[str, Any]) -> Iterator[Cell]:
+    def _resumed(self, path: Path, parts: dict[str, Any]) -> Iterator[Architecture]:
         """Become the saved state, then pay and recommend as its epochs did.
 
         Raises:
@@ -299,11 +317,11 @@ class SharedWeights:
         picks = (self._weight_picks, self._reward_picks)
         for these, ahead in zip(picks, saved["ahead"], strict=True):
             these.ahead = ahead.numpy()
-        for paid, cell in numbers["journal"]:
+        for paid, architecture in numbers["journal"]:
             for what, images, backward in paid:
-                known = Cell.from_text(what) if isinstance(what, str) else np.array(what)
+                known = self.space.parse(what) if isinstance(what, str) else np.array(what)
                 self.pay(known, images, backward)
-            self._journal.append((self._paid, cell))
+            self._journal.append((self._paid, architecture))
             self._paid = []
             self._epoch += 1
-            yield Cell.from_text(cell)
+            yield self.space.parse(architecture)

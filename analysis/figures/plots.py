@@ -73,6 +73,7 @@ def anytime(
     axis: Axis,
     *,
     metric: str,
+    loss: str = "regret",
     styles: Mapping[str, Look] | None = None,
 ) -> Axes:
     """Median regret (steps) and quartiles (band) of each algorithm against spend.
@@ -84,7 +85,8 @@ def anytime(
         ax: where to draw.
         curves: regret in [0, 1] by algorithm.
         axis: the unit of spending of the curves' grid.
-        metric: of which the regret is taken, such as ``test_accuracy``.
+        metric: of which the loss is taken, such as ``test_accuracy``.
+        loss: "regret", or "error" where the best accuracy is unknown.
         styles: of the algorithms; without them the axes get a legend below them.
     """
     shown: list[NDArray[np.float64]] = []
@@ -115,7 +117,7 @@ def anytime(
     if (values > 0).any():
         ax.set_ylim(1.3 * min(values.min(), 0), 1.3 * max(values.max(), finite_upper))
     spend_axis(ax, axis)
-    ax.set_ylabel(f"regret in mean\n{metric.replace('_', ' ')} (points)")
+    ax.set_ylabel(f"{loss} in mean\n{metric.replace('_', ' ')} (points)")
     if styles is None:
         style.legend(ax, columns=3)
     return ax
@@ -190,14 +192,20 @@ def legend(figure: Figure, names: Sequence[str], styles: Mapping[str, Look]) -> 
 
 
 def save_anytime(
-    folder: Path, curves: Mapping[str, Curve], axis: Axis, *, metric: str, table: str
+    folder: Path,
+    curves: Mapping[str, Curve],
+    axis: Axis,
+    *,
+    metric: str,
+    table: str,
+    loss: str = "regret",
 ) -> Path:
     """Write the any-time figure as PNG and PDF; returns the PNG's path."""
     with style.figure_style():
         figure = Figure(figsize=(6.4, 4.0), layout="constrained")
-        anytime(figure.subplots(), curves, axis, metric=metric)
-        title = f"Any-time regret on {plain(table)}: median and quartiles over runs"
+        anytime(figure.subplots(), curves, axis, metric=metric, loss=loss)
+        title = f"Any-time {loss} on {plain(table)}: median and quartiles over runs"
         if any(is_open(curve).any() for curve in curves.values()):
             title += "\nArrowheads: a quarter of the runs has recommended nothing yet"
         figure.suptitle(title, x=0.01, ha="left", fontsize="medium")
-        return style.save(figure, folder, f"regret-{axis}")
+        return style.save(figure, folder, f"{loss}-{axis}")

@@ -23,7 +23,15 @@ from nasbench_kit.analysis.landscape.random_walk import (
     sampled_autocorrelation,
     stationary_law,
 )
-from nasbench_kit.analysis.landscape.study import ACCURACY, METRIC, Options, Study, on_space, tidy
+from nasbench_kit.analysis.landscape.study import (
+    ACCURACY,
+    METRIC,
+    Options,
+    Study,
+    of_cells,
+    on_space,
+    tidy,
+)
 from nasbench_kit.errors import NotRecorded
 
 if TYPE_CHECKING:
@@ -41,10 +49,12 @@ def locality(table: Table, options: Options) -> Study:
     """Accuracy against edit distance, top cells, local optima and the outcome of local search.
 
     Raises:
+        InvalidSetting: a table of something else than cells.
         NotRecorded: all cells are equally accurate.
     """
     study = Study(table, "Locality")
-    space, encodings = table.space, Encodings(table.space)
+    space = of_cells(table)
+    encodings = Encodings(space)
     readings = on_space(table, table.values(METRIC))
     values = readings.mean(axis=1)
     if np.nanmin(values) == np.nanmax(values):
@@ -174,10 +184,11 @@ def random_walk(table: Table, options: Options) -> Study:
     """Autocorrelation along the paper's random walk (sampled, on request exact), and on unique cells.
 
     Raises:
+        InvalidSetting: a table of something else than cells.
         NotRecorded: a partial table.
     """
     study = Study(table, "Random walks")
-    encodings = Encodings(table.space)
+    encodings = Encodings(of_cells(table))
     law = stationary_law(encodings)
     half = int(np.searchsorted(np.sort(law)[::-1].cumsum(), 0.5)) + 1
     if not table.complete:

@@ -13,9 +13,8 @@ import numpy as np
 
 from nasbench_kit.analysis.figures import style
 from nasbench_kit.analysis.landscape.study import ACCURACY, METRIC, costs, description, label
-from nasbench_kit.analysis.pages import write_page
+from nasbench_kit.analysis.pages import drawing, write_page
 from nasbench_kit.errors import NotRecorded
-from nasbench_kit.spaces.nasbench101.drawing import cell_as_svg
 from nasbench_kit.system.files import replacing
 
 if TYPE_CHECKING:
@@ -82,15 +81,15 @@ def write_analysis(folder: Path, table: Table, studies: Iterable[Study]) -> Path
             "surrogate": "surrogate" in name,
             "description": description(table),
             "table": table,
-            "cells": _best_cells(table),
+            "cells": _best(table),
             "studies": [_section(folder, study) for study in studies],
         },
     )
     return path
 
 
-def _best_cells(table: Table) -> list[dict[str, Any]]:
-    """The cells of the best mean validation accuracy, best first; none if none has an accuracy."""
+def _best(table: Table) -> list[dict[str, Any]]:
+    """The architectures of the best mean validation accuracy, best first; none if none has an accuracy."""
     try:
         means = table.mean(METRIC)
     except NotRecorded:
@@ -98,8 +97,8 @@ def _best_cells(table: Table) -> list[dict[str, Any]]:
     readings = {ACCURACY: 100 * means} | costs(table)
     return [
         {
-            "svg": cell_as_svg(cell := table.covered[row]),
-            "text": cell.to_text(),
+            "svg": drawing(architecture := table.covered[row]),
+            "text": architecture.to_text(),
             "readings": {name: values[row] for name, values in readings.items()},
         }
         for row in np.argsort(-means, kind="stable")[:_BEST_CELLS].tolist()

@@ -3,7 +3,8 @@
     >>> curve = RandomSearchCurve(table)
     >>> curve.expected(regrets(table), [1, 10, 100, 1000])    # mean regret after each number of queries
 
-A query draws a cell with a probability proportional to its number of encodings, then one of the R
+A query draws a cell with a probability proportional to its number of encodings, or one of the choices
+of a space of decisions, all alike, then one of the R
 repeats; queries are independent. The incumbent after n of them is the first with the largest
 validation accuracy seen. With F the distribution function of what one query reads, the largest of n
 readings is v with probability F(v)^n - F(v-)^n; and given that, the incumbent is distributed as a
@@ -24,6 +25,9 @@ import numpy as np
 from nasbench_kit.analysis.landscape.encodings import Encodings
 from nasbench_kit.checks import shown
 from nasbench_kit.errors import InvalidSetting, NotRecorded
+from nasbench_kit.spaces.decisions import DecisionSpace
+from nasbench_kit.spaces.nasbench101.space import CellSpace
+from nasbench_kit.spaces.restricted import Restricted
 from nasbench_kit.table.noise import Noise
 from nasbench_kit.table.table import checked
 
@@ -31,8 +35,24 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from nasbench_kit.oracle.oracle import Policy
-    from nasbench_kit.spaces.nasbench101.space import CellSpace
+    from nasbench_kit.spaces.protocols import Numbered
     from nasbench_kit.table.table import Table
+
+
+def _sampling_weights(space: Numbered) -> NDArray[np.int64]:
+    """How often a space samples each row, up to a factor: int64 [rows].
+
+    Raises:
+        InvalidSetting: nothing is known of how the space samples.
+    """
+    if isinstance(space, CellSpace):
+        return encoding_counts(space)
+    whole = space.whole if isinstance(space, Restricted) else space
+    if not isinstance(whole, DecisionSpace):
+        raise InvalidSetting(
+            f"how often {space.name} samples each architecture is not known, so there is no exact curve"
+        )
+    return np.ones(len(space), np.int64)
 
 
 def encoding_counts(space: CellSpace) -> NDArray[np.int64]:
@@ -54,7 +74,7 @@ class RandomSearchCurve:
         epochs: training length of every query; None is the table's longest.
 
     Raises:
-        InvalidSetting: no table, or another policy.
+        InvalidSetting: no table, another policy, or a space of which nobody knows how it samples.
         NotRecorded: the table lacks the fidelity, or some of the readings; or it is a surrogate's,
             whose repeats are drawn as they are asked for.
     """
@@ -77,7 +97,7 @@ class RandomSearchCurve:
             # Summed as the oracle does, so that the same means are equal.
             sums = map(math.fsum, readings.tolist())
             readings = np.fromiter(sums, float, len(readings))[:, None] / readings.shape[1]
-        weights = np.repeat(encoding_counts(table.covered), readings.shape[1])
+        weights = np.repeat(_sampling_weights(table.covered), readings.shape[1])
         values, self._value = np.unique(readings, return_inverse=True)  # which one: flat
         self._value = self._value.reshape(-1)
         self._rows, self._repeats = readings.shape

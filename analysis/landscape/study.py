@@ -11,7 +11,8 @@ import numpy as np
 
 from nasbench_kit.analysis.figures import style
 from nasbench_kit.checks import generator
-from nasbench_kit.errors import NotRecorded
+from nasbench_kit.errors import InvalidSetting, NotRecorded
+from nasbench_kit.spaces.nasbench101.space import CellSpace
 from nasbench_kit.table.table import SOURCES, checked
 
 if TYPE_CHECKING:
@@ -95,10 +96,24 @@ def description(table: Table) -> str:
     covered = f"all {whole:,}" if table.complete else f"{len(table):,} of {whole:,}"
     sources = sorted(SOURCES[number] for number in np.unique(table.sources()))
     return (
-        f"{label(table)} has {covered} cells of the space {table.space.name}, trained for "
+        f"{label(table)} has {covered} architectures of the space {table.space.name}, trained for "
         f"{', '.join(map(str, table.epochs))} epochs, {table.repeats} times each; its numbers are "
         f"{' and '.join(sources)}."
     )
+
+
+def of_cells(table: Table) -> CellSpace:
+    """The space of a table of cells.
+
+    Raises:
+        InvalidSetting: its architectures are no cells, so that they have no edges and vertices.
+    """
+    if not isinstance(table.space, CellSpace):
+        raise InvalidSetting(
+            f"the architectures of {table.space.name} are no cells, of which this is an analysis; noise, "
+            "fidelity and pareto know any space"
+        )
+    return table.space
 
 
 def on_space(table: Table, values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -15,8 +15,17 @@ from nasbench_kit.analysis.landscape.fidelity import (
 )
 from nasbench_kit.analysis.landscape.pareto import front
 from nasbench_kit.analysis.landscape.structure import Estimate, mean_change, replacements, shapes
-from nasbench_kit.analysis.landscape.study import ACCURACY, METRIC, Options, Study, costs, tidy
+from nasbench_kit.analysis.landscape.study import (
+    ACCURACY,
+    METRIC,
+    Options,
+    Study,
+    costs,
+    of_cells,
+    tidy,
+)
 from nasbench_kit.errors import NotRecorded
+from nasbench_kit.spaces.nasbench101.space import CellSpace
 
 if TYPE_CHECKING:
     from nasbench_kit.table.table import Table
@@ -33,8 +42,10 @@ def operations(table: Table, options: Options) -> Study:
     """How replacing one operation changes accuracy and training time, cell by cell.
 
     Raises:
+        InvalidSetting: a table of something else than cells.
         NotRecorded: no two cells of the table differ in one operation.
     """
+    of_cells(table)
     study = Study(table, "Operation replacement")
     accuracy = table.mean(METRIC)
     seconds = costs(table).get("training time (s)")
@@ -83,7 +94,12 @@ def operations(table: Table, options: Options) -> Study:
 
 
 def topology(table: Table, options: Options) -> Study:
-    """Depth, width and cost against accuracy."""
+    """Depth, width and cost against accuracy.
+
+    Raises:
+        InvalidSetting: a table of something else than cells.
+    """
+    of_cells(table)
     study = Study(table, "Depth, width and cost")
     accuracy, prices = 100 * table.mean(METRIC), costs(table)
     shape = shapes(table.covered)
@@ -217,10 +233,12 @@ def noise(table: Table, options: Options) -> Study:
 
 
 def pareto(table: Table, options: Options) -> Study:
-    """The best cells for their time, parameters and memory."""
+    """The best architectures for their time and parameters, and of cells for their memory."""
     study = Study(table, "Trade-offs")
-    accuracy, cells = 100 * table.mean(METRIC), table.covered
-    prices = costs(table) | {"memory (feature maps)": shapes(cells).feature_maps}
+    accuracy, covered = 100 * table.mean(METRIC), table.covered
+    prices = costs(table)
+    if isinstance(covered, CellSpace):
+        prices["memory (feature maps)"] = shapes(covered).feature_maps
     rows: list[tuple[object, ...]] = []
     panels = study.panels("pareto", "Best accuracy for the cost", len(prices))
     for ax, (what, values) in zip(panels, prices.items(), strict=True):
@@ -228,13 +246,14 @@ def pareto(table: Table, options: Options) -> Study:
         ax.set_xlabel(what)
         ax.set_ylabel(ACCURACY)
         best = front(values, accuracy)
-        study.findings.append(f"{len(best)} cells are best for their {what}.")
+        study.findings.append(f"{len(best)} architectures are best for their {what}.")
         rows += [
-            (what, row, cells[row].to_text(), values[row], accuracy[row] / 100)
+            (what, row, covered[row].to_text(), values[row], accuracy[row] / 100)
             for row in best.tolist()
         ]
-    study.findings.append(
-        "Memory counts the full-width feature maps that one cell keeps for its backward pass."
-    )
-    study.frames["pareto"] = tidy("cost row cell value accuracy", rows)
+    if isinstance(covered, CellSpace):
+        study.findings.append(
+            "Memory counts the full-width feature maps that one cell keeps for its backward pass."
+        )
+    study.frames["pareto"] = tidy("cost row architecture value accuracy", rows)
     return study

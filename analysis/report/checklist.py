@@ -58,20 +58,17 @@ Fact = tuple[str, Status, str]
 def _tables(comparisons: Sequence[Comparison]) -> str:
     return ", ".join(
         dict.fromkeys(
-            f"{comparison.label} (SHA-256 {comparison.table.checksum[:12]})"
-            for comparison in comparisons
+            f"{comparison.label} (SHA-256 {comparison.checksum[:12]})" for comparison in comparisons
         )
     )
 
 
 def _pipeline(comparisons: Sequence[Comparison]) -> Fact:
-    with_recipe = [
-        comparison for comparison in comparisons if "recipe" in comparison.table.provenance
-    ]
+    with_recipe = [comparison for comparison in comparisons if "recipe" in comparison.provenance]
     practice = "Release the code that trains the final architectures"
     if len(with_recipe) == len(comparisons):
         names = {
-            str(comparison.table.provenance["recipe"].get("name", "unnamed"))
+            str(comparison.provenance["recipe"].get("name", "unnamed"))
             for comparison in comparisons
         }
         recipe = ", ".join(sorted(names))
@@ -128,15 +125,15 @@ def _same_benchmark(comparisons: Sequence[Comparison]) -> Fact:
     return (
         "Use the same NAS benchmark: data set, search space and training pipeline",
         "yes",
-        f"All algorithms queried the same table: {_tables(comparisons)}.{_outside(comparisons)}",
+        f"All algorithms queried the same benchmark: {_tables(comparisons)}.{_outside(comparisons)}",
     )
 
 
 def _outside(comparisons: Sequence[Comparison]) -> str:
     """A sentence about cells that tables lack; empty if no comparison had searches ask for them."""
     sentences = [
-        f"{comparison.name}: searches saw the space {fallback['space']}, and cells that "
-        f"the table lacks were trained on {fallback['images']} by the recipe {fallback['recipe']['name']}"
+        f"{comparison.name}: searches saw the space {fallback['space']}, and "
+        f"{'everything was' if comparison.table is None else 'cells that the table lacks were'} trained on {fallback['images']} by the recipe {fallback['recipe']['name']}"
         for comparison in comparisons
         if (fallback := comparison.manifest.get("fallback"))
     ]
@@ -185,8 +182,13 @@ def _random_baselines(comparisons: Sequence[Comparison]) -> Fact:
     sampled = ", ".join(
         f"{100 * float(np.median(comparison.regrets)):.2f} points on {comparison.label}"
         for comparison in comparisons
+        if comparison.table is not None
     )
-    sampling = f"A cell drawn uniformly from the table has a median regret of {sampled}."
+    sampling = (
+        f"An architecture drawn uniformly from the table has a median regret of {sampled}. "
+        if sampled
+        else ""
+    )
     lacking = [
         comparison.name
         for comparison in comparisons
@@ -196,8 +198,8 @@ def _random_baselines(comparisons: Sequence[Comparison]) -> Fact:
         )
     ]
     if lacking:
-        return practice, "no", f"{sampling} Random search did not take part ({', '.join(lacking)})."
-    return practice, "yes", f"{sampling} Random search took part."
+        return practice, "no", f"{sampling}Random search did not take part ({', '.join(lacking)})."
+    return practice, "yes", f"{sampling}Random search took part."
 
 
 def _several_runs(comparisons: Sequence[Comparison]) -> Fact:
@@ -229,21 +231,27 @@ def _ranges(numbers: Sequence[int]) -> str:
 
 
 def _tabular(comparisons: Sequence[Comparison]) -> Fact:
+    practice = "Use tabular or surrogate benchmarks"
+    trained = [comparison.label for comparison in comparisons if comparison.table is None]
+    if trained:
+        return practice, "no", f"Everything was trained: {', '.join(trained)}."
     sources = ", ".join(
         dict.fromkeys(
-            f"{comparison.label}: {comparison.table.provenance.get('source', 'measured')}"
+            f"{comparison.label}: {comparison.provenance.get('source', 'measured')}"
             for comparison in comparisons
         )
     )
-    return "Use tabular or surrogate benchmarks", "yes", f"{sources}."
+    return practice, "yes", f"{sources}."
 
 
 def _confounders(comparisons: Sequence[Comparison]) -> Fact:
+    tabular = all(comparison.table is not None for comparison in comparisons)
+    seconds = "Costs are the table's own seconds, the same on any machine; " if tabular else ""
     return (
         "Control confounding factors: hardware, libraries, versions",
         "yes",
         (
-            f"Costs are the table's own seconds, the same on any machine; {_version(comparisons)}, "
+            f"{seconds}{_version(comparisons)}, "
             "other versions in the manifest. Each run's random generators follow from its seed and name."
         ),
     )
@@ -261,7 +269,8 @@ def _whole_time(comparisons: Sequence[Comparison]) -> Fact:
     medians = [
         f"{float(np.median(seconds)):,.4g} s on {comparison.label}"
         for comparison in comparisons
-        if (seconds := costs(comparison.table).get("training time (s)")) is not None
+        if comparison.table is not None
+        and (seconds := costs(comparison.table).get("training time (s)")) is not None
     ]
     cost = f"about {', '.join(medians)}" if medians else "unknown, as the tables record no seconds"
     return (

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def interval_estimates(
-    ax: Axes, intervals: Mapping[str, Interval], styles: Mapping[str, Look], *, metric: str
+    ax: Axes, intervals: Mapping[str, Interval], styles: Mapping[str, Look], *, quantity: str
 ) -> Axes:
     """A point and a bar for each algorithm, the first on top; infinite values are not drawn."""
     for place, (name, interval) in enumerate(intervals.items()):
@@ -47,7 +47,7 @@ def interval_estimates(
             ax.plot([point, point], [-place - 0.25, -place + 0.25], linewidth=2.2, **look)
     _names(ax, list(intervals))
     ax.set_xlim(left=min(0.0, *(100 * float(interval[0]) for interval in intervals.values())))
-    ax.set_xlabel(f"regret in mean {metric} (points)", loc="right")
+    ax.set_xlabel(f"{quantity} (points)", loc="right")
     return ax
 
 
@@ -105,9 +105,9 @@ def shares_within(
     shares: Mapping[str, Interval | NDArray[np.float64]],
     styles: Mapping[str, Look],
     *,
-    metric: str,
+    quantity: str,
 ) -> Axes:
-    """Share of runs with regret at most each threshold, with a band where it has an interval."""
+    """Share of runs with a loss at most each threshold, with a band where it has an interval."""
     for name, share in shares.items():
         look = styles[name]
         if isinstance(share, np.ndarray):
@@ -126,8 +126,8 @@ def shares_within(
         ax.step(100 * thresholds, 100 * point, where="post", **look)
     regret_scale(ax.xaxis, 100 * thresholds)
     ax.set_xlim(100 * thresholds[0], 100 * thresholds[-1] or 1)
-    ax.set_xlabel(f"regret in mean {metric} (points)")
-    _percent(ax, "runs within that regret (%)")
+    ax.set_xlabel(f"{quantity} (points)")
+    _percent(ax, "runs within that (%)")
     return ax
 
 

@@ -45,7 +45,7 @@ def comparison_figures(
     """All figures of one comparison; their files are named after its folder."""
     axis = comparison.axis
     other: Axis = "queries" if axis != "queries" else "seconds"
-    if other == "seconds" and not comparison.table.has("seconds"):
+    if other == "seconds" and not comparison.has_seconds:
         other = "epochs"
     return [
         _regret(writer, comparison, axis, wide=True),
@@ -69,13 +69,20 @@ def _regret(
     writer: FigureWriter, comparison: Comparison, axis: Axis, *, wide: bool = False
 ) -> PageFigure:
     curves = {
-        name: anytime.quartiles(runs, comparison.scores.regret, axis, _POINTS)
+        name: anytime.quartiles(runs, comparison.scores.loss, axis, _POINTS)
         for name, runs in comparison.traces.items()
     }
     exact = _exact_medians(comparison) if axis == "queries" else {}
 
     def draw(ax: Axes) -> None:
-        plots.anytime(ax, curves, axis, metric=comparison.metric, styles=writer.styles)
+        plots.anytime(
+            ax,
+            curves,
+            axis,
+            metric=comparison.metric,
+            loss=comparison.loss,
+            styles=writer.styles,
+        )
         for queries, medians in exact.values():
             ax.plot(queries, 100 * medians, ".", color=style.BLACK, markersize=2.5)
 
@@ -83,9 +90,9 @@ def _regret(
     heads = " Arrowheads: where a quarter of the runs has not, the band has no upper end." * opened
     dots = f" Dots: the exact median of {' and '.join(exact)}, computed without runs." * bool(exact)
     return writer.draw(
-        file_name(comparison.name, "regret", axis),
-        f"Any-time regret against {axis}: {comparison.label}",
-        f"Median over runs (line) and quartiles (band) of the recommended cell's regret in mean "
+        file_name(comparison.name, comparison.loss, axis),
+        f"Any-time {comparison.loss} against {axis}: {comparison.label}",
+        f"Median over runs (line) and quartiles (band) of the recommended architecture's {comparison.loss} in mean "
         f"{comparison.metric}; the last recommendation is carried forward. A line begins where half of the "
         f"runs have recommended a cell.{heads}{dots}",
         draw,
@@ -102,7 +109,8 @@ def _exact_medians(
 
     They end where the shortest run of the search ended.
     """
-    if "fallback" in comparison.manifest:  # the searches drew from a larger space than the table's
+    # With a trainer the searches drew from a larger space than the table's.
+    if comparison.table is None or "fallback" in comparison.manifest:
         return {}
     medians = {}
     for name, runs in comparison.traces.items():
@@ -128,10 +136,10 @@ def _intervals(
     intervals = {row.algorithm: row.interquartile_mean for row in summaries}
     return writer.draw(
         file_name(comparison.name, "intervals"),
-        f"Interquartile mean of final regret: {comparison.label}",
+        f"Interquartile mean of final {comparison.loss}: {comparison.label}",
         "Mean of the middle half of the runs, with its 95 % bootstrap interval over runs.",
         lambda ax: comparison_plots.interval_estimates(
-            ax, intervals, writer.styles, metric=comparison.metric
+            ax, intervals, writer.styles, quantity=comparison.quantity
         ),
         height=_bar_height(intervals),
     )
@@ -145,7 +153,7 @@ def _grid(comparison: Comparison, axis: Axis) -> NDArray[np.float64]:
 def _ranks(writer: FigureWriter, comparison: Comparison, axis: Axis) -> PageFigure:
     grid = _grid(comparison, axis)
     groups = [
-        anytime.at_spend(runs, comparison.scores.regret, axis, grid)
+        anytime.at_spend(runs, comparison.scores.loss, axis, grid)
         for runs in comparison.traces.values()
     ]
     ranks = dict(zip(comparison.traces, expected_ranks(groups), strict=True))
@@ -176,7 +184,7 @@ def target(comparison: Comparison) -> float:
 def _target(writer: FigureWriter, comparison: Comparison, axis: Axis) -> PageFigure:
     target_regret = target(comparison)
     curves = {
-        name: reached_by(*anytime.reaching(runs, comparison.scores.regret, axis, target_regret))
+        name: reached_by(*anytime.reaching(runs, comparison.scores.loss, axis, target_regret))
         for name, runs in comparison.traces.items()
     }
     end = max(getattr(run, axis) for runs in comparison.traces.values() for run in runs)
@@ -190,8 +198,8 @@ def _target(writer: FigureWriter, comparison: Comparison, axis: Axis) -> PageFig
     )
     return writer.draw(
         file_name(comparison.name, "target", axis),
-        f"Time to a regret of {100 * target_regret:.2f} points: {comparison.label}",
-        f"The target is the median final regret of {comparison.baseline}. Kaplan and Meier's estimate: runs "
+        f"Time to {comparison.loss} of {100 * target_regret:.2f} points: {comparison.label}",
+        f"The target is the median final {comparison.loss} of {comparison.baseline}. Kaplan and Meier's estimate: runs "
         f"that the budget ended before they reached the target are censored at that point.{by_then}",
         lambda ax: comparison_plots.reached_curves(ax, curves, end, axis, writer.styles),
         names=list(comparison.traces),
@@ -213,11 +221,11 @@ def _ecdf(writer: FigureWriter, comparison: Comparison) -> PageFigure:
     shares = {name: share_within(runs, thresholds) for name, runs in comparison.final.items()}
     return writer.draw(
         file_name(comparison.name, "ecdf"),
-        f"Final regret, all runs: {comparison.label}",
-        "Empirical distribution of the regret at the end of the budget: higher is better, and a "
+        f"Final {comparison.loss}, all runs: {comparison.label}",
+        f"Empirical distribution of the {comparison.loss} at the end of the budget: higher is better, and a "
         "curve that never reaches 100 % has runs that recommended nothing.",
         lambda ax: comparison_plots.shares_within(
-            ax, thresholds, shares, writer.styles, metric=comparison.metric
+            ax, thresholds, shares, writer.styles, quantity=comparison.quantity
         ),
         names=list(comparison.traces),
     )
@@ -229,17 +237,17 @@ def _profile(
     end = comparison.manifest["budget"].get(axis) or _grid(comparison, axis)[-1]
     limits = float(end) * np.array(_LIMITS)
     groups = {
-        name: anytime.at_spend(runs, comparison.scores.regret, axis, limits).T
+        name: anytime.at_spend(runs, comparison.scores.loss, axis, limits).T
         for name, runs in comparison.traces.items()
     }
     return writer.draw(
         file_name(comparison.name, "profile"),
         f"Performance profile over five budgets: {comparison.label}",
-        f"As for the final regret, averaged over budgets of {', '.join(map(amount, limits))} "
+        f"As for the final {comparison.loss}, averaged over budgets of {', '.join(map(amount, limits))} "
         f"{_UNITS[axis]} (of the same runs, so they are correlated), with pointwise 95 % bootstrap "
         "bands over runs.",
         _draw_profile(
-            writer, {name: [group] for name, group in groups.items()}, comparison.metric, rng
+            writer, {name: [group] for name, group in groups.items()}, comparison.quantity, rng
         ),
         names=list(comparison.traces),
     )
@@ -248,13 +256,13 @@ def _profile(
 def _draw_profile(
     writer: FigureWriter,
     scores: Mapping[str, Sequence[NDArray[np.float64]]],
-    metric: str,
+    quantity: str,
     rng: Generator,
 ) -> Callable[[Axes], object]:
     thresholds = _thresholds([array for group in scores.values() for array in group])
     shares = {name: performance_profile(group, thresholds, rng) for name, group in scores.items()}
     return lambda ax: comparison_plots.shares_within(
-        ax, thresholds, shares, writer.styles, metric=metric
+        ax, thresholds, shares, writer.styles, quantity=quantity
     )
 
 
@@ -278,9 +286,9 @@ def _budget(writer: FigureWriter, comparison: Comparison, axis: Axis) -> PageFig
 def _ledger(writer: FigureWriter, comparison: Comparison) -> PageFigure:
     bars = {}
     for name, runs in comparison.traces.items():
-        unique = float(np.mean([run.unique_cells for run in runs]))
+        unique = float(np.mean([run.unique_architectures for run in runs]))
         queries = float(np.mean([run.queries for run in runs]))
-        bars[name] = {"unique cells": unique, "asked again": max(queries - unique, 0.0)}
+        bars[name] = {"unique architectures": unique, "asked again": max(queries - unique, 0.0)}
     return writer.draw(
         file_name(comparison.name, "ledger"),
         f"Queries paid for: {comparison.label}",
@@ -314,8 +322,8 @@ def across_figures(
     """
     labels = ", ".join(dict.fromkeys(comparison.label for comparison in comparisons))
     kind = " (some surrogate)" if "surrogate" in labels else ""
-    metrics = {comparison.metric for comparison in comparisons}
-    metric = metrics.pop() if len(metrics) == 1 else "accuracy"
+    quantities = {comparison.quantity for comparison in comparisons}
+    quantity = quantities.pop() if len(quantities) == 1 else "regret or error in mean accuracy"
     figures = [
         writer.draw(
             "across-profile",
@@ -325,7 +333,7 @@ def across_figures(
             _draw_profile(
                 writer,
                 {n: [comparison.final[n] for comparison in comparisons] for n in names},
-                metric,
+                quantity,
                 rng,
             ),
             names=names,

@@ -15,7 +15,7 @@ import numpy as np
 
 from nasbench_kit.analysis.figures import plots
 from nasbench_kit.analysis.landscape.study import description
-from nasbench_kit.analysis.pages import write_page
+from nasbench_kit.analysis.pages import drawing, write_page
 from nasbench_kit.analysis.report.checklist import budget_text, checklist
 from nasbench_kit.analysis.report.figure_writer import FigureWriter, PageFigure
 from nasbench_kit.analysis.report.figures import across_figures, comparison_figures
@@ -35,13 +35,11 @@ from nasbench_kit.analysis.statistics.overtaking import Overtaking, overtaken
 from nasbench_kit.analysis.statistics.rank_tests import FriedmanResult, friedman, task_ranks
 from nasbench_kit.analysis.statistics.summary import Summary, summarize, verdict
 from nasbench_kit.errors import InvalidSetting
-from nasbench_kit.spaces.nasbench101.cell import Cell
-from nasbench_kit.spaces.nasbench101.drawing import cell_as_svg
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Number of different cells that are drawn, best first.
+#: Number of different architectures that are drawn, best first.
 _CELLS = 8
 
 
@@ -123,7 +121,7 @@ def _across(comparisons: Sequence[Comparison]) -> AcrossTables:
     }
     friedman_result, refusal = None, ""
     try:
-        tables = len({comparison.table.checksum for comparison in comparisons})
+        tables = len({comparison.checksum for comparison in comparisons})
         if tables < len(comparisons):
             on = "the same table" if tables == 1 else f"{tables} different tables"
             raise InvalidSetting(
@@ -227,7 +225,7 @@ def _section(
     return {
         "label": label,
         "comparison": comparison,
-        "description": description(comparison.table),
+        "description": _description(comparison),
         "budget": budget_text(comparison),
         "verdict": result.verdict,
         "rows": result.summaries,
@@ -240,36 +238,51 @@ def _section(
         "series": [names.index(name) for name in took_part],
         "main_figure": figures[0],
         "figures": figures[1:],
-        "cells": _cells(comparison),
+        "cells": _best(comparison),
         "manifest": json.dumps(comparison.manifest, indent=1, ensure_ascii=False),
         "conditions": list(_flat(comparison.manifest)),
     }
 
 
-def _cells(comparison: Comparison) -> list[dict[str, Any]]:
-    """The best recommended cells: drawing, regret, and the algorithms and runs that recommended it."""
-    by_cell: dict[str, dict[str, int]] = {}
+def _description(comparison: Comparison) -> str:
+    if comparison.table is not None:
+        return description(comparison.table)
+    trained = comparison.manifest["fallback"]
+    return (
+        f"There is no table: architectures of the space {trained['space']} were trained on "
+        f"{trained['images']} for {', '.join(map(str, trained['epochs']))} epochs, and those "
+        f"recommended {len(trained['scoring_seeds'])} times more. The best accuracy is unknown, so runs "
+        "are scored by their error and not by regret."
+    )
+
+
+def _best(comparison: Comparison) -> list[dict[str, Any]]:
+    """The best recommended architectures: drawing, loss, who recommended each and in how many runs."""
+    by_text: dict[str, dict[str, int]] = {}
     for name, runs in comparison.traces.items():
         for run in runs:
             if run.incumbents:
-                counts = by_cell.setdefault(run.incumbents[-1].cell, {})
+                text = run.incumbents[-1].architecture.partition(" ")[
+                    0
+                ]  # of a front the first counts
+                counts = by_text.setdefault(text, {})
                 counts[name] = counts.get(name, 0) + 1
 
-    def order(text: str) -> tuple[float, int, str]:
-        """By regret; equal ones in the order of the table, then those outside the table."""
+    def order(text: str) -> tuple[float, float, str]:
+        """By loss; equal ones in the order of the table, then those outside the table."""
         row = comparison.scores.row(text)
-        return comparison.scores.regret(text), len(comparison.table) if row is None else row, text
+        return comparison.scores.loss(text), np.inf if row is None else row, text
 
     return [
         {
-            "svg": cell_as_svg(cell := Cell.from_text(text)),
-            "regret": comparison.scores.regret(text),
-            "hash": cell.hash,
-            "outside": comparison.scores.row(text) is None,
-            "by": sorted(by_cell[text].items(), key=lambda entry: -entry[1]),
-            "runs": sum(by_cell[text].values()),
+            "svg": drawing(architecture := comparison.space.parse(text)),
+            "loss": comparison.scores.loss(text),
+            "hash": architecture.hash,
+            "outside": comparison.table is not None and comparison.scores.row(text) is None,
+            "by": sorted(by_text[text].items(), key=lambda entry: -entry[1]),
+            "runs": sum(by_text[text].values()),
         }
-        for text in sorted(by_cell, key=order)[:_CELLS]
+        for text in sorted(by_text, key=order)[:_CELLS]
     ]
 
 

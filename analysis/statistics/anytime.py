@@ -25,7 +25,7 @@ Regret = Callable[[str], float]
 
 def final_regrets(traces: Sequence[Trace], regret: Regret) -> NDArray[np.float64]:
     """Regret of the last recommended cell of each run: [runs]; inf where there is none."""
-    last = (trace.incumbents[-1].cell if trace.incumbents else None for trace in traces)
+    last = (trace.incumbents[-1].architecture if trace.incumbents else None for trace in traces)
     return np.array([np.inf if cell is None else regret(cell) for cell in last])
 
 
@@ -43,7 +43,9 @@ def at_spend(
     values = np.full((len(traces), len(grid)), np.inf)
     for row, trace in zip(values, traces, strict=True):
         spends = [getattr(incumbent, axis) for incumbent in trace.incumbents]
-        regrets = np.array([np.inf, *(regret(incumbent.cell) for incumbent in trace.incumbents)])
+        regrets = np.array(
+            [np.inf, *(regret(incumbent.architecture) for incumbent in trace.incumbents)]
+        )
         row[:] = regrets[np.searchsorted(spends, grid, side="right")]
     return values
 
@@ -60,7 +62,7 @@ def reaching(
     """
     times = np.full(len(traces), np.inf)
     for place, trace in enumerate(traces):
-        reached = (getattr(i, axis) for i in trace.incumbents if regret(i.cell) <= target)
+        reached = (getattr(i, axis) for i in trace.incumbents if regret(i.architecture) <= target)
         times[place] = next(reached, np.inf)
     ends = [getattr(trace, axis) if trace.ended == "budget" else np.inf for trace in traces]
     return times, np.array(ends, float)

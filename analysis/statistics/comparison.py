@@ -13,10 +13,9 @@ import numpy as np
 from nasbench_kit.analysis.landscape.study import label
 from nasbench_kit.analysis.statistics.anytime import final_regrets
 from nasbench_kit.analysis.statistics.rank_tests import Pair, mann_whitney
-from nasbench_kit.compare.run_folder import all_traces, clocks, read_manifest
-from nasbench_kit.compare.scores import Scores, regrets, scored_by
+from nasbench_kit.compare.run_folder import all_traces, clocks, read_manifest, searched_space
+from nasbench_kit.compare.scores import Scores, regrets
 from nasbench_kit.compare.trace import Spending
-from nasbench_kit.compare.trained_scores import trained_accuracies
 from nasbench_kit.errors import CorruptFile, InvalidSetting, UnknownName, WrongTable
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from nasbench_kit.analysis.statistics.anytime import Axis
     from nasbench_kit.compare.trace import Trace
+    from nasbench_kit.spaces.protocols import Space
     from nasbench_kit.table.table import Table
 
 #: Others are compared with this algorithm, where it took part.
@@ -37,43 +37,46 @@ class Comparison:
 
     Args:
         name: of the folder.
-        table: the one that the searches queried.
+        table: the one that the searches queried; None where everything was trained.
         manifest: everything that the results depend on.
         traces: by algorithm, each by seed.
         machine_seconds: wall-clock seconds of each whole run on its machine, by algorithm; of the runs
             that have a reading. They cannot be compared with the table's seconds, which the budget
             counts and which were measured on another machine.
-        trained: mean accuracy of recommended cells that the table lacks, by text.
+        trained: mean accuracy of recommended architectures that the table lacks, by text.
     """
 
     name: str
-    table: Table
+    table: Table | None
     manifest: Mapping[str, Any]
     traces: Mapping[str, Sequence[Trace]]
     machine_seconds: Mapping[str, Sequence[float]]
     trained: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, folder: Path, table: Table) -> Comparison:
+    def load(cls, folder: Path, table: Table | None) -> Comparison:
         """Read a folder that ``nasbench-kit compare`` wrote.
 
         Raises:
             UnknownName: there is no comparison.
             WrongTable: the comparison was made on another table.
             CorruptFile: a file of the folder is damaged, or the table's was altered.
-            InvalidSetting: no run is finished, or not all recommended cells are scored.
+            InvalidSetting: no run is finished, or not all that is recommended is scored.
         """
-        table.verify(fresh=True)
+        if table is not None:
+            table.verify(fresh=True)
         manifest = read_manifest(folder)
         if manifest is None:
             raise UnknownName(
                 f"{folder} holds no comparison: manifest.json is missing; make one with "
                 "`nasbench-kit compare --out`"
             )
-        if manifest["table"].get("checksum") != table.checksum:
+        made_on = manifest["table"]
+        if (made_on and made_on["checksum"]) != (table and table.checksum):
             raise WrongTable(
-                f"{folder} was made on another table than {table.name}: the checksums differ; name "
-                "the right one with --table"
+                f"{folder} was made on another table than "
+                f"{'none' if table is None else table.name}: the checksums differ; name the right one "
+                "with --table"
             )
         by_name: dict[str, list[Trace]] = {name: [] for name in manifest["algorithms"]}
         for trace in all_traces(folder):
@@ -87,12 +90,14 @@ class Comparison:
             for name, runs in traces.items()
         }
         try:
-            trained = trained_accuracies(folder, table, scored_by(table))
-            scores = Scores(table, trained)
-            cells = {
-                step.cell for runs in traces.values() for run in runs for step in run.incumbents
+            scores = Scores.of(folder, table)
+            texts = {
+                step.architecture
+                for runs in traces.values()
+                for run in runs
+                for step in run.incumbents
             }
-            unknown = sorted(cell for cell in cells if not scores.known(cell))
+            unknown = sorted(text for text in texts if not scores.known(text))
             if unknown and "fallback" not in manifest:
                 raise ValueError(f"{unknown[0]} is recommended, which the table lacks")
             if not manifest["budget"]:
@@ -105,20 +110,57 @@ class Comparison:
             ) from error
         if unknown:
             raise InvalidSetting(
-                f"recommended cells of {folder} are not in the table {table.name} and not yet trained to "
-                f"score them ({len(unknown)} of them); run the same comparison again to finish it"
+                f"{len(unknown)} recommended architectures of {folder} are in no table and not yet "
+                "trained to score them; run the same comparison again to finish it"
             )
-        return cls(folder.resolve().name, table, manifest, traces, machine_seconds, trained)
+        name = folder.resolve().name
+        return cls(name, table, manifest, traces, machine_seconds, scores.trained)
 
     @property
     def label(self) -> str:
         """The table's name, which says ``surrogate`` where its numbers are predicted."""
+        if self.table is None:
+            return f"{self.manifest['fallback']['space']} (trained, no table)"
         return label(self.table)
 
     @property
     def metric(self) -> str:
-        """The metric of which the regret is taken, in words."""
-        return scored_by(self.table).replace("_", " ")
+        """The metric of which the loss is taken, in words."""
+        return str(self.manifest["scored_by"]).replace("_", " ")
+
+    @property
+    def loss(self) -> str:
+        """What runs are scored by: "regret", or "error" where the best accuracy is unknown."""
+        return self.scores.loss_name
+
+    @property
+    def quantity(self) -> str:
+        """The loss and its metric, in words: "regret in mean test accuracy"."""
+        return f"{self.loss} in mean {self.metric}"
+
+    @property
+    def has_seconds(self) -> bool:
+        """Whether the runs' spending is known in seconds."""
+        return self.table is not None and self.table.has("seconds")
+
+    @property
+    def checksum(self) -> str:
+        """Of the table; where there is none, of the images that everything was trained on."""
+        if self.table is None:
+            return str(self.manifest["fallback"]["images_digest"])
+        return self.table.checksum
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """What made the accuracies: the table's record, or the trainer's conditions."""
+        return self.manifest["fallback"] if self.table is None else self.table.provenance
+
+    @property
+    def space(self) -> Space:
+        """The space that was searched, or one around it."""
+        if self.table is None or "fallback" in self.manifest:
+            return searched_space(self.manifest)
+        return self.table.space
 
     @property
     def axis(self) -> Axis:
@@ -126,7 +168,8 @@ class Comparison:
         limits = list(self.manifest["budget"])
         if len(limits) == 1:
             return limits[0]
-        return "seconds" if self.table.has("seconds") else "queries"
+        seconds = self.table is not None and self.table.has("seconds")
+        return "seconds" if seconds else "queries"
 
     @functools.cached_property
     def ledger(self) -> dict[str, dict[str, Spending]]:
@@ -141,19 +184,18 @@ class Comparison:
 
     @functools.cached_property
     def scores(self) -> Scores:
-        """The accuracy and regret of recommended cells, by their text."""
+        """The accuracy and loss of recommended architectures, by their text."""
         return Scores(self.table, self.trained)
 
     @functools.cached_property
     def regrets(self) -> NDArray[np.float64]:
-        """Of every row of the table, in [0, 1]."""
-        return regrets(self.table)
+        """Of every row of the table, in [0, 1]; empty without one."""
+        return np.empty(0) if self.table is None else regrets(self.table)
 
     @functools.cached_property
     def final(self) -> dict[str, NDArray[np.float64]]:
-        """Final regret of each run, inf where nothing was recommended: algorithm -> [runs]."""
-        regret = self.scores.regret
-        return {name: final_regrets(runs, regret) for name, runs in self.traces.items()}
+        """Final loss of each run, inf where nothing was recommended: algorithm -> [runs]."""
+        return {name: final_regrets(runs, self.scores.loss) for name, runs in self.traces.items()}
 
     @property
     def baseline(self) -> str:

@@ -56,7 +56,7 @@ def overtaken(comparison: Comparison, rng: Generator, *, resamples: int = 500) -
     runs = [trace for traces in comparison.traces.values() for trace in traces]
     spends = spend_grid(runs, axis, _POINTS)
     curves = {
-        name: _resampled(at_spend(traces, comparison.scores.regret, axis, spends), rng, resamples)
+        name: _resampled(at_spend(traces, comparison.scores.loss, axis, spends), rng, resamples)
         for name, traces in comparison.traces.items()
     }
     results = []

@@ -44,7 +44,7 @@ class Summary:
     adjusted_p: float | None
     #: Means over runs.
     queries: float
-    unique_cells: float
+    unique_architectures: float
     seconds: float
     epochs: float
     #: Median of the wall-clock seconds of a whole run on its machine; None without a reading.
@@ -75,7 +75,7 @@ def summarize(comparison: Comparison, rng: Generator) -> list[Summary]:
                 difference=difference(ours, theirs, median, rng) if other else None,
                 adjusted_p=comparison.pair(name, baseline).adjusted_p if other else None,
                 queries=float(np.mean([run.queries for run in runs])),
-                unique_cells=float(np.mean([run.unique_cells for run in runs])),
+                unique_architectures=float(np.mean([run.unique_architectures for run in runs])),
                 seconds=float(np.mean([run.seconds for run in runs])),
                 epochs=float(np.mean([run.epochs for run in runs])),
                 machine_seconds=float(np.median(measured)) if measured else None,
@@ -93,7 +93,7 @@ def median(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 def verdict(comparison: Comparison, summaries: Sequence[Summary], level: float = 0.05) -> str:
     """Which algorithm is ahead, and of which others beyond chance: sentences in plain text."""
     best = summaries[0]
-    unit = f"points of regret in mean {comparison.metric}"
+    unit = f"points of {comparison.quantity}"
     if not np.isfinite(best.median.point):
         return f"Of no algorithm did half of the runs recommend a cell on {comparison.label}."
     leaders = [row.algorithm for row in summaries if row.median.point == best.median.point]

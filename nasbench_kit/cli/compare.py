@@ -26,17 +26,18 @@ from nasbench_kit.cli.common import (
     then,
 )
 from nasbench_kit.compare import failures
-from nasbench_kit.compare.run_folder import LIMITS, clocks
-from nasbench_kit.compare.running import Plan, RewardImages, all_traces, missing, run
-from nasbench_kit.compare.scores import Scores, results_of, scored_by, write_results
-from nasbench_kit.compare.trained_scores import scoring_seeds
+from nasbench_kit.compare.benchmark import Benchmark
+from nasbench_kit.compare.plan import Plan, RewardImages
+from nasbench_kit.compare.run_folder import LIMITS, all_traces, clocks
+from nasbench_kit.compare.running import missing, run
+from nasbench_kit.compare.scores import Scores, results_of, write_results
 from nasbench_kit.data import tables
 from nasbench_kit.data.images.image_sets import open_images
 from nasbench_kit.errors import InvalidSetting, RunsFailed, WorkerDied
 from nasbench_kit.oracle.oracle import Policy
 from nasbench_kit.system.files import check_writable
 from nasbench_kit.system.workers import check_workers
-from nasbench_kit.table.table import Table
+from nasbench_kit.training.recipe import RECIPES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,19 +96,41 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         choices=get_args(Policy),
         help="what a repeated question costs (default: always, as the official API)",
     )
-    outside = parser.add_argument_group("cells outside the table")
+    outside = parser.add_argument_group(
+        "what no table has",
+        "With --fallback what a table lacks is trained; with --space and no --table everything is.",
+    )
     outside.add_argument(
         "--fallback",
         action="store_true",
         default=None,
-        help="train cells that the table lacks on its images by its recipe, charge them to the budget, "
+        help="train what the table lacks on its images by its recipe, charge them to the budget, "
         "and after the runs train recommended ones as often as the table repeats its own",
     )
     outside.add_argument(
         "--space",
         metavar="NAME",
-        help="what searches see with a fallback: v7e9, 1shot1-3, ... with all cells of the table "
-        "(default: the table's whole space)",
+        help="what searches see: v7e9, 1shot1-3, nasbench-macro, ...; with a fallback it has all that "
+        "the table has (default: the table's whole space)",
+    )
+    outside.add_argument(
+        "--recipe",
+        choices=RECIPES,
+        help="without a table: how networks are trained (default: digits on the digits, else nasbench101)",
+    )
+    outside.add_argument(
+        "--fidelities",
+        type=count,
+        nargs="+",
+        metavar="EPOCHS",
+        help="without a table: the lengths of training (default: 4 12 36, and 108 but on the digits)",
+    )
+    outside.add_argument(
+        "--repeats",
+        type=count,
+        metavar="N",
+        help="without a table: seeds that a query draws one of, and that score what is recommended "
+        "(default: 3)",
     )
     sharing = parser.add_argument_group("searches that share weights, and the fallback")
     sharing.add_argument(
@@ -144,43 +167,44 @@ def run_compare(args: argparse.Namespace) -> int:
     check_workers(args.workers)
     said = _said(args)
     plan = experiment.plan(said)
-    table = Table.open(plan.table)
-    folder = Path(said.get("out") or Path("runs") / table.name)
+    benchmark = Benchmark.of(plan)
+    table = benchmark.table
+    folder = Path(said.get("out") or Path("runs") / benchmark.name)
     if args.dry_run:
-        _print_plan(plan, table, folder, args.json)
+        _print_plan(plan, benchmark, folder, args.json)
         return 0
     check_writable(folder / "results.csv")
     if (data := said.get("data")) is not None:
         streams.note(f"{data}: {open_images(data).sizes}")
     failure = None
-    with progress_bar(f"comparing on {table.name}") as progress:
+    with progress_bar(f"comparing on {benchmark.name}") as progress:
         try:
             run(plan, folder, workers=args.workers, executor=args.executor, progress=progress)
         except (RunsFailed, WorkerDied) as error:
             failure = error
     traces = all_traces(folder)  # those of earlier calls too
     missing_runs = _missing_runs(plan, folder, traces)
-    axis = _axis(table, plan.budget)
+    axis = _axis(benchmark, plan.budget)
 
     def show() -> None:
         if args.json:
             print_json(
                 {
                     "folder": str(folder),
-                    "scored_by": scored_by(table),
+                    "scored_by": benchmark.scored_by,
                     "runs": [asdict(result) for result in results_of(scores, traces)],
                     "missing": missing_runs,
                 }
             )
         elif traces:
-            _print_summary(table, plan, scores, traces, axis)
+            _print_summary(benchmark, plan, scores, traces, axis)
 
     scores = Scores.of(folder, table)
     figure = None
     with then(show):
         write_results(folder, table, traces)
         if traces:
-            figure = _write_figure(folder, table, scores, traces, axis)
+            figure = _write_figure(folder, benchmark, scores, traces, axis)
     if not args.json:
         if figure is not None:
             print_text(f"results, traces and figure: {folder}/  ({figure.name})")
@@ -228,25 +252,33 @@ def _said(args: argparse.Namespace) -> dict[str, Any]:
     return said
 
 
-def _axis(table: Table, budget: Mapping[str, float]) -> Axis:
+def _axis(benchmark: Benchmark, budget: Mapping[str, float]) -> Axis:
     """The spend that curves are drawn against: the budget's, where it has one limit."""
     if len(budget) == 1:
         (axis,) = budget
         return axis  # type: ignore[return-value]  # Budget knows three names only
-    return "seconds" if table.has("seconds") else "queries"
+    table = benchmark.table
+    return "seconds" if table is not None and table.has("seconds") else "queries"
 
 
 def _write_figure(
-    folder: Path, table: Table, scores: Scores, traces: Sequence[Trace], axis: Axis
+    folder: Path, benchmark: Benchmark, scores: Scores, traces: Sequence[Trace], axis: Axis
 ) -> Path:
     from nasbench_kit.analysis.figures import plots
     from nasbench_kit.analysis.statistics import anytime
 
     curves = {
-        name: anytime.quartiles(group, scores.regret, axis)
+        name: anytime.quartiles(group, scores.loss, axis)
         for name, group in _by_name(traces).items()
     }
-    return plots.save_anytime(folder, curves, axis, metric=scored_by(table), table=_titled(table))
+    return plots.save_anytime(
+        folder,
+        curves,
+        axis,
+        metric=benchmark.scored_by,
+        table=_titled(benchmark),
+        loss=scores.loss_name,
+    )
 
 
 def _by_name(traces: Sequence[Trace]) -> dict[str, list[Trace]]:
@@ -256,7 +288,10 @@ def _by_name(traces: Sequence[Trace]) -> dict[str, list[Trace]]:
     return by_name
 
 
-def _titled(table: Table) -> str:
+def _titled(benchmark: Benchmark) -> str:
+    table = benchmark.table
+    if table is None:
+        return f"{benchmark.name} (trained, no table)"
     source = str(table.provenance.get("source", "measured"))
     return (
         table.name if source == "measured" or source in table.name else f"{table.name} ({source})"
@@ -270,13 +305,13 @@ def _limits(budget: Mapping[str, float]) -> str:
 # What is printed -------------------------------------------------------------------------------
 
 
-def _print_plan(plan: Plan, table: Table, folder: Path, as_json: bool) -> None:
+def _print_plan(plan: Plan, benchmark: Benchmark, folder: Path, as_json: bool) -> None:
     """What a call would run, and what that would cost."""
     todo = missing(plan, folder, images=False)
-    price = experiment.mean_price(table)
+    price = None if benchmark.table is None else experiment.mean_price(benchmark.table)
     queries = min(
         plan.budget.get("queries", np.inf),
-        plan.budget.get("epochs", np.inf) / table.epochs[-1],
+        plan.budget.get("epochs", np.inf) / benchmark.epochs[-1],
         plan.budget.get("seconds", np.inf) / (price or np.inf),
     )
     measured = clocks(folder)
@@ -304,7 +339,7 @@ def _print_plan(plan: Plan, table: Table, folder: Path, as_json: bool) -> None:
     rows = [[_shown(row[key]) for key in keys] for row in algorithms]
     print_table(
         f"Would run {len(todo):,} of {len(plan.algorithms) * len(plan.seeds):,} runs on "
-        f"{_titled(table)} into {folder}/, budget of each {_limits(plan.budget)}",
+        f"{_titled(benchmark)} into {folder}/, budget of each {_limits(plan.budget)}",
         [key.replace("_", " ") for key in keys],
         rows,
         "Costs are of all missing runs: what they may spend of the budget; the queries that this buys "
@@ -319,8 +354,8 @@ def _cost_of_fallback(plan: Plan) -> str:
     if plan.fallback is None:
         return ""
     return (
-        "Cells outside the table are trained for real, and so, after the runs, are recommended ones "
-        "to score them; what was trained before is read from the store. "
+        "What no table has is trained for real, and so, after the runs, is what was recommended, to "
+        "score it; what was trained before is read from the store. "
     )
 
 
@@ -337,34 +372,40 @@ _SECONDARY = ("seconds by kind", "unique", "none", "queries", "seconds", "runs")
 
 
 def _print_summary(
-    table: Table, plan: Plan, scores: Scores, traces: Sequence[Trace], axis: Axis
+    benchmark: Benchmark, plan: Plan, scores: Scores, traces: Sequence[Trace], axis: Axis
 ) -> None:
     from nasbench_kit.analysis.statistics.anytime import final_regrets, reaching
 
     by_name = _by_name(traces)
-    final = {name: final_regrets(runs, scores.regret) for name, runs in by_name.items()}
+    final = {name: final_regrets(runs, scores.loss) for name, runs in by_name.items()}
     columns = ["algorithm", "runs", "median", "quartiles", "none", "queries", "unique", "seconds"]
     rows = {
         name: [name, len(runs), *_quartiles(final[name]), *_means(runs)]
         for name, runs in by_name.items()
     }
+    loss = scores.loss_name
     note = (
-        "Regret: the table's best cell minus the recommended one. None: runs that recommended "
-        "nothing. Queries, unique cells and seconds spent are means over runs."
+        "Regret: the table's best minus what was recommended."
+        if loss == "regret"
+        else "Error: what is missing to 1. There is no table, so nobody knows the best, and no regret."
+    )
+    note += (
+        " None: runs that recommended nothing. Queries, unique architectures and seconds spent are "
+        "means over runs."
     )
     if plan.fallback is not None:
-        note += _said_of_fallback(table, scores, traces)
+        note += _scored_outside(benchmark, scores, traces)
     target = max(map(np.median, final.values()))
     reaching_target = []
     if len(by_name) > 1 and np.isfinite(target):
         reaching_target = [f"{axis} to {100 * target:.2f}"]
         columns += reaching_target
         for name, runs in by_name.items():
-            spent = np.sort(reaching(runs, scores.regret, axis, target)[0])[(len(runs) - 1) // 2]
+            spent = np.sort(reaching(runs, scores.loss, axis, target)[0])[(len(runs) - 1) // 2]
             rows[name].append(_shown(float(spent)))
         note += (
             f" {columns[-1].capitalize()}: what half of the runs had spent at most when they first "
-            "recommended a cell of that regret, the worst of the medians."
+            f"recommended anything of that {loss}, the worst of the medians."
         )
     if any(trace.ledger.keys() - {"query"} for trace in traces):
         columns.append("seconds by kind")
@@ -372,10 +413,11 @@ def _print_summary(
             rows[name].append(_split(runs))
         note += " Seconds by kind of charge are means over runs."
     if unpaid := [name for name, runs in by_name.items() if any(run.unpaid for run in runs)]:
-        note += f" Recommended a cell before paying for anything: {', '.join(unpaid)}."
-    metric = scored_by(table).replace("_", " ")
+        note += f" Recommended something before paying for anything: {', '.join(unpaid)}."
+    metric = benchmark.scored_by.replace("_", " ")
     print_table(
-        f"Final regret in mean {metric} (points) on {_titled(table)}, budget {_limits(plan.budget)}",
+        f"Final {loss} in mean {metric} (points) on {_titled(benchmark)}, budget "
+        f"{_limits(plan.budget)}",
         columns,
         rows.values(),
         note,
@@ -388,13 +430,15 @@ def _print_summary(
     )
 
 
-def _said_of_fallback(table: Table, scores: Scores, traces: Sequence[Trace]) -> str:
-    last = [trace.incumbents[-1].cell for trace in traces if trace.incumbents]
-    outside = sum(scores.row(cell) is None for cell in last)
+def _scored_outside(benchmark: Benchmark, scores: Scores, traces: Sequence[Trace]) -> str:
+    last = [trace.incumbents[-1].architecture for trace in traces if trace.incumbents]
+    seeds = len(benchmark.scoring_seeds)
+    if benchmark.table is None:
+        return f" What was recommended is scored by the mean of {seeds} trainings."
+    outside = sum(scores.row(text) is None for text in last)
     return (
-        f" Outside the table: {outside} of the {len(last)} cells recommended at the end, scored by the "
-        f"mean of {len(scoring_seeds(table))} trainings; where one is better than the table's best cell, "
-        "the regret is negative."
+        f" Outside the table: {outside} of the {len(last)} recommended at the end, scored by the mean of "
+        f"{seeds} trainings; where one is better than the table's best, the regret is negative."
     )
 
 
@@ -408,7 +452,7 @@ def _quartiles(regret: NDArray[np.float64]) -> list[object]:
 
 
 def _means(runs: Sequence[Trace]) -> list[object]:
-    keys = ("queries", "unique_cells", "seconds")
+    keys = ("queries", "unique_architectures", "seconds")
     return [f"{np.mean([getattr(run, key) for run in runs]):,.1f}" for key in keys]
 
 

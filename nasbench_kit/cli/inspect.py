@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nasbench_kit import spaces
 from nasbench_kit.cli import streams
-from nasbench_kit.cli.cells import CELL_HELP, parse_cell
+from nasbench_kit.cli.cells import CELL_HELP, parse_architecture
 from nasbench_kit.cli.common import (
     add_json,
     add_table,
@@ -22,6 +23,7 @@ from nasbench_kit.data import tables
 from nasbench_kit.errors import CorruptFile, InvalidCell, InvalidSetting
 from nasbench_kit.spaces.nasbench101.cell import Cell
 from nasbench_kit.spaces.nasbench101.space import CellSpace
+from nasbench_kit.spaces.protocols import Numbered
 
 if TYPE_CHECKING:
     from nasbench_kit.table.table import Table
@@ -37,14 +39,14 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
     query = subparsers.add_parser(
         "query",
-        help="what a table says of one cell",
-        description="Look one cell up, free of any budget: all metrics, fidelities and repeats.",
+        help="what a table says of one architecture",
+        description="Look one architecture up, free of any budget: all metrics, fidelities and repeats.",
         epilog="Example: nasbench-kit query resnet --epochs 36",
     )
     query.add_argument(
         "cell",
         nargs="?",
-        help=CELL_HELP,
+        help=f"{CELL_HELP}; in a table of another space, its text",
     )
     query.add_argument(
         "--matrix", help="rows of 0 and 1, as in 011/001/000 or [[0,1,1],[0,0,1],[0,0,0]]"
@@ -55,15 +57,19 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     add_json(query)
     query.set_defaults(run=run_query)
 
-    enumerate_ = subparsers.add_parser("enumerate", help="count or list the cells of a space")
+    enumerate_ = subparsers.add_parser(
+        "enumerate", help="count or list the architectures of a space"
+    )
     enumerate_.add_argument(
         "--space",
         default="v7e9",
-        help="v7e9 (7 vertices, 9 edges), 1shot1-1, ... (default: %(default)s)",
+        help="v7e9 (7 vertices, 9 edges), 1shot1-1, nasbench-macro, ... (default: %(default)s)",
     )
-    enumerate_.add_argument("--list", action="store_true", help="print every cell, one a line")
     enumerate_.add_argument(
-        "--hashes", action="store_true", help="with --list: official hashes too"
+        "--list", action="store_true", help="print every architecture, one a line"
+    )
+    enumerate_.add_argument(
+        "--hashes", action="store_true", help="with --list: hashes too, of cells the official ones"
     )
     add_json(enumerate_)
     enumerate_.set_defaults(run=run_enumerate)
@@ -136,8 +142,10 @@ def _described(name: str, table: Table, verify: bool) -> dict[str, Any]:
 def run_query(args: argparse.Namespace) -> int:
     """Print all that a table knows of one cell."""
     table = tables.open_table(args.table)
-    cell = _asked_cell(args, table)
-    row = table.row(cell)
+    architecture = _asked(args, table)
+    row = table.row(architecture)
+    if isinstance(architecture, Cell):
+        architecture = architecture.pruned()
     fidelities = [args.epochs] if args.epochs is not None else list(table.epochs)
     readings = [
         (metric, checkpoint, epochs, values)
@@ -149,8 +157,8 @@ def run_query(args: argparse.Namespace) -> int:
     described = {
         "table": table.name,
         "source": str(table.provenance.get("source", "measured")),
-        "cell": cell.pruned().to_text(),
-        "hash": cell.hash,
+        "architecture": architecture.to_text(),
+        "hash": architecture.hash,
         "row": row,
         "trainable_parameters": None if parameters is None else int(parameters[row]),
         "readings": [
@@ -162,7 +170,7 @@ def run_query(args: argparse.Namespace) -> int:
     if args.json:
         print_json(described)
         return 0
-    print(f"{cell.pruned()}\n")
+    print(f"{architecture}\n")
     rows = [
         (
             f"{metric} ({checkpoint})"
@@ -196,7 +204,7 @@ def _readings(table: Table, row: int, key: tuple[str, str], epochs: int) -> list
     ]
 
 
-def _asked_cell(args: argparse.Namespace, table: Table) -> Cell:
+def _asked(args: argparse.Namespace, table: Table) -> Any:
     if args.matrix is not None or args.operations is not None:
         if args.cell is not None or args.matrix is None:
             raise InvalidCell("give either a cell, or --matrix with --operations")
@@ -207,21 +215,29 @@ def _asked_cell(args: argparse.Namespace, table: Table) -> Cell:
         return Cell([[int(entry) for entry in row] for row in rows], names)
     if args.cell is None:
         raise InvalidCell("name a cell, or give --matrix and --operations")
-    return parse_cell(args.cell, table.space)
+    return parse_architecture(args.cell, table.space)
 
 
 def run_enumerate(args: argparse.Namespace) -> int:
-    """Count or list the cells of a space."""
-    space = CellSpace.named(args.space)
+    """Count or list the architectures of a space."""
+    space = spaces.named(args.space)
+    if not isinstance(space, Numbered):
+        raise InvalidSetting(f"the architectures of {space.name} cannot be counted")
     if args.list and args.json:
         raise InvalidSetting("--list prints lines; leave out --json")
     if args.hashes and not args.list:
         raise InvalidSetting("--hashes goes with --list")
     if args.list:
-        hashes = space.hashes() if args.hashes else None
-        for row, cell in enumerate(space):
-            line = cell.to_text() if hashes is None else f"{hashes[row].decode()} {cell.to_text()}"
-            sys.stdout.write(line + "\n")
+        for row in range(len(space)):
+            architecture = space[row]
+            hash_ = f"{architecture.hash} " * args.hashes
+            sys.stdout.write(f"{hash_}{architecture.to_text()}\n")
+        return 0
+    if not isinstance(space, CellSpace):
+        if args.json:
+            print_json({"space": space.name, "architectures": len(space)})
+        else:
+            print(f"{space.name} has {len(space):,} architectures")
         return 0
     sizes = np.bincount([cell.size for cell in space], minlength=space.max_vertices + 1)
     counts = {vertices: int(count) for vertices, count in enumerate(sizes) if count}

@@ -103,13 +103,16 @@ def _print(
         print_text(f"No critical-difference diagram: {across.refusal}.")
 
 
-def _table(run: Path, named: Sequence[Table]) -> Table:
-    """The table of a comparison: of those named, or else by its name.
+def _table(run: Path, named: Sequence[Table]) -> Table | None:
+    """The table of a comparison: of those named, or else by its name; None if it had none.
 
     Raises:
         UnknownName: none of them is that table, and none has its name.
     """
-    name, checksum = table_of(run)
+    made_on = table_of(run)
+    if made_on is None:
+        return None
+    name, checksum = made_on
     for table in named:
         if table.checksum == checksum:
             return table

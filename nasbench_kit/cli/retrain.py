@@ -148,8 +148,11 @@ def run_retrain(args: argparse.Namespace) -> int:
     return 0
 
 
-def _table(run: Path, asked: str | None) -> Table:
-    name = asked or table_of(run)[0]
+def _table(run: Path, asked: str | None) -> Table | None:
+    made_on = table_of(run)
+    if asked is None and made_on is None:
+        return None
+    name = asked or str(made_on and made_on[0])
     try:
         return tables.open_table(name)
     except UnknownName as error:
@@ -181,7 +184,7 @@ def _print(conditions: str, rows: Sequence[dict[str, Any]]) -> None:
                 *("-" if row[key] is None else f"{row[key]:.4f}" for key in keys),
                 f"{row['failed']} of {row['trainings']}",
                 f"{row['trainable_parameters'] or 0:,}",
-                row["cell"],
+                row["architecture"],
             )
             for row in rows
         ],

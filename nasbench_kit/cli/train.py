@@ -7,7 +7,8 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from nasbench_kit.cli.cells import CELL_HELP, parse_cell
+from nasbench_kit import spaces
+from nasbench_kit.cli.cells import CELL_HELP, parse_architecture
 from nasbench_kit.cli.common import (
     add_json,
     count,
@@ -20,13 +21,12 @@ from nasbench_kit.errors import CheckpointLost, InvalidSetting
 from nasbench_kit.spaces.skeleton import Precision, Skeleton
 from nasbench_kit.system.files import check_writable
 from nasbench_kit.training.images import SPLITS
-from nasbench_kit.training.recipe import DIGITS, NASBENCH101, Recipe
+from nasbench_kit.training.recipe import DIGITS, NASBENCH101, RECIPES, Recipe
 
 if TYPE_CHECKING:
     from nasbench_kit.training.images import ImageSet
     from nasbench_kit.training.record import Training
 
-RECIPES = {recipe.name: recipe for recipe in (DIGITS, NASBENCH101)}
 #: Epochs of a training in full, by recipe.
 FULL = {DIGITS.name: 36, NASBENCH101.name: 108}
 
@@ -40,7 +40,8 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         "With --checkpoint, a training that was killed goes on where it stopped.",
         epilog="Example: nasbench-kit train resnet --data digits --epochs 12",
     )
-    parser.add_argument("cell", help=CELL_HELP)
+    parser.add_argument("cell", help=f"{CELL_HELP}; with --space, a text of that space")
+    parser.add_argument("--space", metavar="NAME", help="such as nasbench-macro (default: cells)")
     add_training(parser)
     parser.add_argument("--seed", type=seed, default=0, help="default: %(default)s")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
@@ -124,7 +125,7 @@ def run_train(args: argparse.Namespace) -> int:
     from nasbench_kit.spaces.trained_network import check_target
     from nasbench_kit.training.trainer import train_network
 
-    cell = parse_cell(args.cell)
+    cell = parse_architecture(args.cell, None if args.space is None else spaces.named(args.space))
     recipe = asked_recipe(args)
     epochs = asked_epochs(args, recipe)
     if args.weights is not None:

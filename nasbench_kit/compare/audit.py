@@ -12,7 +12,7 @@ from nasbench_kit.oracle.answer import Answer
 from nasbench_kit.oracle.budget import Budget, Charge
 from nasbench_kit.oracle.engine import Engine
 from nasbench_kit.oracle.oracle import Oracle
-from nasbench_kit.spaces.nasbench101.space import CellSpace
+from nasbench_kit.oracle.source import TableSource, TableThenTrainer, TrainerSource
 from nasbench_kit.table.noise import Noise
 from nasbench_kit.table.table import Checkpoint, Column, Table
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nasbench_kit.compare.trace import Incumbent
 
 #: What a search could patch to get answers for less.
-_GUARDED = (Oracle, Engine, Budget, CellSpace, Table, Column)
+_GUARDED = (Oracle, Engine, Budget, TableSource, TableThenTrainer, TrainerSource, Table, Column)
 #: Of copyreg, and of annotations that are evaluated when they are asked for.
 _NOTES = {"__slotnames__", "__annotations__", "__annotations_cache__"}
 
@@ -33,12 +33,12 @@ def _members(kind: type) -> dict[str, object]:
 _AS_IMPORTED = {kind: _members(kind) for kind in _GUARDED}
 
 
-def audit(budget: Budget, table: Table, incumbents: Sequence[Incumbent]) -> None:
+def audit(budget: Budget, table: Table | None, incumbents: Sequence[Incumbent]) -> None:
     """Check a run's ledger against its totals and limits, and against the table's prices.
 
     Args:
         budget: that the oracle was given.
-        table: that it answered from.
+        table: that it answered from, if there is one.
         incumbents: what was recommended, at what spend.
 
     Raises:
@@ -55,7 +55,8 @@ def audit(budget: Budget, table: Table, incumbents: Sequence[Incumbent]) -> None
     for charge in queries:
         if charge.queries != 1 or not isinstance(charge.item, Answer):
             raise AccountsDisagree(f"a charge of the kind {charge.kind!r} paid for no query")
-    _check_prices([charge for charge in queries if charge.kind == "query"], table)
+    if table is not None:
+        _check_prices([charge for charge in queries if charge.kind == "query"], table)
     end = (budget.spent_seconds, budget.spent_epochs, budget.spent_queries)
     spendings = [(0, 0, 0), *(incumbent[:3] for incumbent in incumbents), end]
     for before, after in pairwise(spendings):
@@ -75,14 +76,14 @@ def _check_prices(charges: Sequence[Charge], table: Table) -> None:
     first = {epochs: place * count for place, epochs in enumerate(table.epochs)}
     stride = len(first) * count
     for _, paid, _, _, answer in charges:
-        cell, epochs, halfway, repeat, seconds, *_ = answer
+        architecture, epochs, halfway, repeat, seconds, *_ = answer
         if seconds is None:  # nobody knows, and no limit asks
             price = 0.0
         elif repeat is None:
-            start = index(cell) * stride + first[epochs]
+            start = index(architecture) * stride + first[epochs]
             price = math.fsum(read[halfway](start + repeat % count) for repeat in range(repeats))
         else:
-            price = read[halfway](index(cell) * stride + first[epochs] + repeat % count)
+            price = read[halfway](index(architecture) * stride + first[epochs] + repeat % count)
         if paid != price:
             raise AccountsDisagree(
                 f"an answer was charged {paid:.12g} s and costs {price:.12g} s in the table"

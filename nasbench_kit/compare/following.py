@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nasbench_kit.compare.trace import Ended, Incumbent
 from nasbench_kit.errors import BudgetExhausted, InvalidSearch, SearchStopped, Stalled
 from nasbench_kit.oracle.answer import Answer
-from nasbench_kit.spaces.nasbench101.cell import Cell
+from nasbench_kit.spaces.protocols import Architecture
 from nasbench_kit.system import stopping
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def follow(
     oracle: Oracle,
     budget: Budget,
     rng: RandomGenerator,
-    write: Callable[[Cell], str],
+    write: Callable[[Any], str],
     *,
     patience: int = PATIENCE,
 ) -> tuple[list[Incumbent], Ended]:
@@ -39,38 +39,36 @@ def follow(
         oracle: what it asks.
         budget: what its queries are paid from.
         rng: its own.
-        write: the text of a recommended cell, the same for all its labellings.
+        write: the text of a recommended architecture, the same for all its labellings.
         patience: recommendations in a row with nothing paid between them that end it.
 
     Returns:
-        Every change of the recommended cell at its spend, and why the run ended.
+        Every change of the recommendation at its spend, and why the run ended.
 
     Raises:
-        InvalidSearch: it returns or yields something else than cells.
-        NotInSpace: it recommends a cell that cannot be scored.
+        InvalidSearch: it returns or yields something else than architectures.
+        NotInSpace: what it recommends cannot be scored.
         Exception: whatever the search raises.
     """
     incumbents: list[Incumbent] = []
-    recommended: object = incumbents  # no cell yet
+    recommended: object = incumbents  # nothing yet
     idle, spent_before = 0, (0.0, 0.0, 0)
     recommendations = None
     try:
         recommendations = _iterated(search(oracle, rng))
-        for cell in recommendations:
+        for recommendation in recommendations:
             spent = budget.spent_seconds, budget.spent_epochs, budget.spent_queries
             if spent != spent_before:
                 idle, spent_before = 0, spent
             idle += 1
             if idle > patience:
                 return incumbents, "stalled"
-            if cell is not recommended:
-                if not isinstance(cell, Cell):
-                    raise InvalidSearch(_mistaken(cell))
-                recommended = cell
-                text = write(cell)
+            if recommendation is not recommended:
+                recommended = recommendation
+                text = " ".join(write(architecture) for architecture in _front(recommendation))
                 if incumbents and incumbents[-1][:3] == spent:
                     incumbents.pop()  # taken back before anything more was paid
-                if not incumbents or text != incumbents[-1].cell:
+                if not incumbents or text != incumbents[-1].architecture:
                     incumbents.append(Incumbent(*spent, text))
     except (Stalled, SearchStopped):
         return incumbents, "stalled"
@@ -86,18 +84,34 @@ def _iterated(returned: object) -> Iterator[object]:
     if isinstance(returned, Iterable) and not isinstance(returned, str | bytes):
         return iter(returned)
     raise InvalidSearch(
-        f"the search returned {_brief(returned)}, nothing to iterate over; let it yield the cell that "
+        f"the search returned {_brief(returned)}, nothing to iterate over; let it yield what "
         "it recommends after each query"
     )
 
 
-def _mistaken(cell: object) -> str:
-    way_out = "yield the Cell that it recommends"
-    if isinstance(cell, Answer):
-        way_out = "yield answer.cell"
-    elif isinstance(cell, int):
+def _front(recommendation: object) -> tuple[Any, ...]:
+    """The recommended architectures: one, or those of a front.
+
+    Raises:
+        InvalidSearch: something else.
+    """
+    front = recommendation if type(recommendation) is tuple else (recommendation,)
+    if not front or not all(_is_architecture(part) for part in front):
+        raise InvalidSearch(_mistaken(recommendation))
+    return front
+
+
+def _is_architecture(part: object) -> bool:
+    return isinstance(part, Architecture) and not isinstance(part, type)
+
+
+def _mistaken(recommendation: object) -> str:
+    way_out = "yield the one that it recommends, such as a Cell, or a tuple of them"
+    if isinstance(recommendation, Answer):
+        way_out = "yield answer.architecture"
+    elif isinstance(recommendation, int):
         way_out = "yield oracle.space[row]"
-    return f"the search yielded {_brief(cell)}, which is no Cell; {way_out}"
+    return f"the search yielded {_brief(recommendation)}, which is no architecture; {way_out}"
 
 
 def _brief(value: object) -> str:

@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nasbench_kit.checks import shown, whole
-from nasbench_kit.compare.run_folder import read_manifest
+from nasbench_kit.compare.run_folder import read_manifest, searched_space
 from nasbench_kit.compare.trained_scores import row_of, trained_accuracies
 from nasbench_kit.errors import CorruptFile, InvalidSetting, UnknownName, WrongTable
-from nasbench_kit.spaces.nasbench101.cell import Cell
 from nasbench_kit.system.files import check_writable, read_json, write_text
 from nasbench_kit.table.table import Table
 
@@ -32,14 +31,14 @@ if TYPE_CHECKING:
     from nasbench_kit.training.record import Training
 
 #: A cell and the seed of its training.
-Job = tuple[Cell, int]
+Job = tuple[Any, int]
 
 
 # Which cells -----------------------------------------------------------------------------------
 
 
-def table_of(run: Path) -> tuple[str, str]:
-    """Name and checksum of the table that a comparison was made on.
+def table_of(run: Path) -> tuple[str, str] | None:
+    """Name and checksum of the table that a comparison was made on; None if it had none.
 
     Raises:
         UnknownName: the folder holds no comparison.
@@ -48,58 +47,77 @@ def table_of(run: Path) -> tuple[str, str]:
     manifest = read_manifest(run)
     if manifest is None:
         raise _no_comparison(run / "manifest.json")
-    return manifest["table"]["name"], manifest["table"]["checksum"]
+    table = manifest["table"]
+    return None if table is None else (table["name"], table["checksum"])
 
 
-def recommended(run: Path, table: Table, per_algorithm: int | None) -> dict[str, list[Cell]]:
-    """Algorithm -> different cells that it recommended, best mean validation accuracy first.
+def recommended(run: Path, table: Table | None, per_algorithm: int | None) -> dict[str, list[Any]]:
+    """Algorithm -> different architectures that it recommended, best mean validation accuracy first.
 
     Test accuracy has no say in the choice.
 
     Args:
         run: folder of the comparison.
-        table: the comparison's table.
-        per_algorithm: how many of the best cells to keep; None keeps all.
+        table: the comparison's table, if it has one.
+        per_algorithm: how many of the best to keep; None keeps all.
 
     Raises:
         UnknownName: the folder holds no comparison.
         CorruptFile: its files cannot be read, or the table's was altered.
         WrongTable: the table is another one.
-        InvalidSetting: fewer than one cell is asked for, or no run recommended any.
+        InvalidSetting: fewer than one is asked for, or no run recommended any.
     """
     if per_algorithm is not None and per_algorithm < 1:
         raise InvalidSetting(f"{per_algorithm} cells per algorithm; at least 1 is needed")
-    table.verify()
-    if table.checksum != table_of(run)[1]:
+    made_on = table_of(run)
+    if (table and table.checksum) != (made_on and made_on[1]):
         raise WrongTable(
-            f"{table.name} is not the table of {run}: its checksum differs; open that one"
+            f"{table.name if table else 'none'} is not the table of {run}: its checksum differs; open "
+            "that one"
         )
+    manifest = read_manifest(run)
+    assert manifest is not None  # or there would be no table of it
+    space = searched_space(manifest)
+    text = _text(run / "results.csv")
     try:
         pairs = [
-            (row["algorithm"], Cell.from_text(row["cell"]))
-            for row in _read_rows(run / "results.csv")
-            if row["cell"]
+            (row["algorithm"], space.parse(architecture))
+            for row in _read_rows(text)
+            for architecture in row["architecture"].split()
         ]
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise CorruptFile(f"{run}/results.csv is damaged ({error!r}); run compare again") from error
     if not pairs:
-        raise InvalidSetting(f"no run of {run} recommended a cell; give the comparison more budget")
-    trained = trained_accuracies(run, table, "validation_accuracy")
-    means = table.mean("validation_accuracy")
+        raise InvalidSetting(
+            f"no run of {run} recommended anything; give the comparison more budget"
+        )
+    accuracy = _validation_accuracies(run, table, manifest)
+    chosen: dict[str, list[Any]] = {}
+    for algorithm, architecture in dict.fromkeys(pairs):
+        chosen.setdefault(algorithm, []).append(architecture)
+    for architectures in chosen.values():
+        architectures.sort(key=lambda architecture: -accuracy(architecture.to_text()))
+        del architectures[per_algorithm or len(architectures) :]
+    return chosen
 
-    def accuracy(cell: Cell) -> float:
-        row = row_of(table, text := cell.to_text())
+
+def _validation_accuracies(
+    run: Path, table: Table | None, manifest: Mapping[str, Any]
+) -> Callable[[str], float]:
+    """Mean validation accuracy by text, as the table or the scoring trainings have it."""
+    trained: Mapping[str, float] = {}
+    if (trainings := manifest.get("fallback")) is not None:
+        seeds = trainings["scoring_seeds"]
+        trained = trained_accuracies(run, "validation_accuracy", trainings["epochs"][-1], seeds)
+    means = None if table is None else table.mean("validation_accuracy")
+
+    def accuracy(text: str) -> float:
+        row = None if table is None else row_of(table, text)
         if row is None and text not in trained:
             raise CorruptFile(f"{run}/scores lacks {text}; run compare again")
-        return trained[text] if row is None else float(means[row])
+        return trained[text] if row is None or means is None else float(means[row])
 
-    chosen: dict[str, list[Cell]] = {}
-    for algorithm, cell in dict.fromkeys(pairs):
-        chosen.setdefault(algorithm, []).append(cell)
-    for cells in chosen.values():
-        cells.sort(key=lambda cell: -accuracy(cell))
-        del cells[per_algorithm or len(cells) :]
-    return chosen
+    return accuracy
 
 
 # Training --------------------------------------------------------------------------------------
@@ -120,7 +138,7 @@ def retrain(
     """Train what is missing of some jobs into a folder.
 
     Args:
-        jobs: cells and seeds.
+        jobs: architectures and seeds.
         folder: of the results.
         images: what all are trained on.
         recipe: how.
@@ -190,9 +208,9 @@ def _claim(path: Path, conditions: dict[str, Any]) -> None:
 
 
 def _path(folder: Path, kind: str, job: Job) -> Path:
-    cell, seed = job
+    architecture, seed = job
     ending = "pt" if kind in ("checkpoints", "weights") else "json"
-    return folder / kind / f"{cell.hash}-seed{seed}.{ending}"
+    return folder / kind / f"{architecture.hash}-seed{seed}.{ending}"
 
 
 def _save(folder: Path, job: Job, training: Training) -> None:
@@ -209,19 +227,21 @@ def _save(folder: Path, job: Job, training: Training) -> None:
 
 
 def summaries(
-    folder: Path, chosen: Mapping[str, Sequence[Cell]], seeds: Sequence[int]
+    folder: Path, chosen: Mapping[str, Sequence[Any]], seeds: Sequence[int]
 ) -> list[dict[str, Any]]:
-    """One flat row for each cell of each algorithm, best mean test accuracy first.
+    """One flat row for each architecture of each algorithm, best mean test accuracy first.
 
     Means and sample standard deviations are over the seeds that are there; a failed training counts
     with what it scored.
     """
     rows = []
-    for algorithm, cells in chosen.items():
-        for cell in cells:
-            paths = [_path(folder, "trainings", (cell, seed)) for seed in seeds]
+    for algorithm, architectures in chosen.items():
+        for architecture in architectures:
+            paths = [_path(folder, "trainings", (architecture, seed)) for seed in seeds]
             records = [_result(path) for path in paths if path.exists()]
-            rows.append({"algorithm": algorithm, "cell": cell.to_text()} | _summary(records))
+            rows.append(
+                {"algorithm": algorithm, "architecture": architecture.to_text()} | _summary(records)
+            )
     return sorted(rows, key=lambda row: -(row["test_mean"] or 0))
 
 
@@ -280,8 +300,8 @@ def _intact(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _read_rows(path: Path) -> list[dict[str, str]]:
-    header, *rows = csv.reader(io.StringIO(_text(path)))
+def _read_rows(text: str) -> list[dict[str, str]]:
+    header, *rows = csv.reader(io.StringIO(text))
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 

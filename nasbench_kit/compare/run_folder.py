@@ -12,11 +12,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from nasbench_kit import checks
+from nasbench_kit import checks, spaces
 from nasbench_kit.compare.trace import Trace, number, whole
-from nasbench_kit.errors import CorruptFile, InvalidSetting, NotWritable, WrongTable
+from nasbench_kit.errors import CorruptFile, InvalidSetting, NotInSpace, NotWritable, WrongTable
 from nasbench_kit.oracle.oracle import Policy
-from nasbench_kit.spaces.nasbench101.cell import Cell
 from nasbench_kit.system import files
 
 #: What later calls may add to; everything else in the manifest stays as it is.
@@ -86,7 +85,7 @@ def _check_manifest(manifest: Any) -> None:
     Raises:
         ValueError, TypeError, LookupError: it is missing, or of another type.
     """
-    kinds = {"versions": dict, "table": dict, "scored_by": str, "budget": dict, "policy": str}
+    kinds: dict[str, type] = {"versions": dict, "scored_by": str, "budget": dict, "policy": str}
     for name, kind in {**kinds, "algorithms": dict, "commands": list}.items():
         if not isinstance(manifest[name], kind):
             raise TypeError(f"{name} is {_brief(manifest[name])}")
@@ -94,20 +93,46 @@ def _check_manifest(manifest: Any) -> None:
         check_label(label)
         if not isinstance(algorithm["class"], str) or not isinstance(algorithm["settings"], dict):
             raise TypeError(f"the algorithm {label} is {_brief(algorithm)}")
-    for name in ("name", "checksum"):
-        if not isinstance(manifest["table"][name], str):
-            raise TypeError(f"the table's {name} is {_brief(manifest['table'][name])}")
-    whole(manifest["table"]["cells"], "the table's cells")
+    _check_benchmark(manifest)
+    _check_limits(manifest)
+    if manifest["policy"] not in get_args(Policy):
+        raise ValueError(f"the policy is {_brief(manifest['policy'])}")
+    if not all(isinstance(command, str) for command in manifest["commands"]):
+        raise TypeError(f"commands are {_brief(manifest['commands'])}")
+
+
+def _check_benchmark(manifest: Any) -> None:
+    """That there is a table, or a trainer, and what they are called."""
+    if (table := manifest["table"]) is not None:
+        for name in ("name", "checksum", "space"):
+            if not isinstance(table[name], str):
+                raise TypeError(f"the table's {name} is {_brief(table[name])}")
+        whole(table["cells"], "the table's cells")
+    if table is None or "fallback" in manifest:
+        trained = manifest["fallback"]
+        if not isinstance(trained["space"], str):
+            raise TypeError(f"the space is {_brief(trained['space'])}")
+        for name in ("epochs", "scoring_seeds"):
+            if not trained[name]:
+                raise ValueError(f"there are no {name}")
+            for number_of in trained[name]:
+                whole(number_of, f"one of the {name}")
+
+
+def _check_limits(manifest: Any) -> None:
+    """That there is a budget, of limits that a run can have."""
     if not manifest["budget"]:
         raise ValueError("there is no budget")
     for name, limit in manifest["budget"].items():
         if name not in LIMITS:
             raise ValueError(f"the budget limits {name}")
         number(limit, f"the budget's {name}")
-    if manifest["policy"] not in get_args(Policy):
-        raise ValueError(f"the policy is {_brief(manifest['policy'])}")
-    if not all(isinstance(command, str) for command in manifest["commands"]):
-        raise TypeError(f"commands are {_brief(manifest['commands'])}")
+
+
+def searched_space(manifest: Mapping[str, Any]) -> spaces.Space:
+    """The space that a comparison searched, or one around it."""
+    where = manifest.get("fallback", manifest["table"])
+    return spaces.named(where["space"])
 
 
 def merged(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -208,9 +233,11 @@ def load_trace(path: Path, manifest: Mapping[str, Any]) -> Trace:
         if path.name != (own := f"{trace.algorithm}-{trace.seed}.json"):
             raise ValueError(f"the trace {own}")
         trace.check_within(manifest["budget"])
+        space = searched_space(manifest)
         for step in trace.incumbents:
-            Cell.from_text(step.cell)
-    except ValueError as error:
+            for text in step.architecture.split(" "):
+                space.parse(text)
+    except (ValueError, NotInSpace) as error:
         raise CorruptFile(f"{path} is out of place: {error}; delete that trace") from error
     return trace
 

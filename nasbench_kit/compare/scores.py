@@ -1,7 +1,8 @@
 """What the runs of a comparison are worth, by the table that no search can see.
 
-A recommended cell that the table lacks is worth what trainings of it came to that were made after the
-runs (`nasbench_kit.compare.trained_scores`). It may beat the table's best cell: then its regret is negative.
+What the table lacks is worth what trainings of it came to that were made after the runs
+(`nasbench_kit.compare.trained_scores`). It may beat the table's best: then its regret is negative. Without
+a table nobody knows the best, so there is an accuracy and no regret.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
 
 import numpy as np
 
+from nasbench_kit.compare.run_folder import read_manifest
 from nasbench_kit.compare.trace import Incumbent, Spending, Trace
 from nasbench_kit.compare.trained_scores import row_of, trained_accuracies
 from nasbench_kit.errors import InvalidSetting, NotInTable
@@ -30,19 +32,20 @@ class Result:
 
     algorithm: str
     seed: int
-    #: Of the last recommended cell, accuracy in [0, 1]; None where nothing was recommended. Negative
-    #: where a cell outside the table beats the table's best.
+    #: Of the last recommendation, accuracy in [0, 1]; None where nothing was recommended, and without
+    #: a table. Negative where what was trained beats the table's best.
     regret: float | None
-    #: Mean accuracy of that cell over the repeats, in [0, 1].
+    #: Mean accuracy of that architecture over the repeats, in [0, 1].
     accuracy: float | None
-    cell: str | None
-    #: Of the table; None also where the table lacks the cell.
+    #: Its text; of a front, several between blanks.
+    architecture: str | None
+    #: Of the table; None also where the table lacks it.
     row: int | None
     ended: str
     seconds: float
     epochs: float
     queries: int
-    unique_cells: int
+    unique_architectures: int
     #: Whether it recommended a cell before it had paid for anything.
     unpaid: bool
 
@@ -66,81 +69,111 @@ def regrets(table: Table) -> NDArray[np.float64]:
 
 
 class Scores:
-    """What cells are worth, by their text.
+    """What architectures are worth, by their text. Of a front the first one counts.
 
     Args:
-        table: of the comparison.
-        trained: mean accuracy of cells that the table lacks, by text.
+        table: of the comparison; None where everything was trained.
+        trained: mean accuracy of architectures that the table lacks, by text.
 
     Raises:
         CorruptFile: the table's file was altered.
     """
 
-    def __init__(self, table: Table, trained: Mapping[str, float] | None = None) -> None:
-        table.verify()
+    def __init__(self, table: Table | None, trained: Mapping[str, float] | None = None) -> None:
         self._table = table
-        self._means = table.mean(scored_by(table))
-        self._best = self._means.max()
+        if table is not None:
+            table.verify()
+            self._means = table.mean(scored_by(table))
+            self._best = self._means.max()
         self._trained = trained or {}
         self._rows: dict[str, int | None] = {}
 
     @classmethod
-    def of(cls, folder: Path, table: Table) -> Scores:
+    def of(cls, folder: Path, table: Table | None) -> Scores:
         """The scores of a comparison's folder.
 
         Raises:
             CorruptFile: one of its files holds no score.
         """
-        return cls(table, trained_accuracies(folder, table, scored_by(table)))
+        conditions = (read_manifest(folder) or {}).get("fallback")
+        if conditions is None:
+            return cls(table)
+        metric = "test_accuracy" if table is None else scored_by(table)
+        epochs, seeds = conditions["epochs"][-1], conditions["scoring_seeds"]
+        return cls(table, trained_accuracies(folder, metric, epochs, seeds))
 
-    def row(self, cell: str) -> int | None:
-        """The table's row of a cell; None where the table lacks it."""
-        if cell not in self._rows:
-            self._rows[cell] = row_of(self._table, cell)
-        return self._rows[cell]
+    @property
+    def trained(self) -> Mapping[str, float]:
+        """Mean accuracy of architectures that the table lacks, by text."""
+        return self._trained
 
-    def known(self, cell: str) -> bool:
-        """Whether the cell is in the table, or trained in full."""
-        return cell in self._trained or self.row(cell) is not None
+    @property
+    def loss_name(self) -> str:
+        """What ``loss`` is: "regret", or "error" where nobody knows the best."""
+        return "error" if self._table is None else "regret"
 
-    def accuracy(self, cell: str) -> float:
+    def row(self, text: str) -> int | None:
+        """The table's row; None where it has none."""
+        text = text.partition(" ")[0]
+        if text not in self._rows:
+            self._rows[text] = None if self._table is None else row_of(self._table, text)
+        return self._rows[text]
+
+    def known(self, text: str) -> bool:
+        """Whether the architecture is in the table, or trained in full."""
+        return text.partition(" ")[0] in self._trained or self.row(text) is not None
+
+    def accuracy(self, text: str) -> float:
         """Mean accuracy in [0, 1] over the repeats at the largest fidelity.
 
         Raises:
-            NotInTable: the table lacks the cell, and it is not trained yet.
+            NotInTable: no table has it, and it is not trained yet.
         """
-        row = self.row(cell)
+        row = self.row(text)
         if row is not None:
             return float(self._means[row])
-        if cell not in self._trained:
+        text = text.partition(" ")[0]
+        if text not in self._trained:
+            where = "" if self._table is None else f"not in the table {self._table.name}, and "
             raise NotInTable(
-                f"the recommended cell {cell} is not in the table {self._table.name}, and is not yet "
-                "trained to score it; run the same comparison again to finish it"
+                f"the recommended {text} is {where}not yet trained to score it; run the same "
+                "comparison again to finish it"
             )
-        return self._trained[cell]
+        return self._trained[text]
 
-    def regret(self, cell: str) -> float:
-        """The table's best mean accuracy minus the cell's; negative where the cell is better.
+    def loss(self, text: str) -> float:
+        """What is missing of the table's best mean accuracy, or of 1 without a table.
+
+        Of a table it is the regret, negative where what was trained is better than its best.
 
         Raises:
             NotInTable: as ``accuracy``.
         """
-        return float(self._best - self.accuracy(cell))
+        best = 1.0 if self._table is None else self._best
+        return float(best - self.accuracy(text))
+
+    def regret(self, text: str) -> float | None:
+        """The table's best mean accuracy minus the architecture's; None without a table.
+
+        Raises:
+            NotInTable: as ``accuracy``.
+        """
+        return None if self._table is None else self.loss(text)
 
 
 def score(
-    table: Table, traces: Sequence[Trace], trained: Mapping[str, float] | None = None
+    table: Table | None, traces: Sequence[Trace], trained: Mapping[str, float] | None = None
 ) -> list[Result]:
     """The flat rows of a comparison.
 
     Args:
-        table: of the comparison.
+        table: of the comparison, if it has one.
         traces: its runs.
-        trained: mean accuracy of recommended cells that the table lacks, by text.
+        trained: mean accuracy of recommended architectures that the table lacks, by text.
 
     Raises:
-        InvalidSetting: no table, or something else than traces.
-        NotInTable: a run recommends a cell of which neither knows anything.
+        InvalidSetting: something else than a table, or than traces.
+        NotInTable: a run recommends what neither knows anything of.
         CorruptFile: the table's file was altered.
     """
     _check(table, traces)
@@ -148,60 +181,62 @@ def score(
 
 
 def results_of(scores: Scores, traces: Sequence[Trace]) -> list[Result]:
-    """The flat rows of runs, by scores at hand.
+    """The flat rows of runs.
 
     Raises:
-        NotInTable: a run recommends a cell that is not scored.
+        NotInTable: a run recommends what is not scored.
     """
     results = []
     for trace in traces:
-        cell = trace.incumbents[-1].cell if trace.incumbents else None
+        text = trace.incumbents[-1].architecture if trace.incumbents else None
         results.append(
             Result(
                 algorithm=trace.algorithm,
                 seed=trace.seed,
-                regret=None if cell is None else scores.regret(cell),
-                accuracy=None if cell is None else scores.accuracy(cell),
-                cell=cell,
-                row=None if cell is None else scores.row(cell),
+                regret=None if text is None else scores.regret(text),
+                accuracy=None if text is None else scores.accuracy(text),
+                architecture=text,
+                row=None if text is None else scores.row(text),
                 ended=trace.ended,
                 seconds=trace.seconds,
                 epochs=trace.epochs,
                 queries=trace.queries,
-                unique_cells=trace.unique_cells,
+                unique_architectures=trace.unique_architectures,
                 unpaid=trace.unpaid,
             )
         )
     return results
 
 
-def write_results(folder: str | Path, table: Table, traces: Sequence[Trace]) -> list[Result]:
+def write_results(folder: str | Path, table: Table | None, traces: Sequence[Trace]) -> list[Result]:
     """Write the tidy columns of a comparison: results, incumbents and ledger; returns the results.
 
     Raises:
         InvalidSetting: as ``score``.
-        CorruptFile: the table's file was altered; nothing is written.
-        WrongTable: another table has taken its place, or as ``score``; likewise.
+        CorruptFile: the table's file was altered, and nothing is written; or a score is damaged.
+        WrongTable: another table has taken its place; likewise.
         NotWritable: the folder cannot be written.
-        CorruptFile: it holds a damaged score.
-        NotInTable: a recommended cell outside the table is not trained yet.
+        NotInTable: what is recommended outside the table is not trained yet.
     """
     folder = as_path(folder, "folder of the results")
     _check(table, traces)
     scores = Scores.of(folder, table)
     results = results_of(scores, traces)
     columns = fields(Result)
-    table.verify(fresh=True)  # after all that is read from it, before anything is written
-    table.check_in_place()
+    if table is not None:
+        table.verify(fresh=True)  # after all that is read from it, before anything is written
+        table.check_in_place()
     write_columns(
         folder / "results",
         {field.name: [getattr(result, field.name) for result in results] for field in columns},
         {field.name: str(field.type) for field in columns},
     )
     steps = _stacked(traces, [trace.incumbents for trace in traces], Incumbent)
-    steps["row"] = [scores.row(cell) for cell in steps["cell"]]
-    steps["regret"] = [scores.regret(cell) for cell in steps["cell"]]
-    types = {**_types(Incumbent), "row": "int", "regret": "float"}
+    texts = steps["architecture"]
+    steps["row"] = [scores.row(text) for text in texts]
+    steps["regret"] = [scores.regret(text) for text in texts]
+    steps["accuracy"] = [scores.accuracy(text) for text in texts]
+    types = {**_types(Incumbent), "row": "int", "regret": "float", "accuracy": "float"}
     write_columns(folder / "incumbents", steps, types)
     spendings = _stacked(traces, [list(trace.ledger.values()) for trace in traces], Spending)
     kinds = [kind for trace in traces for kind in trace.ledger]
@@ -209,10 +244,10 @@ def write_results(folder: str | Path, table: Table, traces: Sequence[Trace]) -> 
     return results
 
 
-def _check(table: Table, traces: Sequence[Trace]) -> None:
-    if not isinstance(table, Table):
+def _check(table: Table | None, traces: Sequence[Trace]) -> None:
+    if not isinstance(table, Table | None):
         raise InvalidSetting(f"the table is {table!r}; open it with Table.open")
-    if not isinstance(traces, Sequence) or not all(isinstance(it, Trace) for it in traces):
+    if not isinstance(traces, Sequence) or not all(isinstance(run, Trace) for run in traces):
         raise InvalidSetting(f"the traces are {traces!r:.80}; give those of run or all_traces")
 
 

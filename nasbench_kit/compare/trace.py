@@ -28,13 +28,18 @@ _ROUNDING = 1e-9
 
 
 class Incumbent(NamedTuple):
-    """The cell recommended from this spend on, until the next one."""
+    """What is recommended from this spend on, until the next one."""
 
     seconds: float
     epochs: float
     queries: int
-    #: Its text (`Cell.to_text`) in the canonical labelling.
-    cell: str
+    #: The text of its canonical form; of a front, several texts between blanks.
+    architecture: str
+
+    @property
+    def first(self) -> str:
+        """The text of the architecture, of a front the first one."""
+        return self.architecture.partition(" ")[0]
 
 
 class Spending(NamedTuple):
@@ -58,15 +63,15 @@ class Trace:
     seconds: float
     epochs: float
     queries: int
-    #: Different cells among the charged queries.
-    unique_cells: int
+    #: Different ones among the charged queries.
+    unique_architectures: int
     incumbents: list[Incumbent] = field(default_factory=list)
     #: The ledger summed by kind of charge: "query", "training" or a step of a supernet's training.
     ledger: dict[str, Spending] = field(default_factory=dict)
 
     @property
     def unpaid(self) -> bool:
-        """Whether it recommended a cell before it had paid for anything."""
+        """Whether it recommended anything before it had paid for anything."""
         return bool(self.incumbents) and not any(self.incumbents[0][:3])
 
     def save(self, path: Path) -> None:
@@ -146,8 +151,9 @@ class Trace:
             for before, after in pairwise([*steps, (self.seconds, self.epochs, self.queries)]):
                 if before[2] == after[2] and before != after:
                     raise ValueError(f"from {before} to {after} more is spent and nothing asked")
-        if not min(self.queries, "query" in self.ledger) <= self.unique_cells <= self.queries:
-            raise ValueError(f"{self.queries} queries were of {self.unique_cells} cells")
+        unique = self.unique_architectures
+        if not min(self.queries, "query" in self.ledger) <= unique <= self.queries:
+            raise ValueError(f"{self.queries} queries were of {unique} architectures")
 
 
 # Values of JSON --------------------------------------------------------------------------------

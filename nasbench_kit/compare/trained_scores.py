@@ -1,4 +1,4 @@
-"""Scores of recommended cells that a table lacks: trained after the runs, one file a training.
+"""Scores of what is recommended and no table has: trained after the runs, one file a training.
 
 A file of the run folder's ``scores/`` holds what one seed came to at the table's largest fidelity, and
 no clock reading; with them a comparison can be scored anywhere, without torch and without images.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,6 @@ import numpy as np
 
 from nasbench_kit.checks import whole
 from nasbench_kit.errors import CorruptFile, NotInSpace
-from nasbench_kit.spaces.nasbench101.cell import Cell
 from nasbench_kit.system.files import read_json, write_text
 from nasbench_kit.table.noise import Noise
 
@@ -33,20 +32,25 @@ def scoring_seeds(table: Table) -> range:
     return range(table.repeats if noise is None else noise.repeats)
 
 
-def outside(table: Table, traces: Iterable[Trace]) -> list[str]:
-    """The texts of all recommended cells that the table lacks, in the order of the traces."""
-    texts = dict.fromkeys(step.cell for trace in traces for step in trace.incumbents)
-    return [text for text in texts if row_of(table, text) is None]
+def outside(table: Table | None, traces: Iterable[Trace]) -> list[str]:
+    """The texts of everything recommended that the table lacks, in the order of the traces."""
+    texts = dict.fromkeys(
+        text
+        for trace in traces
+        for step in trace.incumbents
+        for text in step.architecture.split(" ")
+    )
+    return [text for text in texts if table is None or row_of(table, text) is None]
 
 
 def row_of(table: Table, text: str) -> int | None:
-    """The table's row of a cell; None where it has none.
+    """The table's row of an architecture; None where it has none.
 
     Raises:
-        InvalidCell: the text describes no cell.
+        InvalidArchitecture: the text describes none.
     """
     try:
-        return table.covered.index(Cell.from_text(text))
+        return table.covered.index(table.space.parse(text))
     except NotInSpace:
         return None
 
@@ -63,27 +67,30 @@ def save_score(folder: Path, text: str, epochs: int, seed: int, record: Mapping[
         split: {key: record["final"][split][key] for key in ("correct", "images")}
         for split in _SPLITS
     }
-    content = {"cell": text, "epochs": epochs, "seed": seed, **counts}
+    content = {"architecture": text, "epochs": epochs, "seed": seed, **counts}
     write_text(score_path(folder, text, seed), json.dumps(content) + "\n")
 
 
-def trained_accuracies(folder: Path, table: Table, metric: str) -> dict[str, float]:
-    """Text of a cell -> its mean accuracy over the scoring seeds; cells with all of them only.
+def trained_accuracies(
+    folder: Path, metric: str, epochs: int, seeds: Sequence[int]
+) -> dict[str, float]:
+    """Text -> mean accuracy over the scoring seeds, of architectures that have all of them.
 
     Args:
         folder: of the comparison.
-        table: that the comparison was made on.
         metric: "validation_accuracy" or "test_accuracy".
+        epochs: of the trainings, the comparison's longest.
+        seeds: of the trainings.
 
     Raises:
-        CorruptFile: a file holds no score of this table's largest fidelity.
+        CorruptFile: a file holds no score of such a training.
     """
     found: dict[str, dict[int, float]] = {}
     counted: set[int] = set()
     for path in sorted((folder / "scores").glob("*.json")):
         try:
             content = read_json(path)
-            text, seed = content["cell"], content["seed"]
+            text, seed = content["architecture"], content["seed"]
             score = content[metric.removesuffix("_accuracy")]
             correct = whole("the number of correct images", score["correct"], 0)
             images = whole("the number of images", score["images"], max(1, correct))
@@ -92,7 +99,7 @@ def trained_accuracies(folder: Path, table: Table, metric: str) -> dict[str, flo
                 raise ValueError(f"it counts {images} images, and the files before it do not")
             if path != score_path(folder, text, seed):
                 raise ValueError("its name is that of another training")
-            if content["epochs"] != table.epochs[-1]:
+            if content["epochs"] != epochs:
                 raise ValueError(f"{correct} of {images} images after {content['epochs']} epochs")
             # As a table has it, to the last bit.
             found.setdefault(text, {})[seed] = float(np.float32(correct / images))
@@ -100,7 +107,6 @@ def trained_accuracies(folder: Path, table: Table, metric: str) -> dict[str, flo
             raise CorruptFile(
                 f"{path} holds no score ({e}); delete it and run the comparison again"
             ) from e
-    seeds = scoring_seeds(table)
     return {
         text: float(np.mean([by_seed[seed] for seed in seeds]))
         for text, by_seed in found.items()

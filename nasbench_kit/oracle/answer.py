@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from nasbench_kit.spaces.nasbench101.cell import Cell
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 
 class Answer(NamedTuple):
@@ -13,13 +12,13 @@ class Answer(NamedTuple):
     Accuracies are fractions in [0, 1]; what the table does not record is None.
     """
 
-    #: The cell as it was asked, in its own labelling.
-    cell: Cell
+    #: As it was asked, of a cell in its own labelling; a `nasbench_kit.spaces.Architecture`.
+    architecture: Any
     #: The training's length in epochs (also where the reading is from halfway).
     epochs: int
     #: Whether the reading was taken after half of the training (at a high learning rate).
     halfway: bool
-    #: Which of the table's repeats was drawn; None for a mean over repeats.
+    #: Which of the repeats was drawn; None for a mean over repeats.
     repeat: int | None
     #: Seconds of training up to the reading.
     seconds: float | None
@@ -28,3 +27,17 @@ class Answer(NamedTuple):
     trainable_parameters: int | None
     #: "measured", "surrogate" or "trained".
     source: str
+    #: What else the table records of an architecture, by name: latency, energy, ...
+    other_costs: Mapping[str, float] | None = None
+
+    @property
+    def cell(self) -> Any:
+        """The architecture, in spaces of cells."""
+        return self.architecture
+
+    @property
+    def costs(self) -> dict[str, float]:
+        """All that is known of its costs, by name: seconds, parameters, and what else there is."""
+        known = {"seconds": self.seconds, "parameters": self.trainable_parameters}
+        costs = {name: float(value) for name, value in known.items() if value is not None}
+        return costs | dict(self.other_costs or {})

@@ -2,9 +2,10 @@
 
 Two models are fitted on a table's training times. The *additive* one adds up layers: seconds are a
 non-negative combination of how many layers of each kind a network has, how much they multiply and
-how much memory they move. It prices parts of networks (a supernet's step) as ratios, and cells of
-any size. A gradient boosting on top of it corrects single cells, for which adding up layers misses
-what runs side by side; outside the table it corrects as for the nearest cells inside.
+how much memory they move. It prices parts of networks (a supernet's step) as ratios, and
+architectures outside the table. A gradient boosting on top of it corrects single architectures, for
+which adding up layers misses what runs side by side; outside the table it corrects as for the nearest
+ones inside.
 """
 
 from __future__ import annotations
@@ -17,20 +18,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nasbench_kit.errors import InvalidSetting
-from nasbench_kit.spaces.nasbench101.cell import OPERATIONS
-from nasbench_kit.spaces.nasbench101.work import KINDS, work
+from nasbench_kit.spaces.protocols import Trainable, trainable
 from nasbench_kit.spaces.skeleton import Skeleton
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from nasbench_kit.spaces.nasbench101.cell import Cell
     from nasbench_kit.table.table import Table
 
 #: Cells that a model is fitted on at most; more add seconds of fitting and no accuracy.
 _MOST_CELLS = 5_000
-#: Fewer tell nothing about prices.
-FEWEST_CELLS = 4 * len(KINDS)
+#: Rows that a model needs for each kind of work; fewer tell nothing about prices.
+_ROWS_PER_KIND = 4
 #: Held-out parts of the fit's own check.
 _FOLDS = 5
 
@@ -49,22 +48,22 @@ class CostModel:
 
     Args:
         table: its training seconds at the largest fidelity are what is fitted.
-        skeleton: of the networks that the table's cells were trained in.
+        skeleton: of the networks that were trained for the table.
         image_shape: height, width, channels of the images they were trained on.
 
     Raises:
         NotRecorded: the table records no seconds.
-        InvalidSetting: it has too few cells to fit a model.
+        InvalidSetting: it has too few rows to fit a model, or a space without networks.
     """
 
     def __init__(self, table: Table, skeleton: Skeleton, image_shape: tuple[int, int, int]) -> None:
         epochs = table.epochs[-1]
         seconds = table.mean("seconds") / epochs
         chosen = np.arange(len(table))
-        if len(chosen) < FEWEST_CELLS:
+        fewest = fewest_rows(table, skeleton, image_shape)
+        if len(chosen) < fewest:
             raise InvalidSetting(
-                f"the table {table.name} has {len(chosen)} cells; a cost model needs "
-                f"{FEWEST_CELLS} or more"
+                f"the table {table.name} has {len(chosen)} rows; a cost model needs {fewest} or more"
             )
         if len(chosen) > _MOST_CELLS:
             chosen = np.sort(
@@ -72,14 +71,20 @@ class CostModel:
             )
         self.skeleton = skeleton
         self.image_shape = image_shape
-        cells = [table.covered[row] for row in chosen.tolist()]
-        done = np.array([work(cell, skeleton, image_shape) for cell in cells])
-        shape = np.array([_shape(cell) for cell in cells])
+        done, shape = self._described(table.covered[row] for row in chosen.tolist())
         self._known = done, shape, seconds[chosen]
         self._weights = _fit_additive(done, seconds[chosen])
         middle = np.argsort(seconds[chosen], kind="stable")[len(chosen) // 2]
         #: Seconds an epoch of the cell of median price, and what adding up its layers comes to.
         self._reference = float(seconds[chosen][middle]), self.additive(done[middle])
+
+    def _described(
+        self, architectures: Iterable[Trainable]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Work [architectures, kinds] and traits [architectures, traits] of each."""
+        listed = [trainable(architecture) for architecture in architectures]
+        done = [architecture.work(self.skeleton, self.image_shape) for architecture in listed]
+        return np.array(done), np.array([architecture.traits() for architecture in listed])
 
     @cached_property
     def _correction(self) -> Any:
@@ -94,47 +99,41 @@ class CostModel:
         return float(done @ self._weights)
 
     def price_work(self, done: NDArray[np.float64]) -> float:
-        """Seconds an epoch of a network that is no cell's, from the work of one image.
+        """Seconds an epoch of a network that is no architecture's, from the work of one image.
 
-        The price of a reference cell, the one of median price, times the ratio of their works.
+        The price of a reference, the architecture of median price, times the ratio of their works.
         """
         seconds, additive = self._reference
         return seconds * self.additive(done) / additive
 
-    def price(self, cell: Cell, epochs: int, halfway: bool = False) -> float:
-        """Seconds of training a cell; half of them up to half of the training."""
-        return float(self.prices([cell], epochs)[0]) * (0.5 if halfway else 1.0)
+    def price(self, architecture: Trainable, epochs: int, halfway: bool = False) -> float:
+        """Seconds of training an architecture; half of them up to half of the training."""
+        return float(self.prices([architecture], epochs)[0]) * (0.5 if halfway else 1.0)
 
-    def prices(self, cells: Iterable[Cell], epochs: int) -> NDArray[np.float64]:
-        """Seconds of training each cell; many at a time cost a tenth of a millisecond each."""
-        pruned = [cell.pruned() for cell in cells]
-        done = np.array([work(cell, self.skeleton, self.image_shape) for cell in pruned])
-        shape = np.array([_shape(cell) for cell in pruned])
+    def prices(self, architectures: Iterable[Trainable], epochs: int) -> NDArray[np.float64]:
+        """Seconds of training each; many at a time cost a tenth of a millisecond each."""
+        done, shape = self._described(architectures)
         corrections = _predict(self._correction, _features(done, shape, self._weights))
         return done @ self._weights * np.exp(corrections) * epochs
 
 
+def fewest_rows(table: Table, skeleton: Skeleton, image_shape: tuple[int, int, int]) -> int:
+    """Rows that a table needs for a cost model, by the kinds of work that its space counts.
+
+    Raises:
+        InvalidSetting: architectures of its space cannot become networks.
+    """
+    return _ROWS_PER_KIND * len(trainable(table.covered[0]).work(skeleton, image_shape))
+
+
 def _fit_additive(done: NDArray[np.float64], seconds: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Non-negative weights with the least squared relative error: float64 [KINDS]."""
+    """Non-negative weights with the least squared relative error: float64 [kinds]."""
     from scipy.optimize import nnls
 
     scale = done.max(axis=0)
     scale[scale == 0] = 1
     weights, _ = nnls(done / scale / seconds[:, None], np.ones(len(seconds)))
     return weights / scale
-
-
-def _shape(cell: Cell) -> list[float]:
-    """What the additive model cannot see of a pruned cell: how its vertices are linked."""
-    output = cell.size - 1
-    edges = cell.edges()
-    depth = [0] * cell.size
-    for source, target in edges:
-        depth[target] = max(depth[target], depth[source] + 1)
-    fed = sum(target == output for _, target in edges)
-    projected = sum(source == 0 for source, _ in edges)
-    counts = [cell.operations.count(name) for name in OPERATIONS]
-    return [cell.size, len(edges), depth[-1], fed, projected, *counts]
 
 
 def _features(

@@ -1,11 +1,11 @@
 """The budget-counted oracle: all that a search gets to see of a benchmark.
 
     >>> oracle = Oracle(table, Budget(seconds=1e6), np.random.default_rng(0))
-    >>> cell = oracle.space.sample(rng)
-    >>> answer = oracle.query(cell, epochs=36)
+    >>> architecture = oracle.space.sample(rng)
+    >>> answer = oracle.query(architecture, epochs=36)
     >>> answer.validation_accuracy, answer.seconds
 
-A query draws one of the table's repeats, checks its price against the budget, and only then reveals
+A query draws one of its source's repeats (a table's, or a trainer's seeds), checks its price against the budget, and only then reveals
 the answer; a refused query reveals, charges and consumes nothing, so asking again cannot fish for a
 cheaper repeat. The oracle is itself the handle without the table: it keeps the columns that a search
 may see, and no test accuracy of the table is reachable from it. (A trainer needs its test images; no
@@ -34,30 +34,31 @@ import numpy as np
 
 from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.oracle.budget import Budget
-from nasbench_kit.oracle.engine import Engine, Policy, Trainer
+from nasbench_kit.oracle.engine import Engine, Policy
+from nasbench_kit.oracle.source import Source, TableSource, TableThenTrainer, Trainer
 from nasbench_kit.oracle.task import Task
-from nasbench_kit.spaces.nasbench101.space import CellSpace
+from nasbench_kit.spaces.protocols import Space
 from nasbench_kit.system.read_only import ReadOnly
+from nasbench_kit.table.noise import Noise
 from nasbench_kit.table.table import Table
 
 if TYPE_CHECKING:
     from numpy.random import Generator
-    from numpy.typing import NDArray
 
     from nasbench_kit.oracle.answer import Answer
-    from nasbench_kit.spaces.nasbench101.cell import Cell
 
 __all__ = ["Oracle", "Policy", "Trainer"]
 
 
 class Oracle(ReadOnly):
-    """Answers queries from a table at the price of their training, until the budget is spent.
+    """Answers queries at the price of their training, until the budget is spent.
 
     It is copied and pickled with its budget, draws and memory, and then is independent of the first
     one. A table that was opened from a file is opened again there, and has to be the same.
 
     Args:
-        table: what is asked; the oracle keeps its training and validation columns only.
+        table: what is asked; the oracle keeps its training and validation columns only. Or any other
+            `nasbench_kit.oracle.source.Source`.
         budget: pays for every query; its ledger lists them.
         rng: draws the repeats. Not to be shared with the search.
         policy: what a repeated question costs. ``"always"`` draws a repeat and charges it each
@@ -65,12 +66,12 @@ class Oracle(ReadOnly):
             ``"new-repeat"`` draws again and charges only a repeat not seen before; ``"mean"`` answers
             with the mean over all repeats and charges all their seconds, as one query. A
             surrogate's table has predicted means: its repeats are drawn around them, by ``rng``.
-        trainer: answers for cells that the table lacks (outside its space, or where it is partial);
+        trainer: answers for what the table lacks (outside its space, or where it is partial);
             without one, such a query is an error that costs nothing.
         patience: free answers in a row after which the search counts as stalled; and questions in a
             row that nothing was paid for, refusals included, after which ``SearchStopped`` ends it.
         task: what weight-sharing searches train on; without it they are refused.
-        space: what searches see as ``oracle.space``; by default the cells that the table covers.
+        space: what searches see as ``oracle.space``, with a trainer; by default what the table covers.
 
     Raises:
         InvalidSetting: an argument of another type, an unknown policy, a patience below 1, a seconds
@@ -91,23 +92,23 @@ class Oracle(ReadOnly):
         "space",
     )
 
-    #: The cells that can be asked for.
-    space: CellSpace
+    #: The architectures that can be asked for.
+    space: Any
     #: What is spent, and the limits.
     budget: Budget
     #: The lengths of training that can be asked for, ascending.
     epochs: tuple[int, ...]
     #: What a repeated question costs.
     policy: Policy
-    _query: Callable[[Cell, int | None, bool], Answer]
-    _charge: Callable[[Cell | NDArray[np.float64], int, bool], None]
-    _price: Callable[[Cell | NDArray[np.float64], int, bool], tuple[float, float]]
+    _query: Callable[[Any, int | None, bool], Answer]
+    _charge: Callable[[Any, int, bool], None]
+    _price: Callable[[Any, int, bool], tuple[float, float]]
     _task: Callable[[], Task]
     _engine: Callable[[], Engine]
 
     def __init__(
         self,
-        table: Table,
+        table: Table | Source,
         budget: Budget,
         rng: Generator,
         *,
@@ -115,9 +116,8 @@ class Oracle(ReadOnly):
         trainer: Trainer | None = None,
         patience: int = 10_000,
         task: Task | None = None,
-        space: CellSpace | None = None,
+        space: Space | None = None,
     ) -> None:
-        _must_be(table, Table, "the table", "Table.open(...) gives one")
         _must_be(budget, Budget, "the budget", "write Budget(seconds=...), for example")
         _must_be(rng, np.random.Generator, "rng", "numpy.random.default_rng(seed) gives one")
         if task is not None:
@@ -126,52 +126,31 @@ class Oracle(ReadOnly):
             raise InvalidSetting(
                 f"policy is {policy!r}; choose one of {', '.join(get_args(Policy))}"
             )
-        for method in ("price", "train") if trainer is not None else ():
-            if not callable(getattr(trainer, method, None)):
-                raise InvalidSetting(
-                    f"the trainer is {trainer!r}, which has no method {method}; "
-                    "nasbench_kit.oracle.fallback.Fallback is one"
-                )
         if not isinstance(patience, Integral) or isinstance(patience, bool) or patience < 1:
             raise InvalidSetting(f"patience is {patience!r}; give a whole number of 1 or more")
-        if budget.seconds is not None and not table.has("seconds"):
+        source = _source(table, rng, trainer, space)
+        if budget.seconds is not None and not source.priced:
             raise InvalidSetting(
-                f"the table {table.name} records no seconds; limit epochs or queries instead"
+                f"{source.name} records no seconds; limit epochs or queries instead"
             )
-        if not any(metric == "validation_accuracy" for _, metric in table.columns):
-            raise InvalidSetting(
-                f"the table {table.name} records no validation accuracy, so it answers nothing"
-            )
-        if space is not None:
-            _must_be(space, CellSpace, "the space", "CellSpace() gives one, or leave it out")
-        table.verify()
-        engine = Engine(
-            table,
-            budget,
-            rng,
-            policy=policy,
-            trainer=trainer,
-            patience=int(patience),
-            task=task,
-            space=space,
-        )
+        engine = Engine(source, budget, rng, policy=policy, patience=int(patience), task=task)
         _fill(self, engine, budget)
 
-    def query(self, cell: Cell, epochs: int | None = None, halfway: bool = False) -> Answer:
-        """Train the cell, as it were, and report its train and validation accuracy.
+    def query(self, architecture: Any, epochs: int | None = None, halfway: bool = False) -> Answer:
+        """Report train and validation accuracy, at the price of the training.
 
         Args:
-            cell: any cell of the space, in any labelling.
+            architecture: any of the space; a cell in any labelling.
             epochs: length of the training; None is the table's longest.
             halfway: read after half of it, at half its price, while the learning rate is high.
 
         Raises:
             BudgetExhausted: the budget cannot pay; nothing is revealed or charged.
-            NotInSpace, NotInTable: there is no answer for this cell; costs nothing.
-            NotRecorded: the table lacks this fidelity; costs nothing.
+            NotInSpace, NotInTable: there is no answer for this architecture; costs nothing.
+            NotRecorded: there are no trainings of this length; costs nothing.
             InvalidCell, InvalidSetting: an argument of another type; costs nothing.
         """
-        return self._query(cell, epochs, halfway)
+        return self._query(architecture, epochs, halfway)
 
     @property
     def task(self) -> Task:
@@ -182,12 +161,12 @@ class Oracle(ReadOnly):
         """
         return self._task()
 
-    def charge(self, what: Cell | NDArray[np.float64], images: int, backward: bool = True) -> None:
+    def charge(self, what: Any, images: int, backward: bool = True) -> None:
         """Pay for a step of shared weights, before it is made.
 
         Args:
-            what: the cell that so many images run through, or the work of one image (`cost.work`).
-            images: of the step, times its passes.
+            what: the architecture that the images run through, or the work of one image.
+            images: those of the step, times its passes.
             backward: forward and backward; forward alone costs a third.
 
         Raises:
@@ -196,9 +175,7 @@ class Oracle(ReadOnly):
         """
         self._charge(what, images, backward)
 
-    def price(
-        self, what: Cell | NDArray[np.float64], images: int, backward: bool = True
-    ) -> tuple[float, float]:
+    def price(self, what: Any, images: int, backward: bool = True) -> tuple[float, float]:
         """Seconds and epochs that ``charge`` asks for."""
         return self._price(what, images, backward)
 
@@ -220,22 +197,61 @@ class Oracle(ReadOnly):
         return _around, (self._engine(),)
 
 
+def _source(
+    asked: Table | Source, rng: Generator, trainer: Trainer | None, space: Space | None
+) -> Source:
+    """Who answers, from what an oracle is given."""
+    if space is not None and (trainer is None or not isinstance(asked, Table)):
+        raise InvalidSetting(
+            "a space goes with a table and a trainer, which answers for what the table lacks"
+        )
+    for method in ("price", "train") if trainer is not None else ():
+        if not callable(getattr(trainer, method, None)):
+            raise InvalidSetting(
+                f"the trainer is {trainer!r}, which has no method {method}; "
+                "nasbench_kit.oracle.fallback.Fallback is one"
+            )
+    if space is not None:
+        _must_be(space, Space, "the space", "CellSpace() gives one, or leave it out")
+    if isinstance(asked, Table):
+        if not any(metric == "validation_accuracy" for _, metric in asked.columns):
+            raise InvalidSetting(
+                f"the table {asked.name} records no validation accuracy, so it answers nothing"
+            )
+        asked.verify()
+        # A surrogate has no repeats of its own: they are drawn, by a seed drawn here.
+        noise_key = int(rng.integers(1 << 63)) if Noise.of(asked.provenance) else 0
+        table = TableSource(asked, noise_key)
+        if trainer is not None:
+            return TableThenTrainer(table, trainer, space)
+        return table
+    for method in ("key", "trains", "price", "read", "epoch_seconds"):
+        if not callable(getattr(asked, method, None)):
+            raise InvalidSetting(
+                f"the table is {asked!r}; Table.open(...) gives one, and anything else that answers "
+                f"is to be a nasbench_kit.oracle.source.Source, with a method {method}"
+            )
+    if trainer is not None:
+        raise InvalidSetting("a trainer goes with a table; a source answers by itself")
+    return asked
+
+
 def _fill(oracle: Oracle, engine: Engine, budget: Budget) -> None:
     """Set the attributes of an oracle, once; the engine is in none of them, only in functions."""
 
-    def query(cell: Cell, epochs: int | None, halfway: bool) -> Answer:
-        return engine.query(cell, epochs, halfway)
+    def query(architecture: Any, epochs: int | None, halfway: bool) -> Answer:
+        return engine.query(architecture, epochs, halfway)
 
-    def charge(what: Cell | NDArray[np.float64], images: int, backward: bool) -> None:
+    def charge(what: Any, images: int, backward: bool) -> None:
         engine.charge(what, images, backward)
 
-    def price(what: Cell | NDArray[np.float64], images: int, backward: bool) -> tuple[float, float]:
+    def price(what: Any, images: int, backward: bool) -> tuple[float, float]:
         return engine.price(what, images, backward)
 
     attributes = {
-        "space": engine.space,
+        "space": engine.source.space,
         "budget": budget,
-        "epochs": engine.epochs,
+        "epochs": engine.source.epochs,
         "policy": engine.policy,
         "_query": query,
         "_charge": charge,

@@ -1,6 +1,6 @@
-"""Cells trained outside the table, kept for the next run: one SQLite file.
+"""What was trained outside a table, kept for the next run: one SQLite file.
 
-A training is known by its cell, recipe, images, epochs and seed, by the kind of device and by the
+A training is known by its architecture, recipe, images, epochs and seed, by the kind of device and by the
 versions of this toolkit and of torch, and is never made twice: whoever needs it first holds a lock
 file on it (which the system lifts if that process is killed), everybody else waits and reads the
 result.
@@ -21,17 +21,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nasbench_kit.errors import CorruptFile, NotWritable
-from nasbench_kit.spaces.nasbench101.cell import Cell
 from nasbench_kit.version import __version__
 
 if TYPE_CHECKING:
+    from nasbench_kit.spaces.protocols import Architecture
     from nasbench_kit.training.images import ImageSet
     from nasbench_kit.training.recipe import Recipe
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS trainings (
-    hash TEXT NOT NULL,        -- official MD5 of the cell
-    cell TEXT NOT NULL,        -- as it was trained; decides where hashes collide
+    hash TEXT NOT NULL,        -- of the architecture; of a cell the official MD5
+    cell TEXT NOT NULL,        -- its text as it was trained; decides where hashes collide
     conditions TEXT NOT NULL,  -- digest of recipe, images, device and versions
     epochs INTEGER NOT NULL,
     seed INTEGER NOT NULL,
@@ -49,7 +49,7 @@ _PATIENCE = 60.0
 class Job:
     """What a training depends on, and so what it is known by."""
 
-    cell: Cell
+    architecture: Architecture
     recipe: Recipe
     images: ImageSet
     epochs: int
@@ -108,10 +108,10 @@ class Store:
             rows = connection.execute(
                 "SELECT cell, record FROM trainings "
                 "WHERE hash = ? AND conditions = ? AND epochs = ? AND seed = ?",
-                (job.cell.hash, job.conditions, job.epochs, job.seed),
+                (job.architecture.hash, job.conditions, job.epochs, job.seed),
             ).fetchall()
-        for cell, record in rows:
-            if Cell.from_text(cell) == job.cell:
+        for text, record in rows:
+            if job.architecture.written_as(text):
                 return self._parsed(record)
         return None
 
@@ -137,7 +137,13 @@ class Store:
         return known
 
     def _insert(self, job: Job, record: dict[str, Any]) -> None:
-        key = job.cell.hash, job.cell.pruned().to_text(), job.conditions, job.epochs, job.seed
+        key = (
+            job.architecture.hash,
+            job.architecture.canonical().to_text(),
+            job.conditions,
+            job.epochs,
+            job.seed,
+        )
         with self._connected() as connection:
             connection.execute(
                 "INSERT INTO trainings VALUES (?, ?, ?, ?, ?, ?)", (*key, json.dumps(record))
@@ -157,7 +163,7 @@ class Store:
     @contextlib.contextmanager
     def _claimed(self, job: Job) -> Iterator[None]:
         """Hold the lock of one training."""
-        name = f"{job.cell.hash}-{job.conditions[:16]}-{job.epochs}-{job.seed}.lock"
+        name = f"{job.architecture.hash}-{job.conditions[:16]}-{job.epochs}-{job.seed}.lock"
         path = self.path.with_name(self.path.name + ".locks") / name
         path.parent.mkdir(exist_ok=True)
         with path.open("w") as lock:

@@ -26,8 +26,8 @@ import torch
 from torch import Tensor, nn
 
 from nasbench_kit.errors import CorruptFile, InvalidSetting, NasbenchKitError, UnknownName
-from nasbench_kit.spaces.nasbench101.cell import Cell
-from nasbench_kit.spaces.nasbench101.network import Network
+from nasbench_kit.spaces.catalogue import architecture_of
+from nasbench_kit.spaces.protocols import trainable
 from nasbench_kit.spaces.skeleton import Precision, Skeleton
 from nasbench_kit.system import tensor_file
 from nasbench_kit.system.files import check_writable, existing
@@ -41,8 +41,10 @@ class TrainedNetwork(nn.Module):
 
     Args:
         network: what was trained, for normalised images.
-        cell: of the network.
+        architecture: of the network.
         skeleton: of the network.
+        classes: number of logits.
+        precision: of the network's arithmetic.
         mean: per channel, on the stored scale.
         std: per channel, on the stored scale.
         image_shape: channels, height and width of the images that it was trained on.
@@ -52,10 +54,12 @@ class TrainedNetwork(nn.Module):
 
     def __init__(
         self,
-        network: Network,
-        cell: Cell,
+        network: nn.Module,
+        architecture: Any,
         skeleton: Skeleton,
         *,
+        classes: int,
+        precision: Precision,
         mean: tuple[float, ...],
         std: tuple[float, ...],
         image_shape: tuple[int, int, int],
@@ -64,22 +68,19 @@ class TrainedNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.network = network
-        self.cell = cell
+        self.architecture = architecture
+        self.classes = classes
+        self.precision = precision
         self.skeleton = skeleton
         self.image_shape = image_shape
         self.class_names = class_names
         self.conditions = conditions or {}
-        device = network.classifier.weight.device
+        device = next(network.parameters()).device
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(mean, device=device))
         self.register_buffer("std", torch.tensor(std, device=device))
         self.eval()
-
-    @property
-    def classes(self) -> int:
-        """Number of logits."""
-        return self.network.classifier.out_features
 
     def forward(self, images: Tensor) -> Tensor:
         """Stored images [n, channels, height, width] -> logits [n, classes].
@@ -108,12 +109,13 @@ class TrainedNetwork(nn.Module):
         """
         about = {
             "version": VERSION,
-            "cell": self.cell.to_text(),
+            "architecture": self.architecture.to_text(),
+            "space": getattr(getattr(self.architecture, "space", None), "name", None),
             "skeleton": asdict(self.skeleton),
             "image_shape": self.image_shape,
             "classes": self.classes,
             "class_names": self.class_names,
-            "precision": self.network.precision,
+            "precision": self.precision,
             "conditions": self.conditions,
         }
         weights = self.network.state_dict() | {"mean": self.mean, "std": self.std}
@@ -154,7 +156,7 @@ class TrainedNetwork(nn.Module):
             plain = tensor.layout == torch.strided and tensor.is_contiguous()
             if not plain or tensor.dtype not in (torch.float32, torch.int64):
                 raise ValueError("its tensors are not plain ones")
-        cell = Cell.from_text(about["cell"])
+        architecture = architecture_of(about["space"], about["architecture"])
         skeleton = Skeleton(**about["skeleton"])
         shape, classes = tuple(map(int, about["image_shape"])), about["classes"]
         names = tuple(map(str, about["class_names"]))
@@ -165,23 +167,33 @@ class TrainedNetwork(nn.Module):
         if about["precision"] not in get_args(Precision):
             raise ValueError(f"its precision is {about['precision']!r}")
         # What is built below must be as large as the file, whatever the file says of itself.
-        width = skeleton.stem_channels * 2 ** (skeleton.stacks - 1)
-        layers = skeleton.stacks * (skeleton.cells_per_stack + 1)
-        last = max(int(name.split(".")[1]) for name in weights if name.startswith("layers."))
-        if weights["classifier.weight"].shape != (classes, width) or last != layers - 1:
+        widest = max(max(tensor.shape, default=1) for tensor in weights.values())
+        deepest = skeleton.stacks * skeleton.cells_per_stack
+        if max(classes, skeleton.stem_channels) > widest or deepest > len(weights):
+            raise ValueError("its weights do not fit its skeleton")
+        if skeleton.stem_channels * 2 ** (skeleton.stacks - 1) > 8 * widest:
             raise ValueError("its weights do not fit its skeleton")
         mean, std = weights.pop("mean").tolist(), weights.pop("std").tolist()
         if not len(mean) == len(std) == shape[0] or not min(std) > 0:
             raise ValueError(f"its mean is {mean}, its std {std}")
         if not all(map(math.isfinite, (*mean, *std))):
             raise ValueError(f"its mean is {mean}, its std {std}")
-        network = Network(cell, skeleton, shape[0], classes, precision=about["precision"])
+        network = trainable(architecture).network(
+            skeleton,
+            shape[0],
+            classes,
+            generator=torch.Generator().manual_seed(0),
+            bn_momentum=0.003,
+            precision=about["precision"],
+        )
         network.load_state_dict(weights)
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return cls(
             network,
-            cell,
+            architecture,
             skeleton,
+            classes=classes,
+            precision=about["precision"],
             mean=tuple(mean),
             std=tuple(std),
             image_shape=shape,

@@ -20,7 +20,8 @@ The file holds, all contiguous:
                                    a table of the whole space
     trainable_parameters           uint32 [rows]
     source                         uint8 [rows], index into SOURCES; absent if all are the same
-    cell/bits, cell/size, cell/code    the labelling in which each cell was trained; absent if
+    cost/NAME                      one number a row: latency, energy, ...
+    cell/bits, cell/size, cell/code    of cells: the labelling in which each was trained; absent if
                                    canonical (the official parameter count depends on it)
     hash                           uint8 [rows, 16], the official MD5
     record_order                   int32 [rows], table rows in the order of the original file
@@ -43,6 +44,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from nasbench_kit import spaces
 from nasbench_kit.checks import shown
 from nasbench_kit.errors import (
     CorruptFile,
@@ -52,28 +54,19 @@ from nasbench_kit.errors import (
     NotRecorded,
     WrongTable,
 )
-from nasbench_kit.spaces.nasbench101.space import CellSpace
+from nasbench_kit.spaces.protocols import Numbered
 from nasbench_kit.system.files import as_path
 from nasbench_kit.table import file as table_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from nasbench_kit.spaces.nasbench101.cell import Cell
 
 #: Where a row's numbers come from.
 SOURCES = ("measured", "surrogate", "trained")
 METRICS = ("train_accuracy", "validation_accuracy", "test_accuracy", "seconds")
-#: Further arrays of the file, one value a row.
-_EXTRA = (
-    "trainable_parameters",
-    "source",
-    "cell/bits",
-    "cell/size",
-    "cell/code",
-    "hash",
-    "record_order",
-)
+#: Of further arrays: costs of an architecture, one number a row.
+COST = "cost/"
 
 Checkpoint = Literal["final", "halfway"]
 
@@ -210,7 +203,7 @@ class Table:
 
     def __init__(
         self,
-        space: CellSpace,
+        space: Any,
         epochs: Sequence[int],
         columns: Mapping[tuple[str, str], Column],
         *,
@@ -218,7 +211,8 @@ class Table:
         extra: Mapping[str, NDArray[Any]] | None = None,
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
-        self.space = space
+        #: A `nasbench_kit.spaces.Numbered`.
+        self.space: Any = space
         self.epochs = tuple(int(e) for e in epochs)
         # Not to be exchanged later: a table from a file is pickled by its path.
         self.columns: Mapping[tuple[str, str], Column] = MappingProxyType(dict(columns))
@@ -265,24 +259,24 @@ class Table:
         return self.rows is None
 
     @functools.cached_property
-    def covered(self) -> CellSpace:
+    def covered(self) -> Any:
         """The space of just the table's cells; its rows are the table's rows."""
         return self.space if self.rows is None else self.space.restricted(self.rows)
 
-    def row(self, cell: Cell) -> int:
-        """The table's row of a cell.
+    def row(self, architecture: Any) -> int:
+        """The table's row of an architecture.
 
         Raises:
-            NotInSpace: the cell is outside the table's space.
+            NotInSpace: the architecture is outside the table's space.
             NotInTable: it is inside, but the table is partial and lacks it.
         """
         try:
-            return self.covered.index(cell)
+            return self.covered.index(architecture)
         except NotInSpace:
-            self.space.index(cell)
+            self.space.index(architecture)
             raise NotInTable(
                 f"the table {self.name} covers {len(self):,} of the space's {len(self.space):,} "
-                f"cells and lacks {cell.to_text()}"
+                f"architectures and lacks {architecture.to_text()}"
             ) from None
 
     # Readings --------------------------------------------------------------------------------
@@ -350,6 +344,15 @@ class Table:
         return np.full(len(self), everywhere, np.uint8)
 
     @property
+    def costs(self) -> dict[str, NDArray[Any]]:
+        """Further costs of every row by name, such as latency or energy: [rows] each."""
+        return {
+            name.removeprefix(COST): array
+            for name, array in self.extra.items()
+            if name.startswith(COST)
+        }
+
+    @property
     def assumed_seconds(self) -> tuple[int, ...]:
         """Fidelities whose seconds nobody measured: the longest training's share of its epochs."""
         return tuple(self.provenance.get("assumed_seconds", ()))
@@ -413,7 +416,7 @@ class Table:
             CorruptFile: the file that the table was opened from was altered since.
         """
         self.verify(fresh=True)  # altered bytes must not get a checksum of their own
-        if CellSpace.named(self.space.name) != self.space:
+        if _numbered(self.space.name) != self.space:
             raise InvalidSetting(
                 f"the space {self.space.name} cannot be named in a file; make the table over the whole "
                 "space, with its rows"
@@ -435,7 +438,7 @@ class Table:
         file = table_file.TableFile(path)
         file.verify()
         header, arrays = file.header, file.arrays()
-        space = CellSpace.named(header["space"])
+        space = _numbered(header["space"])
         if space.digest != header["order"]:
             raise CorruptFile(
                 f"the rows of {path} are in another order than this version's; convert it again"
@@ -461,7 +464,7 @@ class Table:
             header["epochs"],
             columns,
             rows=arrays.get("rows"),
-            extra={name: arrays[name] for name in _EXTRA if name in arrays},
+            extra={name: array for name, array in arrays.items() if _further(name)},
             provenance=header["provenance"],
         )
         table._file = file
@@ -519,6 +522,24 @@ class Table:
         return _made, (type(self), self.space, self.epochs, dict(self.columns), parts)
 
 
+def _further(name: str) -> bool:
+    """Whether an array of the file is neither a reading nor the list of rows."""
+    return name != "rows" and name.partition("/")[0] not in get_args(Checkpoint)
+
+
+def _numbered(name: str) -> Numbered:
+    """The space of a table by its name.
+
+    Raises:
+        UnknownName: no space is called so.
+        InvalidSetting: its architectures have no rows.
+    """
+    space = spaces.named(name)
+    if not isinstance(space, Numbered):
+        raise InvalidSetting(f"the space {name} numbers no rows, so there are no tables of it")
+    return space
+
+
 def reopened(path: Path, checksum: str) -> Table:
     """The table that was opened from this file before.
 
@@ -537,7 +558,7 @@ def reopened(path: Path, checksum: str) -> Table:
 
 def _made(
     kind: type[Table],
-    space: CellSpace,
+    space: Any,
     epochs: Sequence[int],
     columns: Mapping[tuple[str, str], Column],
     parts: Mapping[str, Any],

@@ -12,7 +12,6 @@ from numpy.random import Generator
 from torch import Tensor
 
 from nasbench_kit.errors import CorruptFile, WrongTable
-from nasbench_kit.spaces.nasbench101.network import Network
 from nasbench_kit.system import tensor_file
 from nasbench_kit.training.loaded import Shuffled
 from nasbench_kit.training.record import Measurement
@@ -22,7 +21,7 @@ from nasbench_kit.training.record import Measurement
 class State:
     """All that changes while a network is trained."""
 
-    network: Network
+    network: torch.nn.Module
     optimizer: torch.optim.Optimizer
     #: Draws the order of the images and their augmentation.
     rng: Generator

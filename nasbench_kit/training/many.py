@@ -1,13 +1,13 @@
-"""Many trainings at once: processes that each train one cell after the other on a device."""
+"""Many trainings at once: processes that each train one architecture after the other on a device."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from nasbench_kit.errors import CheckpointLost, InvalidSetting, TrainingFailed, WorkerDied
-from nasbench_kit.spaces.nasbench101.cell import Cell
 from nasbench_kit.spaces.skeleton import Precision
 from nasbench_kit.system.measured import torch_threads
 from nasbench_kit.system.workers import finished
@@ -17,7 +17,7 @@ from nasbench_kit.training.trainer import Training, check_training, train
 
 
 def train_many(
-    jobs: Sequence[tuple[Cell, int]],
+    jobs: Sequence[tuple[Any, int]],
     images: ImageSet,
     recipe: Recipe,
     epochs: int,
@@ -27,15 +27,15 @@ def train_many(
     threads: int = 1,
     precision: Precision = "float32",
     cuda_graph: bool = False,
-    checkpoint: Callable[[Cell, int], Path | None] = lambda cell, seed: None,
-    weights: Callable[[Cell, int], Path | None] = lambda cell, seed: None,
+    checkpoint: Callable[[Any, int], Path | None] = lambda architecture, seed: None,
+    weights: Callable[[Any, int], Path | None] = lambda architecture, seed: None,
 ) -> Iterator[tuple[int, Training]]:
-    """Train every (cell, seed); yields place in ``jobs`` and record as they are finished.
+    """Train every (architecture, seed); yields place in ``jobs`` and record as they are finished.
 
     On a CPU the results do not depend on the number of processes. A single one is this one.
 
     Args:
-        jobs: cells with the seeds of their trainings.
+        jobs: architectures with the seeds of their trainings.
         images: as for ``train``; likewise recipe, epochs, precision and cuda_graph.
         recipe: of all trainings.
         epochs: of each training.
@@ -44,8 +44,8 @@ def train_many(
         threads: torch threads of each; the last bits of what a CPU computes depend on them.
         precision: of the arithmetic.
         cuda_graph: whether GPUs replay recorded steps.
-        checkpoint: from cell and seed to the file that the training resumes from, or None.
-        weights: from cell and seed to the file that the trained network is kept in, or None.
+        checkpoint: from architecture and seed to the file that the training resumes from, or None.
+        weights: from architecture and seed to the file that the trained network is kept in, or None.
 
     Raises:
         InvalidSetting: no device, less than one worker or thread, or see ``train``.
@@ -72,16 +72,16 @@ def train_many(
     calls = [
         functools.partial(
             train,
-            cell,
+            architecture,
             recipe=recipe,
             epochs=epochs,
             seed=seed,
             precision=precision,
             cuda_graph=cuda_graph,
-            checkpoint=checkpoint(cell, seed),
-            weights=weights(cell, seed),
+            checkpoint=checkpoint(architecture, seed),
+            weights=weights(architecture, seed),
         )
-        for cell, seed in jobs
+        for architecture, seed in jobs
     ]
     return _results(calls, [(device, images, threads) for device in slots])
 

@@ -99,3 +99,6 @@ DIGITS = Recipe(
     augment=False,
     idle_first_step=False,
 )
+
+#: By name.
+RECIPES = {recipe.name: recipe for recipe in (DIGITS, NASBENCH101)}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from nasbench_kit.spaces.nasbench101.cell import Cell
 from nasbench_kit.training.images import SPLITS
 
 
@@ -42,7 +41,8 @@ class Measurement:
 class Training:
     """The record of one training."""
 
-    cell: Cell
+    #: What was trained; a `nasbench_kit.spaces.Trainable`.
+    architecture: Any
     epochs: int
     seed: int
     trainable_parameters: int
@@ -56,10 +56,16 @@ class Training:
     peak_memory: int
 
     @property
+    def cell(self) -> Any:
+        """The architecture, in spaces of cells."""
+        return self.architecture
+
+    @property
     def seconds(self) -> float:
         """Seconds of the whole training; evaluation is not counted."""
         return self.final.seconds
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields, as JSON can hold them; the cell as text."""
-        return asdict(self) | {"cell": self.cell.to_text()}
+        """All fields, as JSON can hold them; the architecture as text."""
+        text = self.architecture.to_text()
+        return asdict(replace(self, architecture=None)) | {"architecture": text}

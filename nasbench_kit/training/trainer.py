@@ -1,8 +1,8 @@
-"""Trains a cell from scratch by a fixed recipe and measures it, as NAS-Bench-101 was made.
+"""Trains an architecture from scratch by a fixed recipe and measures it, as NAS-Bench-101 was made.
 
 One loop serves every recipe:
 
-    >>> training = train(cell, images, NASBENCH101, epochs=108, seed=0, device="cuda")
+    >>> training = train(architecture, images, NASBENCH101, epochs=108, seed=0, device="cuda")
     >>> training.final.validation.accuracy
     0.93
 """
@@ -24,8 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nasbench_kit.errors import CheckpointLost, InvalidSetting, NotWritable, TrainingFailed
-from nasbench_kit.spaces.nasbench101.cell import Cell
-from nasbench_kit.spaces.nasbench101.network import Network
+from nasbench_kit.spaces.protocols import trainable
 from nasbench_kit.spaces.skeleton import Precision
 from nasbench_kit.spaces.trained_network import TrainedNetwork, check_target
 from nasbench_kit.system.files import check_writable
@@ -52,7 +51,7 @@ __all__ = [
 
 
 def train(
-    cell: Cell,
+    architecture: Any,
     images: ImageSet,
     recipe: Recipe,
     epochs: int,
@@ -66,13 +65,13 @@ def train(
     weights: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Training:
-    """Train a cell's network from fresh weights.
+    """Train an architecture's network from fresh weights.
 
     The same seed gives the same accuracies again on the same CPU with as many torch threads,
     also if the training was killed and resumed; global random state is neither read nor changed.
 
     Args:
-        cell: any cell whose operations have modules.
+        architecture: any that can become a network (`nasbench_kit.spaces.Trainable`).
         images: what it is trained and measured on.
         recipe: how; ``NASBENCH101``, ``DIGITS`` or your own.
         epochs: passes over the training images, the whole length of the cosine.
@@ -89,7 +88,7 @@ def train(
         progress: called after each step with the steps done and the steps in all.
 
     Raises:
-        InvalidSetting: less than two steps, a negative seed, an operation without a module, an
+        InvalidSetting: less than two steps, a negative seed, an architecture that cannot become a network, an
             unknown precision, or a device that cannot be used.
         WrongTable: the checkpoint is of another training.
         CorruptFile: the checkpoint cannot be read.
@@ -101,7 +100,7 @@ def train(
         check_target(weights)
     try:
         training, network = train_network(
-            cell,
+            architecture,
             images,
             recipe,
             epochs,
@@ -123,7 +122,7 @@ def train(
 
 
 def train_network(
-    cell: Cell,
+    architecture: Any,
     images: ImageSet,
     recipe: Recipe,
     epochs: int,
@@ -144,7 +143,7 @@ def train_network(
         check_writable(checkpoint)
     try:
         return _train(
-            cell,
+            architecture,
             images,
             recipe,
             epochs,
@@ -160,9 +159,9 @@ def train_network(
         if not out_of_memory(error):
             raise
     # Here, and not in the handler: the traceback would hold on to the memory.
-    fits = _largest_shard(cell, images, recipe, device, precision)
+    fits = _largest_shard(architecture, images, recipe, device, precision)
     raise TrainingFailed(
-        f"out of memory on {device}, training {cell.to_text()}: shards of {recipe.bn_batch_size} "
+        f"out of memory on {device}, training {architecture.to_text()}: shards of {recipe.bn_batch_size} "
         f"images do not fit, {f'{fits} would' if fits else 'nor would 2'}; use a recipe with "
         f"{f'bn_batch_size {fits}, ' if fits else ''}a smaller skeleton, or another device"
     )
@@ -178,7 +177,7 @@ def check_training(
     precision: Precision = "float32",
     cuda_graph: bool = False,
 ) -> torch.device:
-    """Refuse what ``train`` would refuse for any cell; returns the device.
+    """Refuse what ``train`` would refuse for any architecture; returns the device.
 
     Raises:
         InvalidSetting: as ``train``.
@@ -200,7 +199,7 @@ def check_training(
 
 
 def _train(
-    cell: Cell,
+    architecture: Any,
     images: ImageSet,
     recipe: Recipe,
     epochs: int,
@@ -216,11 +215,11 @@ def _train(
     data = load(images, device, augment=recipe.augment)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    state = _fresh(cell, images, recipe, seed, device=device, precision=precision)
+    state = _fresh(architecture, images, recipe, seed, device=device, precision=precision)
     conditions: dict[str, Any] = {}
     if checkpoint is not None:
         conditions = {
-            "cell": cell.to_text(),
+            "architecture": architecture.to_text(),
             "recipe": asdict(recipe),
             "images": images.digest,
             "epochs": epochs,
@@ -274,17 +273,17 @@ def _train(
 
     start, halfway, final = state.measurements
     training = Training(
-        cell=cell,
+        architecture=architecture,
         epochs=epochs,
         seed=seed,
-        trainable_parameters=state.network.trainable_parameters,
+        trainable_parameters=sum(weights.numel() for weights in state.network.parameters()),
         start=start,
         halfway=halfway,
         final=final,
         failed=not math.isfinite(state.total_loss.item()),
         peak_memory=state.peak_memory,
     )
-    network = _trained(training, state.network, images, recipe)
+    network = _trained(training, state.network, images, recipe, precision)
     if lost is not None:
         lost.training, lost.network = training, network
         raise lost
@@ -292,14 +291,16 @@ def _train(
 
 
 def _trained(
-    training: Training, network: Network, images: ImageSet, recipe: Recipe
+    training: Training, network: nn.Module, images: ImageSet, recipe: Recipe, precision: Precision
 ) -> TrainedNetwork:
     track_statistics(network, True)  # as in any other network, should it be trained further
     height, width, channels = images.train.images.shape[1:]
     return TrainedNetwork(
         network,
-        training.cell,
+        training.architecture,
         recipe.skeleton,
+        classes=images.classes,
+        precision=precision,
         mean=images.mean,
         std=images.std,
         image_shape=(channels, height, width),
@@ -315,7 +316,7 @@ def _trained(
 
 
 def _fresh(
-    cell: Cell,
+    architecture: Any,
     images: ImageSet,
     recipe: Recipe,
     seed: int,
@@ -329,15 +330,15 @@ def _fresh(
     shards = recipe.batch_size // recipe.bn_batch_size
     # Each shard moves the running statistics (on a TPU one did): together by the recipe's share.
     momentum = recipe.bn_momentum and 1 - (1 - recipe.bn_momentum) ** (1 / shards)
-    network = Network(
-        cell,
+    network = trainable(architecture).network(
         recipe.skeleton,
         images.channels,
         images.classes,
         generator=weights,
         bn_momentum=momentum,
         precision=precision,
-    ).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    )
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if recipe.bn_momentum is None:
         track_statistics(network, False)
     return State(
@@ -370,13 +371,13 @@ def _make_gradients(state: State, shard: int, batch: Tensor, labels: Tensor) -> 
 
 
 def _largest_shard(
-    cell: Cell, images: ImageSet, recipe: Recipe, device: torch.device, precision: Precision
+    architecture: Any, images: ImageSet, recipe: Recipe, device: torch.device, precision: Precision
 ) -> int:
     """The largest halving of a shard that memory suffices for; 0 if it does not for 2 images."""
     size = recipe.bn_batch_size
     while (size := size // 2) >= 2:
         try:
-            state = _fresh(cell, images, recipe, 0, device=device, precision=precision)
+            state = _fresh(architecture, images, recipe, 0, device=device, precision=precision)
             batch = torch.zeros(size, *images.train.images.shape[1:], device=device)
             labels = torch.zeros(size, dtype=torch.int64, device=device)
             _make_gradients(state, size, batch.permute(0, 3, 1, 2), labels)

@@ -414,7 +414,7 @@ class NASBench:
         if cell is None or self._restricted():
             self._check_spec(spec)
         try:
-            return self._index(cell)  # type: ignore[arg-type]  # what is no cell was refused
+            return self._index(cell)
         except NotInSpace:
             self._check_spec(spec)
             return None

@@ -33,7 +33,11 @@ from nasbench_kit.errors import InvalidCell, UnknownName
 if TYPE_CHECKING:
     import nasbench_pytorch.model
     import networkx
+    import torch
     from numpy.typing import ArrayLike, NDArray
+
+    from nasbench_kit.spaces.nasbench101.network import Network
+    from nasbench_kit.spaces.skeleton import Precision, Skeleton
 
 INPUT = "input"
 OUTPUT = "output"
@@ -305,6 +309,60 @@ class Cell:
                 f'not a cell in JSON ({error}); expected {{"matrix": …, "operations": …}}'
             ) from error
         return cls(matrix, operations)
+
+    def written_as(self, text: str) -> bool:
+        """Whether the text describes this very cell, in whatever labelling."""
+        return Cell.from_text(text) == self
+
+    def canonical(self) -> Cell:
+        """The cell in the one labelling that all its labellings share.
+
+        It is that of a space's rows; of many vertices it may take seconds to find.
+        """
+        from nasbench_kit.spaces.nasbench101.canonical import canonical
+
+        return canonical(self)
+
+    # The torch half ----------------------------------------------------------------------------
+
+    def network(
+        self,
+        skeleton: Skeleton,
+        image_channels: int,
+        classes: int,
+        *,
+        generator: torch.Generator | None = None,
+        bn_momentum: float | None = 0.003,
+        precision: Precision = "float32",
+    ) -> Network:
+        """The cell's network; see `nasbench_kit.spaces.nasbench101.network.Network`.
+
+        Raises:
+            InvalidSetting: the skeleton is too narrow, or an operation has no module.
+        """
+        from nasbench_kit.spaces.nasbench101.network import Network
+
+        return Network(
+            self,
+            skeleton,
+            image_channels,
+            classes,
+            generator=generator,
+            bn_momentum=bn_momentum,
+            precision=precision,
+        )
+
+    def work(self, skeleton: Skeleton, image_shape: tuple[int, int, int]) -> NDArray[np.float64]:
+        """The work of one image, forward; see `nasbench_kit.spaces.nasbench101.work`."""
+        from nasbench_kit.spaces.nasbench101.work import work
+
+        return work(self, skeleton, image_shape)
+
+    def traits(self) -> list[float]:
+        """How the vertices are linked, which adding up the work cannot see."""
+        from nasbench_kit.spaces.nasbench101.work import traits
+
+        return traits(self)
 
     # Other libraries' forms ------------------------------------------------------------------
 

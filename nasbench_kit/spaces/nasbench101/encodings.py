@@ -26,7 +26,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from nasbench_kit.errors import InvalidSetting
-from nasbench_kit.spaces.nasbench101.cell import Cell, edge_bit
+from nasbench_kit.spaces.nasbench101.cell import OPERATIONS, Cell, edge_bit
+from nasbench_kit.spaces.protocols import Decision
 
 if TYPE_CHECKING:
     from nasbench_kit.spaces.nasbench101.space import CellSpace
@@ -76,6 +77,17 @@ class Encoding:
         # Bits of a cell count by columns, from the input's edges on.
         self._row_major = [1 << edge_bit(u, v) for u in range(size) for v in range(u + 1, size)]
         self._last_first = [1 << edge for edge in reversed(range(count))]  # the order of B
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """The variables of encoding A, all of which are choices."""
+        operations = tuple(
+            OPERATIONS[digit].removesuffix("-bn-relu") for digit in _OPERATION_DIGITS
+        )
+        return tuple(
+            Decision(variable.name, ("absent", "present") if variable.size == 2 else operations)
+            for variable in self.variables
+        )
 
     def decode(self, point: Sequence[float]) -> Cell | None:
         """The cell of a point, in its unpruned labelling; None for an invalid point."""

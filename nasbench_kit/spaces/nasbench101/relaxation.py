@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from nasbench_kit.errors import InvalidSetting
+from nasbench_kit.spaces import one_shot
 from nasbench_kit.spaces.nasbench101.cell import OPERATIONS, edge_bit
 from nasbench_kit.spaces.nasbench101.one_shot import PARENTS
 from nasbench_kit.spaces.nasbench101.supernet import Mixture
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 _START = 1e-3
 
 
-class Relaxation(nn.Module):
+class Relaxation(one_shot.Relaxation):
     """Architecture logits of a space.
 
     Args:
@@ -95,6 +96,10 @@ class Relaxation(nn.Module):
         chosen = soft.argmax(1)
         one_hot = torch.nn.functional.one_hot(chosen, len(OPERATIONS)).to(soft)
         return Mixture(one_hot - soft.detach() + soft, edges, [[int(o)] for o in chosen])
+
+    def mixture_of(self, architecture: Cell) -> Mixture:
+        """A cell at the mixture's widths: weights of 0 and 1."""
+        return Mixture.of(architecture, self.vertices)
 
     def _all(self) -> list[list[int]]:
         return [list(range(len(OPERATIONS))) for _ in range(self.vertices - 2)]

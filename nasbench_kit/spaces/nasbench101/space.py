@@ -28,14 +28,21 @@ from nasbench_kit import checks
 from nasbench_kit.errors import InvalidCell, InvalidSetting, NotInSpace, UnknownName
 from nasbench_kit.spaces.nasbench101 import batch, hashes, index as direct, neighbourhood, one_shot
 from nasbench_kit.spaces.nasbench101.cell import OPERATIONS, Cell, edge_bit
+from nasbench_kit.spaces.nasbench101.encodings import Encoding
 from nasbench_kit.system.read_only import ReadOnly
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    import torch
     from numpy.random import Generator
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
+
+    from nasbench_kit.spaces.nasbench101.relaxation import Relaxation
+    from nasbench_kit.spaces.nasbench101.supernet import Supernet
+    from nasbench_kit.spaces.protocols import Decision
+    from nasbench_kit.spaces.skeleton import Skeleton
 
 _MASK = direct.RELABELLING_MASK
 #: With more edges on seven vertices there are too many graphs for the index's integers.
@@ -407,6 +414,64 @@ class CellSpace(ReadOnly):
     def _row(self, bits: int, code: int) -> int:
         entry = self._entries[bits]
         return self._rows[entry >> 9 & 0x3FFFF00 | self._permuted[entry & _MASK | code]]
+
+    # The torch half ----------------------------------------------------------------------------
+
+    def supernet(
+        self, skeleton: Skeleton, image_channels: int, classes: int, generator: torch.Generator
+    ) -> Supernet:
+        """Shared weights of all cells; see `nasbench_kit.spaces.nasbench101.supernet`.
+
+        Raises:
+            InvalidSetting: the skeleton is too narrow.
+        """
+        from nasbench_kit.spaces.nasbench101.supernet import Supernet
+
+        return Supernet(self.max_vertices, skeleton, image_channels, classes, generator)
+
+    def relaxation(self, rng: Generator) -> Relaxation:
+        """Logits of edges and operations; see `nasbench_kit.spaces.nasbench101.relaxation`.
+
+        Raises:
+            InvalidSetting: the space is neither whole nor one of NAS-Bench-1Shot1.
+        """
+        from nasbench_kit.spaces.nasbench101.relaxation import Relaxation
+
+        return Relaxation(self, rng)
+
+    # Decisions -------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def decisions(self) -> tuple[Decision, ...]:
+        """The edges and operations of encoding A, see `nasbench_kit.spaces.nasbench101.encodings`."""
+        return self._encoding.decisions
+
+    @functools.cached_property
+    def _encoding(self) -> Encoding:
+        return Encoding("A", self)
+
+    def encode(self, cell: Cell) -> tuple[int, ...]:
+        """The decisions of a cell in its own labelling, padded to ``max_vertices``.
+
+        Raises:
+            NotInSpace: the cell is outside.
+        """
+        self.index(cell)
+        return tuple(
+            self._encoding.encode(Cell.from_codes(self.max_vertices, *self._encoded(cell)))
+        )
+
+    def decode(self, choices: Sequence[int]) -> Cell | None:
+        """The cell of these decisions, in its unpruned labelling; None if they make none."""
+        return self._encoding.decode(choices)
+
+    def parse(self, text: str) -> Cell:
+        """The cell of a text (`Cell.to_text`), which may lie outside.
+
+        Raises:
+            InvalidCell: the text has another form, or describes no cell.
+        """
+        return Cell.from_text(text)
 
     def mutate(self, cell: Cell, rng: Generator) -> Cell:
         """One random edit of the cell's own labelling, padded and never pruned.

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nasbench_kit.errors import InvalidSetting
+from nasbench_kit.spaces import one_shot
 from nasbench_kit.spaces.nasbench101.cell import OPERATIONS, Cell
 from nasbench_kit.spaces.nasbench101.network import draw_weights
 from nasbench_kit.spaces.nasbench101.work import (
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 CONV3X3, CONV1X1, MAXPOOL3X3 = range(3)
 
 
-class Supernet(nn.Module):
+class Supernet(one_shot.Supernet):
     """Shared weights of all cells up to so many vertices, between those of a skeleton.
 
     Args:
@@ -296,7 +297,7 @@ class Mixture:
         return cls(operations, edges, active)
 
     def work(self, skeleton: Skeleton, image_shape: tuple[int, int, int]) -> NDArray[np.float64]:
-        """The work of one image: float64 [cost.KINDS].
+        """The work of one image: float64 [KINDS] of `nasbench_kit.spaces.nasbench101.work`.
 
         Args:
             skeleton: what stands around the cells.

@@ -132,3 +132,17 @@ def add_pool(done: NDArray[np.float64], channels: int, pixels: int) -> None:
 def add_join(done: NDArray[np.float64], channels: int, pixels: int) -> None:
     """Add one operand of a sum or a concatenation to the work of one image."""
     done[_JOINED] += channels * pixels
+
+
+def traits(cell: Cell) -> list[float]:
+    """What adding up the work of a cell cannot see: how its vertices are linked."""
+    cell = cell.pruned()
+    output = cell.size - 1
+    edges = cell.edges()
+    depth = [0] * cell.size
+    for source, target in edges:
+        depth[target] = max(depth[target], depth[source] + 1)
+    fed = sum(target == output for _, target in edges)
+    projected = sum(source == 0 for source, _ in edges)
+    counts = [cell.operations.count(name) for name in OPERATIONS]
+    return [cell.size, len(edges), depth[-1], fed, projected, *counts]

@@ -1,10 +1,16 @@
-"""What every search must do, stated once. A new algorithm adds one line to ``test_algorithms.py``.
+"""What every search must do, stated once.
 
-A subclass named ``Test...`` supplies the fixture ``search``.
+A plug-in's test is a subclass with a fixture; it may override ``table`` and ``oracle_for`` too::
+
+    class TestMySearch(SearchConformance):
+        @pytest.fixture
+        def search(self) -> Search:
+            return MySearch()
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import pickle
@@ -19,28 +25,35 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from nasbench_kit import Budget, BudgetExhausted, Cell, Oracle, Table
+from nasbench_kit import Budget, BudgetExhausted, CellSpace, Oracle, Table
 from nasbench_kit.oracle.search import Search
+from nasbench_kit.testing.made_up import made_up_table
+
+
+@functools.cache  # made once for all tests
+def table_of_cells() -> Table:
+    """Made-up numbers for all cells of up to five vertices."""
+    return made_up_table(CellSpace(5))
 
 
 def oracle_for(search: Search, table: Table, seed: int, **budget: Any) -> Oracle:
     """With a budget of its own, and a task for a search that shares weights."""
     task = None
     if getattr(search, "shares_weights", False):
-        from textures import priced_task  # torch takes seconds to import
+        from nasbench_kit.testing.textures import priced_task  # torch takes seconds to import
 
         task = priced_task(table)
     return Oracle(table, Budget(**budget), np.random.default_rng([seed, 0]), task=task)
 
 
 def recommended(search: Search, table: Table, seed: int, **budget: Any) -> tuple[list[str], Budget]:
-    """All cells that a search yields, as text, and the budget that it spent."""
+    """All architectures that a search yields, as text, and the budget that it spent."""
     oracle = oracle_for(search, table, seed, **budget)
-    meter = oracle.budget
-    return [cell.to_text() for cell in yielded(search, oracle, seed)], meter
+    texts = [architecture.to_text() for architecture in yielded(search, oracle, seed)]
+    return texts, oracle.budget
 
 
-def yielded(search: Search, oracle: Oracle, seed: int) -> Iterator[Cell]:
+def yielded(search: Search, oracle: Oracle, seed: int) -> Iterator[Any]:
     """What a search yields until it returns or the budget is exhausted."""
     try:
         yield from search(oracle, np.random.default_rng([seed, 1]))
@@ -52,24 +65,21 @@ def recommended_elsewhere(
     searches: list[Search], table: Table, folder: Path, **how: Any
 ) -> list[list[str]]:
     """What each search yields in a fresh process."""
-    table.save(folder / "table.h5")
-    (folder / "searches").write_bytes(pickle.dumps((searches, how)))
+    file = folder / "searches"
+    file.write_bytes(pickle.dumps((searches, table, how)))  # read by the process started here alone
     program = (
-        "import json, pickle, sys; sys.path[:0] = sys.argv[2:]\n"
-        "from conformance import recommended; from nasbench_kit import Table\n"
-        "from pathlib import Path; folder = Path(sys.argv[1])\n"
-        "searches, how = pickle.loads((folder / 'searches').read_bytes())\n"
-        "table = Table.open(folder / 'table.h5')\n"
+        "import json, pickle, sys; from pathlib import Path; sys.path[:0] = sys.argv[2:]\n"
+        "from nasbench_kit.testing.searches import recommended\n"
+        "searches, table, how = pickle.loads(Path(sys.argv[1]).read_bytes())\n"
         "print(json.dumps([recommended(search, table, **how)[0] for search in searches]))"
     )
-    command = [sys.executable, "-c", program, str(folder), *filter(None, sys.path)]
-    found: list[list[str]] = json.loads(
-        subprocess.run(command, capture_output=True, check=True).stdout
-    )
-    return found
+    command = [sys.executable, "-c", program, str(file), *filter(None, sys.path)]
+    answer = subprocess.run(command, capture_output=True, check=True).stdout
+    texts: list[list[str]] = json.loads(answer)
+    return texts
 
 
-class Conformance:
+class SearchConformance:
     """The suite. ``table`` is a complete small one, every number of it made up."""
 
     #: Limits that each end a search on their own.
@@ -83,11 +93,13 @@ class Conformance:
 
     @pytest.fixture
     def search(self) -> Search:
+        """The search under test."""
         raise NotImplementedError
 
     @pytest.fixture
-    def table(self, small_table: Table) -> Table:
-        return small_table
+    def table(self) -> Table:
+        """What oracles answer from."""
+        return table_of_cells()
 
     def test_same_seed_gives_the_same_trace(self, search: Search, table: Table) -> None:
         one, spent = recommended(search, table, seed=3, seconds=3000.0)
@@ -108,8 +120,8 @@ class Conformance:
 
     def test_a_budget_of_nothing_yields_nothing(self, search: Search, table: Table) -> None:
         for limits in self.limits:
-            cells, budget = recommended(search, table, 0, **dict.fromkeys(limits, 0))
-            assert cells == []
+            texts, budget = recommended(search, table, 0, **dict.fromkeys(limits, 0))
+            assert texts == []
             assert budget.ledger == ()
 
     def test_spent_never_passes_the_limit(self, search: Search, table: Table) -> None:
@@ -118,11 +130,11 @@ class Conformance:
             for _, most, spent in budget.meters():
                 assert 0 < spent <= most
 
-    def test_every_yielded_cell_is_in_the_space(self, search: Search, table: Table) -> None:
+    def test_everything_yielded_is_in_the_space(self, search: Search, table: Table) -> None:
         oracle = oracle_for(search, table, 0, **self.some)
-        cells = list(yielded(search, oracle, 0))
-        assert cells
-        assert all(cell in table.space for cell in cells)
+        architectures = list(yielded(search, oracle, 0))
+        assert architectures
+        assert all(architecture in table.space for architecture in architectures)
 
     def test_global_random_state_is_untouched(self, search: Search, table: Table) -> None:
         random.seed(5)

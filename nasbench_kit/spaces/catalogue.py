@@ -1,0 +1,89 @@
+"""Spaces by name: those of the kit, and those of other people's packages.
+
+A package adds spaces by entry points of the group ``nasbench_kit.spaces``: the name of the entry point
+is that of the space, and its object makes the space when it is called without arguments.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from nasbench_kit.checks import shown
+from nasbench_kit.errors import InvalidSetting, NasbenchKitError, UnknownName
+
+if TYPE_CHECKING:
+    from nasbench_kit.spaces.protocols import Space
+
+ENTRY_POINTS = "nasbench_kit.spaces"
+
+
+def _nasbench_macro() -> Space:
+    from nasbench_kit.spaces.layers.nasbench_macro import NASBenchMacro
+
+    return NASBenchMacro()
+
+
+#: Spaces that have one name each; cell spaces have many (`CellSpace.named`).
+_SPACES: dict[str, Callable[[], Space]] = {"nasbench-macro": _nasbench_macro}
+
+
+@functools.lru_cache(maxsize=32)
+def named(name: str) -> Space:
+    """The space of this name: ``v7e9``, ``1shot1-2``, ``nasbench-macro``, or a plug-in's.
+
+    Raises:
+        UnknownName: no space is called so.
+        InvalidSetting: the plug-in cannot be loaded, or makes no space.
+    """
+    if not isinstance(name, str):
+        raise UnknownName(f"{shown(name)} is no name of a space; give one such as 'v7e9'")
+    if name in _SPACES:
+        return _SPACES[name]()
+    from nasbench_kit.spaces.nasbench101.space import CellSpace
+
+    try:
+        return CellSpace.named(name)
+    except UnknownName as error:  # looking for plug-ins takes longer than opening a table
+        for plugin in importlib.metadata.entry_points(group=ENTRY_POINTS, name=name):
+            return _of_plugin(name, plugin.load)
+        plugins = importlib.metadata.entry_points(group=ENTRY_POINTS).names
+        others = ", ".join([*_SPACES, *sorted(plugins)])
+        raise UnknownName(f"{error}; or one of {others}") from None
+
+
+def architecture_of(space: str | None, text: str) -> Any:
+    """The architecture of a text.
+
+    Args:
+        space: the name of its space; None for a cell, which may be larger than any space.
+        text: as ``to_text`` wrote it.
+
+    Raises:
+        UnknownName: no space is called so.
+        InvalidArchitecture, NotInSpace: the text describes no architecture of the space.
+    """
+    if space is None:
+        from nasbench_kit.spaces.nasbench101.cell import Cell
+
+        return Cell.from_text(text)
+    return named(space).parse(text)
+
+
+def _of_plugin(name: str, load: Callable[[], Any]) -> Space:
+    from nasbench_kit.spaces.protocols import Space
+
+    try:
+        space = load()()
+    except NasbenchKitError:
+        raise
+    except Exception as error:  # other people's code
+        raise InvalidSetting(f"the space {name} cannot be loaded: {error!r}") from error
+    if not isinstance(space, Space) or space.name != name:
+        raise InvalidSetting(
+            f"the entry point {name} makes {space!r}, which is no space of that name; see "
+            "nasbench_kit.spaces.protocols.Space"
+        )
+    return space

@@ -1,0 +1,372 @@
+"""A whole search space from its decisions alone.
+
+    >>> class Layers(DecisionSpace):
+    ...     name = "layers"
+    ...     decisions = tuple(Decision(f"layer {i}", ("identity", "conv", "pool")) for i in range(8))
+    >>> space = Layers()
+    >>> len(space), space.parse("22212220").to_text()
+    (6561, '22212220')
+
+Sampling takes every option with the same probability, a mutation changes one decision, and the
+neighbours are all single changes; choices that make no architecture are passed over. The rows are
+the valid choices in the order of their digits. A space overrides what it can do better.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nasbench_kit.errors import InvalidArchitecture, InvalidSetting, NotInSpace
+from nasbench_kit.spaces.protocols import Decision
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.random import Generator
+    from numpy.typing import NDArray
+
+    from nasbench_kit.spaces.restricted import Restricted
+    from nasbench_kit.spaces.skeleton import Precision, Skeleton
+
+#: Random choices tried before a space counts as empty, or an architecture as without neighbours.
+_MAX_DRAWS = 10_000
+#: Choices that are counted and numbered at most.
+MOST_ROWS = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """An architecture that is its decisions: one option of each."""
+
+    space: DecisionSpace
+    options: tuple[int, ...]
+
+    @property
+    def hash(self) -> str:
+        """MD5 of the space's name and the text; 32 hexadecimal digits."""
+        return hashlib.md5(f"{self.space.name} {self.to_text()}".encode()).hexdigest()
+
+    def to_text(self) -> str:
+        """As its space writes it."""
+        return self.space.write(self.options)
+
+    def canonical(self) -> Choices:
+        """Itself: equal choices are the same."""
+        return self
+
+    def written_as(self, text: str) -> bool:
+        """Whether the text is this architecture's."""
+        return text == self.to_text()
+
+    def network(
+        self,
+        skeleton: Skeleton,
+        image_channels: int,
+        classes: int,
+        *,
+        generator: torch.Generator,
+        bn_momentum: float | None,
+        precision: Precision,
+    ) -> torch.nn.Module:
+        """As its space builds it; see `nasbench_kit.spaces.protocols.Trainable`.
+
+        Raises:
+            InvalidSetting: the space has no networks, or the skeleton does not suit it.
+        """
+        return self.space.network(
+            self,
+            skeleton,
+            image_channels,
+            classes,
+            generator=generator,
+            bn_momentum=bn_momentum,
+            precision=precision,
+        )
+
+    def work(self, skeleton: Skeleton, image_shape: tuple[int, int, int]) -> NDArray[np.float64]:
+        """What one image costs; see `nasbench_kit.spaces.protocols.Trainable`.
+
+        Raises:
+            InvalidSetting: the space has no networks.
+        """
+        return self.space.work(self, skeleton, image_shape)
+
+    def traits(self) -> Sequence[float]:
+        """One number an option, 1 where it is taken."""
+        return [
+            float(option == taken)
+            for decision, taken in zip(self.space.decisions, self.options, strict=True)
+            for option in range(len(decision.options))
+        ]
+
+    def _repr_svg_(self) -> str:
+        from nasbench_kit.spaces.drawing import choices_as_svg
+
+        return choices_as_svg(self)
+
+    def __repr__(self) -> str:
+        return f"<{self.space.name} {self.to_text()}>"
+
+
+class DecisionSpace:
+    """A space whose architectures are the valid combinations of its decisions' options.
+
+    A subclass sets ``name`` and ``decisions``; it may narrow ``valid``, write another text, and add
+    the torch half: ``network`` and ``work``. Its instances are equal if their digests are.
+    """
+
+    #: By which `nasbench_kit.spaces.named` finds the space, once it is registered.
+    name: str
+    decisions: tuple[Decision, ...]
+
+    def valid(self, options: tuple[int, ...]) -> bool:
+        """Whether these options make an architecture; all do, unless a space says otherwise."""
+        return True
+
+    # Text ------------------------------------------------------------------------------------
+
+    def write(self, options: Sequence[int]) -> str:
+        """The text of options: their digits, or numbers between colons where ten do not suffice."""
+        separator = "" if max(self._sizes) <= 10 else ":"
+        return separator.join(map(str, options))
+
+    def read(self, text: str) -> Sequence[int]:
+        """The inverse of ``write``; checked by ``parse``.
+
+        Raises:
+            ValueError: another form.
+        """
+        return [int(part) for part in (text if max(self._sizes) <= 10 else text.split(":"))]
+
+    def parse(self, text: str) -> Choices:
+        """The architecture of a text.
+
+        Raises:
+            InvalidArchitecture: the text has another form.
+            NotInSpace: the options make no architecture.
+        """
+        first = next(iter(self), None)
+        example = "" if first is None else f"; an architecture is written as {first.to_text()!r}"
+        if not isinstance(text, str):
+            raise InvalidArchitecture(f"{text!r} is no text{example}")
+        try:
+            options = tuple(self.read(text.strip()))
+        except ValueError:
+            raise InvalidArchitecture(
+                f"{text!r} is not of the space {self.name}{example}"
+            ) from None
+        sizes = self._sizes
+        if len(options) != len(sizes):
+            raise InvalidArchitecture(
+                f"{text!r} has {len(options)} decisions, the space {self.name} {len(sizes)}{example}"
+            )
+        for decision, option in zip(self.decisions, options, strict=True):
+            if not 0 <= option < len(decision.options):
+                raise InvalidArchitecture(
+                    f"{text!r}: {decision.name} is {option}; it must be 0 to "
+                    f"{len(decision.options) - 1} ({', '.join(decision.options)})"
+                )
+        if not self.valid(options):
+            raise NotInSpace(f"{text!r} makes no architecture of the space {self.name}")
+        return Choices(self, options)
+
+    # Architectures ---------------------------------------------------------------------------
+
+    def encode(self, architecture: Choices) -> tuple[int, ...]:
+        """The option of every decision.
+
+        Raises:
+            NotInSpace: the architecture is of another space.
+        """
+        if architecture not in self:
+            raise NotInSpace(f"{_shown(architecture)} is not in the space {self.name}")
+        return architecture.options
+
+    def decode(self, choices: Sequence[int]) -> Choices | None:
+        """The architecture of these options; None if they make none."""
+        options = tuple(map(int, choices))
+        return Choices(self, options) if self.valid(options) else None
+
+    def __contains__(self, architecture: object) -> bool:
+        return isinstance(architecture, Choices) and (
+            architecture.space is self or architecture.space == self
+        )
+
+    def sample(self, rng: Generator) -> Choices:
+        """Every option of every decision with the same probability, drawn again until valid.
+
+        Raises:
+            NotInSpace: ten thousand draws in a row made no architecture.
+        """
+        for _ in range(_MAX_DRAWS):
+            drawn = self.decode((rng.random(len(self._sizes)) * self._sizes).astype(int).tolist())
+            if drawn is not None:
+                return drawn
+        raise NotInSpace(f"no random choices make an architecture of the space {self.name}")
+
+    def mutate(self, architecture: Choices, rng: Generator) -> Choices:
+        """One decision, uniformly, takes another option, uniformly; drawn again until valid.
+
+        Raises:
+            NotInSpace: the architecture is outside, or has no neighbour.
+        """
+        options = self.encode(architecture)
+        free = [place for place, size in enumerate(self._sizes) if size > 1]
+        for _ in range(_MAX_DRAWS if free else 0):
+            place = free[int(rng.random() * len(free))]
+            size = self._sizes[place]
+            option = (options[place] + 1 + int(rng.random() * (size - 1))) % size
+            mutated = self.decode((*options[:place], option, *options[place + 1 :]))
+            if mutated is not None:
+                return mutated
+        raise NotInSpace(f"{architecture.to_text()} has no neighbour in the space {self.name}")
+
+    def neighbours(self, architecture: Choices) -> list[Choices]:
+        """All valid changes of one decision.
+
+        Raises:
+            NotInSpace: the architecture is outside.
+        """
+        options = self.encode(architecture)
+        changed = (
+            self.decode((*options[:place], option, *options[place + 1 :]))
+            for place, size in enumerate(self._sizes)
+            for option in range(size)
+            if option != options[place]
+        )
+        return [neighbour for neighbour in changed if neighbour is not None]
+
+    @functools.cached_property
+    def _sizes(self) -> tuple[int, ...]:
+        return tuple(len(decision.options) for decision in self.decisions)
+
+    # Rows ------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def _rows(self) -> dict[tuple[int, ...], int] | None:
+        """Row of all valid options; None if all are valid and rows are their digits' number."""
+        if type(self).valid is DecisionSpace.valid:
+            return None
+        if math.prod(self._sizes) > MOST_ROWS:
+            raise InvalidSetting(
+                f"the space {self.name} has {math.prod(self._sizes):,} combinations; more than "
+                f"{MOST_ROWS:,} are not numbered"
+            )
+        combinations = itertools.product(*map(range, self._sizes))
+        return {options: row for row, options in enumerate(filter(self.valid, combinations))}
+
+    @functools.cached_property
+    def _in_order(self) -> list[tuple[int, ...]]:
+        assert self._rows is not None
+        return list(self._rows)
+
+    def __len__(self) -> int:
+        return math.prod(self._sizes) if self._rows is None else len(self._rows)
+
+    def __getitem__(self, row: int) -> Choices:
+        """The architecture of a row.
+
+        Raises:
+            NotInSpace: there is no such row.
+        """
+        if not 0 <= row < len(self):
+            raise NotInSpace(f"row {row} is not in the space; its rows are 0 to {len(self) - 1}")
+        if self._rows is not None:
+            return Choices(self, self._in_order[row])
+        options = []
+        for size in reversed(self._sizes):
+            row, option = divmod(int(row), size)
+            options.append(option)
+        return Choices(self, tuple(reversed(options)))
+
+    def __iter__(self) -> Iterator[Choices]:
+        return (self[row] for row in range(len(self)))
+
+    def index(self, architecture: Choices) -> int:
+        """The row of an architecture.
+
+        Raises:
+            NotInSpace: it is outside.
+        """
+        options = self.encode(architecture)
+        if self._rows is not None:
+            return self._rows[options]
+        row = 0
+        for size, option in zip(self._sizes, options, strict=True):
+            row = row * size + option
+        return row
+
+    def restricted(self, kept: NDArray[np.integer], name: str = "") -> Restricted:
+        """The sub-space of these rows (ascending), renumbered from 0.
+
+        Raises:
+            InvalidSetting: no rows, or not ascending rows of this space.
+        """
+        from nasbench_kit.spaces.restricted import Restricted
+
+        return Restricted(self, np.asarray(kept), name)
+
+    # Identity --------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of the name, the decisions, and the rows where some choices are invalid."""
+        digest = hashlib.sha256(repr((self.name, tuple(map(tuple, self.decisions)))).encode())
+        if self._rows is not None:
+            digest.update(np.array(self._in_order, "<i4").tobytes())
+        return digest.hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DecisionSpace) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}: {len(self):,} architectures>"
+
+    # The torch half, which not every space has -------------------------------------------------
+
+    def network(
+        self,
+        architecture: Choices,
+        skeleton: Skeleton,
+        image_channels: int,
+        classes: int,
+        *,
+        generator: torch.Generator,
+        bn_momentum: float | None,
+        precision: Precision,
+    ) -> torch.nn.Module:
+        """The network of an architecture; see `nasbench_kit.spaces.protocols.Trainable`.
+
+        Raises:
+            InvalidSetting: this space has none.
+        """
+        raise InvalidSetting(
+            f"the space {self.name} has no networks, so nothing of it can be trained; use a table"
+        )
+
+    def work(
+        self, architecture: Choices, skeleton: Skeleton, image_shape: tuple[int, int, int]
+    ) -> NDArray[np.float64]:
+        """What one image costs; see `nasbench_kit.spaces.protocols.Trainable`.
+
+        Raises:
+            InvalidSetting: this space has no networks.
+        """
+        raise InvalidSetting(
+            f"the space {self.name} has no networks, so a training of it has no price; use a table"
+        )
+
+
+def _shown(architecture: Any) -> str:
+    to_text = getattr(architecture, "to_text", None)
+    return to_text() if callable(to_text) else repr(architecture)

@@ -1,0 +1,102 @@
+"""What a space gives to searches that share weights: a supernet and a continuous relaxation.
+
+A supernet is one set of weights for all architectures of a space. It runs a *path*, one architecture
+with exactly the shapes of its stand-alone network, or a *mixture*, all options at once, weighted. The
+relaxation holds the weights' logits, and leads back to an architecture.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.random import Generator
+    from numpy.typing import NDArray
+
+    from nasbench_kit.spaces.skeleton import Skeleton
+
+
+class Mixture(Protocol):
+    """All options at once, by weights."""
+
+    def work(self, skeleton: Skeleton, image_shape: tuple[int, int, int]) -> NDArray[np.float64]:
+        """What one image costs, forward, in the kinds of work of the space's architectures."""
+        ...
+
+
+class Supernet(nn.Module):
+    """Shared weights of all architectures of a space."""
+
+    @abstractmethod
+    def forward(self, images: Tensor, run: Any) -> Tensor:
+        """[n, image_channels, h, w] -> logits [n, classes] of an architecture or a mixture.
+
+        Raises:
+            InvalidSetting: an architecture that the supernet has no weights for.
+        """
+
+
+class Relaxation(nn.Module):
+    """Logits of the space's choices; its parameters are what a gradient search trains."""
+
+    @abstractmethod
+    def mixture(self, channel_divisor: int = 1) -> Mixture:
+        """Every option by its probability (DARTS, equation 2).
+
+        Args:
+            channel_divisor: operations see one channel in so many (PC-DARTS).
+        """
+
+    @abstractmethod
+    def sample(self, rng: Generator, temperature: float, *, hard: bool) -> Mixture:
+        """A draw of the Gumbel-softmax: nearly one-hot at low temperatures, nearly even at high ones.
+
+        Args:
+            rng: draws the noise.
+            temperature: above 0.
+            hard: operations are exactly one-hot and only those are computed, with the gradient of
+                the soft draw (GDAS, equation 7).
+        """
+
+    @abstractmethod
+    def mixture_of(self, architecture: Any) -> Mixture:
+        """An architecture at the mixture's widths: weights of 0 and 1."""
+
+    @abstractmethod
+    def discretised(self) -> Any:
+        """The architecture of the likeliest options."""
+
+    @abstractmethod
+    def draw(self, rng: Generator) -> tuple[Any, float]:
+        """An architecture by its probability, whose logarithm follows, but for a constant."""
+
+
+class OneShotSpace(Protocol):
+    """A space whose architectures can share weights."""
+
+    def supernet(
+        self,
+        skeleton: Skeleton,
+        image_channels: int,
+        classes: int,
+        generator: torch.Generator,
+    ) -> Supernet:
+        """Fresh shared weights.
+
+        Raises:
+            InvalidSetting: the skeleton does not suit the space.
+        """
+        ...
+
+    def relaxation(self, rng: Generator) -> Relaxation:
+        """Fresh logits.
+
+        Raises:
+            InvalidSetting: the space has none.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""Conformance suites for plug-ins, and made-up tables to run them on. Needs pytest."""
