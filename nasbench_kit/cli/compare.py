@@ -368,7 +368,10 @@ def _shown(value: object) -> str:
 
 
 #: What a narrow screen leaves out first.
-_SECONDARY = ("seconds by kind", "unique", "none", "queries", "seconds", "runs")
+_SECONDARY = (
+    *("seconds by kind", "epochs by kind", "unique", "none", "queries", "seconds", "epochs"),
+    "runs",
+)
 
 
 def _print_summary(
@@ -378,9 +381,11 @@ def _print_summary(
 
     by_name = _by_name(traces)
     final = {name: final_regrets(runs, scores.loss) for name, runs in by_name.items()}
-    columns = ["algorithm", "runs", "median", "quartiles", "none", "queries", "unique", "seconds"]
+    table = benchmark.table
+    unit: Axis = "seconds" if table is not None and table.has("seconds") else "epochs"
+    columns = ["algorithm", "runs", "median", "quartiles", "none", "queries", "unique", unit]
     rows = {
-        name: [name, len(runs), *_quartiles(final[name]), *_means(runs)]
+        name: [name, len(runs), *_quartiles(final[name]), *_means(runs, unit)]
         for name, runs in by_name.items()
     }
     loss = scores.loss_name
@@ -390,7 +395,7 @@ def _print_summary(
         else "Error: what is missing to 1. There is no table, so nobody knows the best, and no regret."
     )
     note += (
-        " None: runs that recommended nothing. Queries, unique architectures and seconds spent are "
+        f" None: runs that recommended nothing. Queries, unique architectures and {unit} spent are "
         "means over runs."
     )
     if plan.fallback is not None:
@@ -408,10 +413,10 @@ def _print_summary(
             f"recommended anything of that {loss}, the worst of the medians."
         )
     if any(trace.ledger.keys() - {"query"} for trace in traces):
-        columns.append("seconds by kind")
+        columns.append(f"{unit} by kind")
         for name, runs in by_name.items():
-            rows[name].append(_split(runs))
-        note += " Seconds by kind of charge are means over runs."
+            rows[name].append(_split(runs, unit))
+        note += f" {unit.capitalize()} by kind of charge are means over runs."
     if unpaid := [name for name, runs in by_name.items() if any(run.unpaid for run in runs)]:
         note += f" Recommended something before paying for anything: {', '.join(unpaid)}."
     metric = benchmark.scored_by.replace("_", " ")
@@ -451,15 +456,14 @@ def _quartiles(regret: NDArray[np.float64]) -> list[object]:
     return [f"{median:.2f}", f"{lower:.2f} to {upper:.2f}", len(regret) - len(known)]
 
 
-def _means(runs: Sequence[Trace]) -> list[object]:
-    keys = ("queries", "unique_architectures", "seconds")
+def _means(runs: Sequence[Trace], unit: Axis) -> list[object]:
+    keys = ("queries", "unique_architectures", unit)
     return [f"{np.mean([getattr(run, key) for run in runs]):,.1f}" for key in keys]
 
 
-def _split(runs: Sequence[Trace]) -> str:
+def _split(runs: Sequence[Trace], unit: Axis) -> str:
     kinds = dict.fromkeys(kind for run in runs for kind in run.ledger)
-    seconds = {
-        kind: np.mean([run.ledger[kind].seconds if kind in run.ledger else 0.0 for run in runs])
-        for kind in kinds
+    spent = {
+        kind: np.mean([getattr(run.ledger.get(kind), unit, 0.0) for run in runs]) for kind in kinds
     }
-    return ", ".join(f"{kind} {mean:,.1f}" for kind, mean in seconds.items())
+    return ", ".join(f"{kind} {mean:,.1f}" for kind, mean in spent.items())
