@@ -290,6 +290,18 @@ def test_any_changed_byte_is_noticed_or_without_effect(
     assert same(loaded, Network.load(kept[1]))
 
 
+def test_a_tensor_that_claims_to_be_a_folder_is_noticed(
+    kept: tuple[Training, Path], tmp_path: Path
+) -> None:
+    """PyTorch reads zeros then, and the checksum is right."""
+    content = bytearray(kept[1].read_bytes())
+    entry = content.index(b"PK\x01\x02", content.index(b"PK\x01\x02") + 4)
+    content[entry + 38] ^= 16  # the directory bit of DOS, in its external attributes
+    (tmp_path / "a.pt").write_bytes(content)
+    with pytest.raises(CorruptFile, match="it holds a folder"):
+        Network.load(tmp_path / "a.pt")
+
+
 def test_a_target_that_cannot_be_written_is_named_before_the_training(tmp_path: Path) -> None:
     def never(done: int, total: int) -> None:
         raise AssertionError

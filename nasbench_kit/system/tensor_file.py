@@ -45,6 +45,8 @@ def load(path: Path) -> dict[str, Any]:
     with zipfile.ZipFile(path) as archive:
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
             raise zipfile.BadZipFile("it is compressed")  # and could grow beyond all memory
+        if any(entry.external_attr for entry in archive.infolist()):
+            raise zipfile.BadZipFile("it holds a folder")  # of which torch reads nothing but zeros
         if damaged := archive.testzip():  # torch does not look at the checksums
             raise zipfile.BadZipFile(f"{damaged} is damaged")
     with warnings.catch_warnings(action="ignore"):  # torch's guesses at what a foreign file may be
