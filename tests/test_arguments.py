@@ -22,6 +22,7 @@ from nasbench_kit.data.subset import subset
 from nasbench_kit.data.surrogate.fit import fit
 from nasbench_kit.data.tasks import open_fallback, open_task
 from nasbench_kit.errors import NasbenchKitError
+from nasbench_kit.oracle.store import Store
 
 SPACE = CellSpace(4)
 TABLE = tables.open_table("digits")
@@ -56,6 +57,15 @@ WRONG: tuple[Any, ...] = (
     [10**5000],
     -1,
 )
+
+
+class Unprintable:
+    def __str__(self) -> str:
+        raise KeyError("no text")
+
+    __repr__ = __str__
+
+
 CALLS: dict[str, Callable[[Any], object]] = {
     "Cell, matrix": lambda value: Cell(value, []),
     "Cell, operations": lambda value: Cell([[0, 1, 1], [0, 0, 1], [0, 0, 0]], value),
@@ -144,6 +154,17 @@ def test_a_mean_is_of_numbers(scores: Any) -> None:
 def test_sub_spaces_are_numbered(number: Any) -> None:
     with pytest.raises(NasbenchKitError):
         CellSpace.one_shot(number)
+
+
+def test_operations_without_a_text_are_refused() -> None:
+    with pytest.raises(NasbenchKitError, match="give a list of names"):
+        Cell([[0, 1, 0], [0, 0, 1], [0, 0, 0]], [Unprintable()])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("path", [3, b"x", "", None, "\0"])
+def test_a_store_has_a_path(path: Any) -> None:
+    with pytest.raises(NasbenchKitError, match="file of the store"):
+        Store(path)
 
 
 @pytest.mark.parametrize("value", [None, 5, b"ab", 1.5, [], object()])

@@ -196,12 +196,19 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
     console = Console(stderr=True)
     if narrow(console.width):
         columns = (columns[0], columns[2])
-    with Progress(*columns, console=console) as progress:
-        tasks: dict[str, TaskID] = {}
+    bars = Progress(*columns, console=console)
+    tasks: dict[str, TaskID] = {}
 
-        def update(what: str, done: int, total: int) -> None:
+    def update(what: str, done: int, total: int) -> None:
+        with contextlib.suppress(OSError):  # work goes on where nobody can see it
+            bars.start()  # does nothing the second time
             if what not in tasks:
-                tasks[what] = progress.add_task(what)
-            progress.update(tasks[what], completed=done, total=total or None)
+                tasks[what] = bars.add_task(what)
+            bars.update(tasks[what], completed=done, total=total or None)
 
+    try:
         yield update
+    finally:
+        if bars.live.is_started:
+            with contextlib.suppress(OSError):
+                bars.stop()

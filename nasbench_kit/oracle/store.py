@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nasbench_kit.errors import CorruptFile, NotWritable
+from nasbench_kit.system.files import as_path
 from nasbench_kit.version import __version__
 
 if TYPE_CHECKING:
@@ -79,8 +80,10 @@ class Store:
         CorruptFile: it is no store.
     """
 
-    def __init__(self, path: Path) -> None:
-        path = path.absolute()  # also for the processes that it is sent to
+    def __init__(self, path: str | Path) -> None:
+        path = as_path(
+            path, "file of the store"
+        ).absolute()  # also for the processes that it is sent to
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

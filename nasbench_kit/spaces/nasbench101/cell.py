@@ -462,8 +462,9 @@ def _parse_operations(operations: Iterable[str], size: int) -> tuple[tuple[str, 
         raise InvalidCell(f"operations are {checks.shown(operations)}; give a list of names")
     try:
         names = tuple(_ALIASES.get(str(name), str(name)) for name in operations)
-    # An array without dimensions says that it can be iterated; a number may be too long for text.
-    except (TypeError, ValueError):
+    # An array without dimensions says that it can be iterated; a number may be too long for text, and
+    # somebody's own class may raise anything.
+    except Exception:  # noqa: BLE001
         raise InvalidCell(
             f"operations are {checks.shown(operations)}; give a list of names"
         ) from None
