@@ -194,8 +194,8 @@ class _Door:
             epochs = self.epochs[-1]
         if epochs not in self.epochs or halfway:
             asked = f"{epochs} (halfway)" if halfway else str(epochs)
-            known = ", ".join(map(str, self.epochs))
-            raise NotRecorded(f"trainings of {asked} epochs are not offered; there are {known}")
+            offered = ", ".join(map(str, self.epochs))
+            raise NotRecorded(f"trainings of {asked} epochs are not offered; there are {offered}")
         self.space.encode(architecture)  # refuses what is outside
         self.events.put(_Question(architecture, epochs))
         answer = self.answers.get()

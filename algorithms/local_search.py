@@ -51,11 +51,11 @@ class LocalSearch:
                 f"local search must know when all is known, and the space {space.name} has no rows; "
                 "choose another search"
             )
-        known: set[int] = set()  # rows asked for
+        asked: set[int] = set()  # rows asked for
         best: Answer | None = None
-        while len(known) < len(space):
+        while len(asked) < len(space):
             here: Answer | None = None
-            for start in _unknown(space, known, self.initial_size, rng):
+            for start in _unknown(space, asked, self.initial_size, rng):
                 answer = oracle.query(start, self.epochs)
                 here, best = _better(here, answer), _better(best, answer)
                 yield best.architecture
@@ -65,9 +65,9 @@ class LocalSearch:
                 for place in rng.permutation(len(neighbours)).tolist():
                     neighbour = neighbours[place]
                     row = space.index(neighbour)
-                    if row in known:
+                    if row in asked:
                         continue
-                    known.add(row)
+                    asked.add(row)
                     answer = oracle.query(neighbour, self.epochs)
                     best = _better(best, answer)
                     if answer.validation_accuracy > (here or centre).validation_accuracy:
@@ -78,14 +78,14 @@ class LocalSearch:
 
 
 def _unknown(
-    space: Numbered, known: set[int], count: int, rng: Generator
+    space: Numbered, asked: set[int], count: int, rng: Generator
 ) -> Iterator[Architecture]:
     """Random architectures not known yet, which they become; fewer if there are no more."""
-    while count > 0 and len(known) < len(space):
+    while count > 0 and len(asked) < len(space):
         architecture = space.sample(rng)
         row = space.index(architecture)
-        if row not in known:
-            known.add(row)
+        if row not in asked:
+            asked.add(row)
             count -= 1
             yield architecture
 

@@ -31,16 +31,16 @@ def subset(table: Table, space: CellSpace) -> Table:
     checked(table)
     if not isinstance(space, CellSpace):
         raise InvalidSetting(f"{shown(space)} is no space; give CellSpace(5), for example")
-    found = np.array([_row(table, cell) for cell in space])
-    known = np.flatnonzero(found >= 0)
-    if not len(known):
+    table_rows = np.array([_row(table, cell) for cell in space])
+    covered = np.flatnonzero(table_rows >= 0)
+    if not len(covered):
         raise InvalidSetting(f"the table {table.name} has no cell of the space {space.name}")
-    rows = found[known]
+    rows = table_rows[covered]
     return Table(
         space,
         table.epochs,
         {name: _picked(column, rows) for name, column in table.columns.items()},
-        rows=None if len(known) == len(space) else known.astype(np.int32),
+        rows=None if len(covered) == len(space) else covered.astype(np.int32),
         extra={
             name: np.asarray(array)[rows]
             for name, array in table.extra.items()

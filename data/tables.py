@@ -63,4 +63,6 @@ def card(name: str) -> str | None:
     try:
         return path.read_text(encoding="utf-8") if path.is_file() else None
     except (OSError, UnicodeDecodeError) as error:
-        raise CorruptFile(f"{path} cannot be read ({error}); delete it, or make it anew") from error
+        raise CorruptFile(
+            f"{path} cannot be read ({error}); delete it, or make it again"
+        ) from error

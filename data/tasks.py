@@ -114,16 +114,20 @@ def open_fallback(
             f"the table {table.name} records no seconds, so trainings of cells that it lacks have no "
             "price; leave the fallback out (--fallback), or choose a table with seconds"
         )
-    known = table.provenance
-    if data is None and (known.get("source") == "surrogate" or "images" not in known):
-        why = "is a surrogate" if known.get("source") == "surrogate" else "does not name its images"
+    provenance = table.provenance
+    if data is None and (provenance.get("source") == "surrogate" or "images" not in provenance):
+        why = (
+            "is a surrogate"
+            if provenance.get("source") == "surrogate"
+            else "does not name its images"
+        )
         raise InvalidSetting(
             f"the table {table.name} {why}; to train cells that it lacks, say on which images: --data "
-            f"{known.get('images', 'cifar10')} (CIFAR-10 is fetched if need be; one training on it "
+            f"{provenance.get('images', 'cifar10')} (CIFAR-10 is fetched if need be; one training on it "
             "takes hours on a CPU), or the path of your own"
         )
     images = _images(table, data)
-    if "recipe" not in known and images.name != "cifar10":
+    if "recipe" not in provenance and images.name != "cifar10":
         raise InvalidSetting(
             f"the table {table.name} does not record by what recipe its cells were trained, so those "
             "that it lacks cannot be trained alike; leave the fallback out (--fallback), or choose a "
@@ -138,15 +142,15 @@ def open_fallback(
 
 def _images(table: Table, data: str | Path | None) -> ImageSet:
     """The images that a table was made from, checked by their digest where it records one."""
-    known = table.provenance
-    name = known.get("images", "cifar10")
+    provenance = table.provenance
+    name = provenance.get("images", "cifar10")
     if data is None and name not in NAMES:
         raise UnknownName(
             f"the table {table.name} was made from images of your own, {name!r}; networks are to be "
             "trained on them, so give their path (--data)"
         )
     images = open_images(name if data is None else data)
-    made_from = known.get("images_digest", images.digest)
+    made_from = provenance.get("images_digest", images.digest)
     if images.digest != made_from:
         raise WrongTable(
             f"the table {table.name} was made from {name!r} with the digest "

@@ -114,8 +114,8 @@ class WorkerDied(NasbenchKitError, RuntimeError):
     """A job killed every worker process that tried it; all others are done."""
 
 
-def did_you_mean(name: object, known: Iterable[str]) -> str:
+def did_you_mean(name: object, candidates: Iterable[str]) -> str:
     """The way out of an unknown name: the nearest known one, or all of them."""
-    names = list(known)
+    names = list(candidates)
     near = difflib.get_close_matches(name[:100], names, n=1) if isinstance(name, str) else []
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names) or 'none'}"

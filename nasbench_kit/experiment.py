@@ -90,7 +90,7 @@ TRAINED_DEFAULTS: dict[str, Any] = {
     "seeds": 3,
     "algorithms": {"random-search": {}, "regularized-evolution": {}},
 }
-#: The default budget there pays for so many of the longest trainings.
+#: The default budget there pays for this many of the longest trainings.
 _TRAININGS = 10
 #: The default budget of a table pays for about as many trainings at the largest fidelity; in full, for
 #: ten times as many.
@@ -512,7 +512,7 @@ def defaults(table: Table, *, full: bool = False) -> dict[str, Any]:
 
 
 def _paying_for(queries: int, table: Table) -> dict[str, float]:
-    """A budget that pays for about so many trainings at the largest fidelity."""
+    """A budget that pays for about this many trainings at the largest fidelity."""
     price = mean_price(table)
     if price is None:
         return {"queries": queries}
@@ -538,8 +538,10 @@ def mean_price(table: Table) -> float | None:
 def known_algorithms() -> dict[str, Callable[[], Callable[[], Search]]]:
     """Every algorithm that goes by a name, to be loaded; a built-in one wins over another's."""
     others = importlib.metadata.entry_points(group=ENTRY_POINTS)
-    known: dict[str, Callable[[], Callable[[], Search]]] = {it.name: it.load for it in others}
-    return known | {name: lambda make=make: make for name, make in ALGORITHMS.items()}
+    makers: dict[str, Callable[[], Callable[[], Search]]] = {
+        entry.name: entry.load for entry in others
+    }
+    return makers | {name: lambda make=make: make for name, make in ALGORITHMS.items()}
 
 
 def search(label: str, entry: Any) -> Search:
@@ -561,13 +563,13 @@ def search(label: str, entry: Any) -> Search:
         raise InvalidSetting(
             f"{label}: method is {checks.shown(method)}; give the name of an algorithm"
         )
-    known = known_algorithms()
-    if method not in known:
+    makers = known_algorithms()
+    if method not in makers:
         raise UnknownName(
-            f"no algorithm is called {checks.shown(method)}; {did_you_mean(method, known)}"
+            f"no algorithm is called {checks.shown(method)}; {did_you_mean(method, makers)}"
         )
     try:
-        made = known[method]()()
+        made = makers[method]()()
     except NasbenchKitError:
         raise
     except Exception as error:  # other people's code
@@ -584,7 +586,7 @@ def search(label: str, entry: Any) -> Search:
     for name, value in settings.items():
         if not _fits(value, hints[name]):
             raise InvalidSetting(
-                f"{label}: {name} is {checks.shown(value)}; it must be {_said(hints[name])}"
+                f"{label}: {name} is {checks.shown(value)}; it must be {_type_name(hints[name])}"
             )
         if hints[name] is float:
             settings[name] = float(value)
@@ -616,19 +618,21 @@ def _fits(value: Any, hint: Any) -> bool:
     return True
 
 
-def _said(hint: Any) -> str:
+def _type_name(hint: Any) -> str:
     """A type as an experiment's author knows it."""
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
-        return " or ".join(_said(part) for part in get_args(hint) if part is not types.NoneType)
+        return " or ".join(
+            _type_name(part) for part in get_args(hint) if part is not types.NoneType
+        )
     if origin is Literal:
         return "one of " + ", ".join(map(repr, get_args(hint)))
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
     return names.get(hint, str(hint))
 
 
-def _known_keys(settings: Iterable[str], known: Iterable[str], where: str) -> None:
-    names = list(known)
+def _known_keys(settings: Iterable[str], allowed: Iterable[str], where: str) -> None:
+    names = list(allowed)
     for key in settings:
         if key not in names:
             raise UnknownName(f"{where} has no key {checks.shown(key)}; {did_you_mean(key, names)}")

@@ -288,7 +288,7 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
         RegularizedEvolution(initial_size=30, population_size=20)
     with pytest.raises(InvalidSetting, match=r"sample_size is 10; .* the first 5 members"):
         RegularizedEvolution(population_size=5, replacement=False)
-    with pytest.raises(InvalidSetting, match="mutation is 'none'; choose of one-variable"):
+    with pytest.raises(InvalidSetting, match="mutation is 'none'; choose one of one-variable"):
         RegularizedEvolution(mutation="none")  # type: ignore[arg-type]
     with pytest.raises(InvalidSetting, match="mutation_rate is 0"):
         RegularizedEvolution(mutation_rate=0)

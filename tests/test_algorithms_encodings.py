@@ -164,7 +164,7 @@ def test_smaller_spaces_have_fewer_variables() -> None:
 
 def test_mistakes_are_refused() -> None:
     space = CellSpace(4)
-    with pytest.raises(InvalidSetting, match="encoding is 'D'; choose of A, B, C"):
+    with pytest.raises(InvalidSetting, match="encoding is 'D'; choose one of A, B, C"):
         Encoding("D", space)  # type: ignore[arg-type]
     with pytest.raises(InvalidSetting, match="no one point of encoding B"):
         Encoding("B", space).encode(space.sample(np.random.default_rng(0)))

@@ -123,7 +123,7 @@ def test_optuna_is_silent_and_its_own_level_is_kept(
 
 def test_mistakes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
-        InvalidSetting, match="sampler is 'cmaes'; choose of tpe, gp, random, nsga2"
+        InvalidSetting, match="sampler is 'cmaes'; choose one of tpe, gp, random, nsga2"
     ):
         OptunaSearch("cmaes")  # type: ignore[arg-type]
     with pytest.raises(InvalidSetting, match="encoding is 'D'"):

@@ -78,11 +78,11 @@ def test_a_planted_sum_over_layers_is_recovered(planted: tuple[CellSpace, np.nda
 
 
 def test_what_adding_up_misses_is_corrected(planted: tuple[CellSpace, np.ndarray]) -> None:
-    """Cells of two feeders planted 20 % dearer: only the corrected model can tell."""
+    """Cells of two feeders planted 20 % costlier: only the corrected model can tell."""
     space, seconds = planted
     feeders = np.array([sum(v == cell.size - 1 for _, v in cell.edges()) for cell in space])
-    dearer = seconds * np.where(feeders == 2, 1.2, 1.0)
-    additive, corrected = CostModel(a_table(space, dearer), SMALL, IMAGE).quality()
+    costlier = seconds * np.where(feeders == 2, 1.2, 1.0)
+    additive, corrected = CostModel(a_table(space, costlier), SMALL, IMAGE).quality()
     assert corrected.median_error < 0.01 < additive.median_error
 
 

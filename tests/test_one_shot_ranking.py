@@ -108,7 +108,7 @@ def test_what_cannot_be_ranked_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert rank(tmp_path, "--methods", "random-search") == 2
-    assert "random-search shares no weights; choose of" in capsys.readouterr().err
+    assert "random-search shares no weights; choose one of" in capsys.readouterr().err
     assert rank(tmp_path, "--seeds", "0") == 2
     assert "seeds is 0" in capsys.readouterr().err
     assert rank(tmp_path, "--workers", "0") == 2

@@ -91,7 +91,7 @@ def test_it_predicts_cells_that_nobody_measured(truth: Array, fitted: Surrogate)
     for place, epochs in enumerate(EPOCHS):
         predicted = fitted.table.mean(ACCURACY, epochs)
         real = agreement(predicted[unmeasured], truth[unmeasured, place])
-        told = agreement(*fitted.known(place)[1:])
+        told = agreement(*fitted.held_out(place)[1:])
         assert real["r2"] > 0.8
         assert told["r2"] == pytest.approx(real["r2"], abs=0.1)  # cross-validation is honest
 

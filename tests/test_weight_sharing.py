@@ -150,9 +150,9 @@ def test_the_first_step_may_be_a_dear_one(name: str, small_table: Table) -> None
         with contextlib.suppress(BudgetExhausted):
             next(iter(search(oracle, np.random.default_rng(seed))))
         prices.append(oracle.budget.ledger[0].seconds)
-    dearest = max(prices)
+    costliest = max(prices)
     for_training = search.share * (1 - search.ranking_share)
-    limit = (min(prices) + dearest) / 2 / for_training
+    limit = (min(prices) + costliest) / 2 / for_training
     for seed, price in enumerate(prices):
         oracle = oracle_for(search, small_table, 0, seconds=limit)
         with pytest.raises(InvalidSetting, match="pays for no step"):
@@ -162,7 +162,7 @@ def test_the_first_step_may_be_a_dear_one(name: str, small_table: Table) -> None
             with pytest.raises(BudgetExhausted, match=rf"^{price:.12g} s would take"):
                 next(iter(run))
             assert not oracle.budget.ledger
-    assert min(prices) < dearest
+    assert min(prices) < costliest
 
 
 @pytest.mark.parametrize("name", list(SEARCHES))

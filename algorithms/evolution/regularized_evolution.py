@@ -34,7 +34,7 @@ _POPULATION = 100
 #: Below this many cells a population of 100 would be random search over much of the space.
 _SMALL_SPACE = 1_000
 _SMALL_POPULATION = 20
-#: Mutations drawn before a cell is said to have none.
+#: Mutations drawn before a cell counts as having none.
 _MAX_DRAWS = 1_000
 
 
@@ -99,8 +99,10 @@ class RegularizedEvolution:
                 f"{first} members"
             )
         if not isinstance(self.mutation, str) or self.mutation not in get_args(Mutation):
-            known = ", ".join(get_args(Mutation))
-            raise InvalidSetting(f"mutation is {checks.shown(self.mutation)}; choose of {known}")
+            choices = ", ".join(get_args(Mutation))
+            raise InvalidSetting(
+                f"mutation is {checks.shown(self.mutation)}; choose one of {choices}"
+            )
         if not (isinstance(self.mutation_rate, int | float) and self.mutation_rate > 0):
             raise InvalidSetting(f"mutation_rate is {self.mutation_rate}; it must be positive")
 

@@ -66,11 +66,11 @@ class OptunaSearch:
         return cls("nsga2")
 
     def __post_init__(self) -> None:
-        for name, known in (("sampler", get_args(Sampler)), ("encoding", get_args(Letter))):
+        for name, choices in (("sampler", get_args(Sampler)), ("encoding", get_args(Letter))):
             value = getattr(self, name)
-            if value not in known:
+            if value not in choices:
                 raise InvalidSetting(
-                    f"{name} is {checks.shown(value)}; choose of {', '.join(known)}"
+                    f"{name} is {checks.shown(value)}; choose one of {', '.join(choices)}"
                 )
         if importlib.util.find_spec("optuna") is None:
             raise InvalidSetting(

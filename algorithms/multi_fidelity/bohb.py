@@ -131,10 +131,10 @@ class Density(NamedTuple):
         return kernels.prod(axis=2).mean(axis=1)
 
     def sample(self, count: int, rng: Generator) -> NDArray[np.intp]:
-        """Fitted points; each variable is drawn anew with the probability of its bandwidth."""
+        """Fitted points; each variable is drawn again with the probability of its bandwidth."""
         centres = self.points[rng.integers(len(self.points), size=count)]
-        anew = rng.random(centres.shape) < self.bandwidth
-        return np.where(anew, rng.integers(self.choices, size=centres.shape), centres)
+        fresh = rng.random(centres.shape) < self.bandwidth
+        return np.where(fresh, rng.integers(self.choices, size=centres.shape), centres)
 
 
 class Model:

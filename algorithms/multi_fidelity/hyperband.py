@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class Rung(NamedTuple):
-    """So many architectures, trained for so many epochs."""
+    """A number of architectures, each trained for a number of epochs."""
 
     size: int
     epochs: int
@@ -90,16 +90,16 @@ def brackets(epochs: Sequence[int], eta: int) -> list[list[Rung]]:
     while chain[0] % eta == 0 and chain[0] // eta in epochs:
         chain.insert(0, chain[0] // eta)
     if len(chain) == 1:
-        known = ", ".join(map(str, epochs))
+        offered = ", ".join(map(str, epochs))
         raise InvalidSetting(
-            f"eta is {eta} and the table has trainings of {known} epochs; halving needs one of "
+            f"eta is {eta} and the table has trainings of {offered} epochs; halving needs one of "
             f"{epochs[-1] / eta:g} epochs, choose another eta or table"
         )
-    found = []
+    brackets = []
     for s in reversed(range(len(chain))):
         n = len(chain) // (s + 1) * eta**s  # Li et al. round up: (s_max + 1) eta^s / (s + 1)
-        found.append([Rung(n // eta**i, chain[-s - 1 + i]) for i in range(s + 1)])
-    return found
+        brackets.append([Rung(n // eta**i, chain[-s - 1 + i]) for i in range(s + 1)])
+    return brackets
 
 
 def halve(

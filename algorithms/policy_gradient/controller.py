@@ -123,7 +123,7 @@ class Controller(nn.Module):
 
     def architectures(self, decisions: NDArray[np.int64]) -> list[Cell | None]:
         """The cells of encodings; None for one that is no cell of the space."""
-        found = []
+        cells = []
         for row in decisions.tolist():
             bits = code = 0
             for v in range(1, self.vertices):
@@ -131,8 +131,8 @@ class Controller(nn.Module):
                 bits |= sum(1 << edge_bit(u, v) for u in range(v) if parents[u])
                 if v < self.vertices - 1:
                     code += row[2 * v - 1] * 3 ** (v - 1)
-            found.append(self.space.cell(bits, code, self.vertices))
-        return found
+            cells.append(self.space.cell(bits, code, self.vertices))
+        return cells
 
     @property
     def sizes(self) -> list[int]:
@@ -166,15 +166,15 @@ class Controller(nn.Module):
         anchors = [state[0]]  # of the cell's input
         for v in range(1, self.vertices):
             state = self.lstm(x, state)
-            known = torch.stack(anchors, 1)  # [batch, v, hidden]
-            attended = torch.tanh(known @ self.of_anchor + (state[0] @ self.of_state)[:, None])
+            earlier = torch.stack(anchors, 1)  # [batch, v, hidden]
+            attended = torch.tanh(earlier @ self.of_anchor + (state[0] @ self.of_state)[:, None])
             q = self._shaped(attended @ self.attention)  # [batch, v]
             sets = self._sets[v - 1]
             signs = sets if self._prescribed else 2 * sets - 1
             parents = sets[decide(q @ signs.T)]  # [batch, v]
             if v == self.vertices - 1:
                 break
-            x = (parents[:, :, None] * known).sum(1) / (1 + parents.sum(1, keepdim=True))
+            x = (parents[:, :, None] * earlier).sum(1) / (1 + parents.sum(1, keepdim=True))
             state = self.lstm(x, state)
             logits = self._shaped(state[0] @ self.operation_logits, self.operation_tanh_reduction)
             x = self.operation_embedding[decide(logits)]

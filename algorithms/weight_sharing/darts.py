@@ -159,5 +159,5 @@ def unrolled_gradient(
 
 def _gradients(loss: Tensor, of: Sequence[Tensor]) -> list[Tensor]:
     """Gradients, zero where the loss does not depend on a tensor."""
-    found = torch.autograd.grad(loss, list(of), allow_unused=True)
-    return [torch.zeros_like(x) if g is None else g for x, g in zip(of, found, strict=True)]
+    gradients = torch.autograd.grad(loss, list(of), allow_unused=True)
+    return [torch.zeros_like(x) if g is None else g for x, g in zip(of, gradients, strict=True)]

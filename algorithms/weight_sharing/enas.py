@@ -154,13 +154,13 @@ class _Search:
 
     def candidates(self) -> Iterator[Architecture]:
         """What the controller writes; at higher temperatures where it would write nothing new."""
-        known: set[Architecture] = set()
+        seen: set[Architecture] = set()
 
         def draw() -> list[Architecture]:
             cells = self.draw(_BLOCK)
-            if known.issuperset(cells):
+            if seen.issuperset(cells):
                 self.controller.temperature *= _HEATING
-            known.update(cells)
+            seen.update(cells)
             return cells
 
         return self.shared.best_first(draw)

@@ -73,8 +73,8 @@ class GradientSearch:
     def architecture_step(self, loss: Tensor) -> None:
         """One step of the logits down the gradient of a loss; the weights' gradients stay unset."""
         logits = list(self.relaxation.parameters())
-        found = torch.autograd.grad(loss, logits, allow_unused=True)
-        self.architecture_step_by(found)
+        gradients = torch.autograd.grad(loss, logits, allow_unused=True)
+        self.architecture_step_by(gradients)
 
     def architecture_step_by(self, gradients: Sequence[Tensor | None]) -> None:
         """One step of the logits by these gradients."""

@@ -34,7 +34,7 @@ class PCDARTS(Differentiable):
     learning_rate: float = 0.1
     learning_rate_min: float = 0.0
     architecture_learning_rate: float = 6e-4
-    #: K: operations see one channel in so many.
+    #: K: operations see one channel in K.
     channel_divisor: int = 4
     #: Share of the training in which the logits rest (15 of 50 epochs).
     warm_up: float = 0.3

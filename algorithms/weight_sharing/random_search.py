@@ -30,7 +30,7 @@ class RandomWeightSharing(WeightSharing):
 
     #: Li & Talwalkar's largest norm, 0.25, as NAS-Bench-1Shot1 keeps it.
     clip: float = 0.25
-    #: Cells drawn for each ranking, each on so many batches; the best of them on every batch.
+    #: Cells drawn for each ranking, each on this many batches; the best of them on every batch.
     samples: int = 1000
     batches: int = 10
     finalists: int = 5

@@ -61,7 +61,7 @@ def shared_scores(
         oracle: its budget is spent on training alone.
         rng: as the search's.
         rows: the cells that are scored.
-        moments: so many times, evenly over the budget; and once before the first epoch.
+        moments: how often, evenly over the budget, besides once before the first epoch.
 
     Raises:
         BudgetExhausted: the budget does not pay for the first step.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nasbench_kit import Oracle
     from nasbench_kit.spaces.protocols import Architecture
 
-#: First steps that ``check`` prices: cells are drawn, and some are dearer.
+#: First steps that ``check`` prices: cells are drawn, and some are costlier.
 _REHEARSALS = 30
 
 
@@ -89,8 +89,8 @@ class WeightSharing(ABC):
     def check(self, oracle: Oracle, rng: Generator) -> None:
         """Refuse, before any work, what ``__call__`` would refuse; charges nothing.
 
-        Cells are drawn, so the share must pay for the dearest of 30 first steps. A run whose own
-        first one is dearer still ends there, with nothing recommended.
+        Cells are drawn, so the share must pay for the costliest of 30 first steps. A run whose own
+        first one is costlier still ends there, with nothing recommended.
 
         Raises:
             InvalidSetting: as ``__call__``, and a budget whose share pays for no step.

@@ -271,13 +271,13 @@ class SharedWeights:
 
     def distinct(self, draw: Callable[[], Sequence[Architecture]]) -> Iterator[Architecture]:
         """Drawn architectures, no two alike, until a thousand draws in a row bring no new one."""
-        known: set[Architecture] = set()
+        seen: set[Architecture] = set()
         idle = 0
         while idle < _PATIENCE:
             for drawn in draw():
                 idle += 1
-                if drawn not in known:
-                    known.add(drawn)
+                if drawn not in seen:
+                    seen.add(drawn)
                     idle = 0
                     yield drawn
 
@@ -319,8 +319,8 @@ class SharedWeights:
             these.ahead = ahead.numpy()
         for paid, architecture in numbers["journal"]:
             for what, images, backward in paid:
-                known = self.space.parse(what) if isinstance(what, str) else np.array(what)
-                self.pay(known, images, backward)
+                work = self.space.parse(what) if isinstance(what, str) else np.array(what)
+                self.pay(work, images, backward)
             self._journal.append((self._paid, architecture))
             self._paid = []
             self._epoch += 1

@@ -165,7 +165,7 @@ def _failures(surrogate: Surrogate) -> str:
 
 def _quality(surrogate: Surrogate) -> Iterator[list[str]]:
     for place, epochs in enumerate(surrogate.table.epochs):
-        _, predicted, measured = surrogate.known(place)
+        _, predicted, measured = surrogate.held_out(place)
         q = agreement(predicted, measured)
         everything = surrogate.measured[:, place].mean(axis=1)
         of_all = surrogate.table.mean(ACCURACY, epochs)[surrogate.rows]
@@ -197,7 +197,7 @@ def _group(name: str, predicted: Array, measured: Array) -> list[str]:
 
 
 def _by_vertices(surrogate: Surrogate) -> Iterator[list[str]]:
-    rows, predicted, measured = surrogate.known(-1)
+    rows, predicted, measured = surrogate.held_out(-1)
     space = surrogate.table.space
     sizes = np.array([space[row].size for row in rows.tolist()])
     for size in np.unique(sizes).tolist():
@@ -206,7 +206,7 @@ def _by_vertices(surrogate: Surrogate) -> Iterator[list[str]]:
 
 
 def _by_accuracy(surrogate: Surrogate) -> Iterator[list[str]]:
-    _, predicted, measured = surrogate.known(-1)
+    _, predicted, measured = surrogate.held_out(-1)
     edges = np.percentile(measured, _RANGES)
     part = np.clip(np.searchsorted(edges, measured, side="right") - 1, 0, len(edges) - 2)
     for i in range(len(edges) - 1):
@@ -251,7 +251,7 @@ def _noise_rows(surrogate: Surrogate) -> Iterator[list[str]]:
     noise = Noise.of(surrogate.table.provenance)
     assert noise is not None
     for place, epochs in enumerate(surrogate.table.epochs):
-        at = np.percentile(surrogate.known(place)[1], _NOISE_AT)
+        at = np.percentile(surrogate.held_out(place)[1], _NOISE_AT)
         failure = np.interp(at, noise.accuracy[place], noise.failure[place])
         yield [
             str(epochs),
@@ -275,7 +275,7 @@ def draw_calibration(surrogate: Surrogate) -> Figure:
     epochs = surrogate.table.epochs
     figure = Figure(figsize=(2.4 * len(epochs), 2.7), layout="constrained")
     for place, ax in enumerate(np.atleast_1d(figure.subplots(1, len(epochs)))):
-        _, predicted, measured = surrogate.known(place)
+        _, predicted, measured = surrogate.held_out(place)
         limits = np.quantile(np.concatenate([predicted, measured]), (0.005, 1))
         ax.hist2d(
             predicted, measured, bins=50, range=[limits, limits], norm="log", cmap="Blues", cmin=1

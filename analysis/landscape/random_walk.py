@@ -91,7 +91,7 @@ def exact_autocorrelation(
         encodings: of a space that holds all labellings of its graphs.
         values: of every cell, [rows].
         lags: the last lag; time grows with it.
-        progress: told the modes done.
+        progress: called with the modes done.
 
     Raises:
         InvalidSetting: a space restricted to some labellings of its graphs, or without any edit.

@@ -81,7 +81,7 @@ def pack(target: Path) -> None:
     ):
         raise WrongTable(
             f"{archive} holds parts that {folder} lacks, so it is not replaced; move it away to make "
-            "it anew, or the folder to go on from the archive"
+            "it again, or the folder to go on from the archive"
         )
     with files.replacing(archive) as temporary, zipfile.ZipFile(temporary, "w") as packed:
         for path in paths:

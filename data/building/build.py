@@ -125,7 +125,7 @@ def build(
         target: the table's file; finished parts lie beside it.
         workers: local processes that train; one process takes the times.
         executor: where trainings are made.
-        progress: told of parts that are finished, and of all that were missing.
+        progress: called with parts that are finished, and of all that were missing.
 
     Raises:
         WrongTable: the parts at hand were made under other conditions or are of other cells, their
@@ -149,15 +149,15 @@ def build(
             _check_clock(folder)
         whole = len(untrained) + len(untimed)
 
-        def told(done: int) -> None:
+        def report(done: int) -> None:
             if progress is not None:
                 progress(done, whole)
 
         jobs = [(plan, folder, rows, epochs) for rows, epochs in untrained]
-        spread(_train_part, jobs, workers, lambda done, _: told(done), executor)
+        spread(_train_part, jobs, workers, lambda done, _: report(done), executor)
         if timed_here:
             write_text(folder / "clock.json", json.dumps(_clock(), indent=1) + "\n")
-        _time(plan, folder, untimed, lambda done: told(len(jobs) + done))
+        _time(plan, folder, untimed, lambda done: report(len(jobs) + done))
         table = assemble(plan, target)
         table.save(target)
     return table

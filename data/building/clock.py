@@ -48,8 +48,10 @@ def processor() -> str:
     """The processor's name, and what tells it from others of that name, as the system gives it."""
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
-        said = {name.strip(): value.strip() for name, _, value in (x.partition(":") for x in lines)}
-        if name := said.get("model name"):
-            numbers = [f"{key} {said[key]}" for key in ("cpu family", "model") if key in said]
+        fields = {
+            name.strip(): value.strip() for name, _, value in (x.partition(":") for x in lines)
+        }
+        if name := fields.get("model name"):
+            numbers = [f"{key} {fields[key]}" for key in ("cpu family", "model") if key in fields]
             return f"{name} ({', '.join(numbers)})" if numbers else name
     return platform.processor() or platform.machine()

@@ -17,9 +17,9 @@ from nasbench_kit.training.images import ImageSet, Split
 if TYPE_CHECKING:
     from nasbench_kit.data.building.build import Build
 
-#: Cells timed, each for epochs of at most so many batches.
+#: Cells timed, each for epochs of at most this many batches.
 _CELLS, _BATCHES = 5, 10
-#: Evaluation at the start, half and end of a training takes as long as so many epochs.
+#: Evaluation at the start, half and end of a training takes as long as this many epochs.
 _EVALUATION = 2
 
 
@@ -33,7 +33,7 @@ class Estimate:
     timing: float
 
     def hours(self, workers: int) -> float:
-        """By the clock on the wall, with so many workers."""
+        """By the clock on the wall, with this many workers."""
         return self.training / workers + self.timing
 
 

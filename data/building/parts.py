@@ -144,11 +144,11 @@ def claimed(folder: Path, conditions: Mapping[str, Any]) -> Iterator[None]:
                     "another target, or move it away"
                 )
             files.write_text(manifest, json.dumps(now, indent=1) + "\n")
-        known = read_json(manifest)
+        recorded = read_json(manifest)
         for name, value in now.items():
-            if known.get(name) != value:
+            if recorded.get(name) != value:
                 raise WrongTable(
-                    f"the parts in {folder} were made with another {name}: {known.get(name)}, now "
+                    f"the parts in {folder} were made with another {name}: {recorded.get(name)}, now "
                     f"{value}; choose another target, or delete the folder and the archive of it, if any"
                 )
         for leftover in folder.glob(".*.part"):  # of a process that was killed

@@ -4,7 +4,7 @@
     >>> train(Cell.named("resnet"), images, DIGITS, epochs=12, seed=0)
 
 Splits lie above the classes: ``train/CLASS/*``, ``validation/CLASS/*``, ``test/CLASS/*``, or by the other
-names in `nasbench_kit.data.images.user_images`. What is missing is dealt as is said there; without splits,
+names in `nasbench_kit.data.images.user_images`. What is missing is split as described there; without splits,
 ``CLASS/*``, all of it. Whatever else lies there is refused by its name, hidden files excepted.
 
 Files are read in grey if all of them are grey, in RGB otherwise, without transparency. They must be of
@@ -60,14 +60,16 @@ def image_folder(root: str | Path, *, resize: int | None = None) -> ImageSet:
     labels: dict[str, NDArray[np.int64]] = {}
     classes = None
     for split, folder in _split_folders(root).items():
-        found = {entry.name: _files(entry) for entry in _class_folders(folder)}
-        classes = classes or list(found)
-        if odd := sorted(set(classes) ^ set(found)):
+        by_class = {entry.name: _files(entry) for entry in _class_folders(folder)}
+        classes = classes or list(by_class)
+        if odd := sorted(set(classes) ^ set(by_class)):
             raise InvalidSetting(
                 f"{printable(root)}: not all splits have the classes {printable(', '.join(odd))}; make the folders alike"
             )
-        files[split] = [path for name in classes for path in found[name]]
-        labels[split] = np.repeat(np.arange(len(classes)), [len(found[name]) for name in classes])
+        files[split] = [path for name in classes for path in by_class[name]]
+        labels[split] = np.repeat(
+            np.arange(len(classes)), [len(by_class[name]) for name in classes]
+        )
     assert classes is not None
     name = root.resolve().name
     dealt = deal(name, labels, classes)

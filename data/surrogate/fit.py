@@ -83,7 +83,7 @@ class Surrogate:
     failed: NDArray[np.bool_]
     seconds: Quality | None
 
-    def known(self, place: int) -> tuple[NDArray[np.int32], Array, Array]:
+    def held_out(self, place: int) -> tuple[NDArray[np.int32], Array, Array]:
         """Rows, predicted and measured mean accuracy at a fidelity; failed trainings left out."""
         measured = mean_of(self.measured[:, place], ~self.failed[:, place])
         kept = np.isfinite(measured)
@@ -106,7 +106,7 @@ def fit(
         rng: deals the cells into parts and seeds the models.
         name: of the new table; " (surrogate)" is added unless it says so.
         chance: accuracy of a network that has learnt nothing.
-        progress: told of the steps done.
+        progress: called with the steps done.
 
     Raises:
         InvalidSetting: no table, no generator, too few cells, or all are equally accurate.
@@ -199,9 +199,9 @@ def _learn(
     held_out = np.empty(learnt.shape)
     models = []
     for place, y in enumerate(learnt.T):
-        known = np.isfinite(y)
+        measured = np.isfinite(y)
         for number in range(FOLDS):
             out = part == number
-            held_out[out, place] = fit_on(known & ~out, y).predict(x[out])
-        models.append(fit_on(known, y))
+            held_out[out, place] = fit_on(measured & ~out, y).predict(x[out])
+        models.append(fit_on(measured, y))
     return models, held_out

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 REPEATS = 3
 #: Knots of the noise model, each from as many measured cells.
 _KNOTS = 10
-#: A failed training reads at most so many times chance.
+#: A failed training reads at most this many times chance.
 _NEAR_CHANCE = 1.2
 #: Share of the readings near chance, and number, that one value has if it is a constant answer.
 _CONSTANT, _REPEATED = 0.1, 10

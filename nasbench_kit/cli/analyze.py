@@ -80,26 +80,26 @@ def run_analyze(args: argparse.Namespace) -> int:
         rng = np.random.default_rng([args.seed, list(STUDIES).index(name)])
         with style.figure_style(), progress_bar(name) as progress:
             try:
-                found = function(name)(table, study.Options(rng, args.exact, progress))
+                result = function(name)(table, study.Options(rng, args.exact, progress))
                 progress(1, 1)
             except (NotRecorded, InvalidSetting) as error:
                 if args.study != "all":
                     raise
-                found = study.Study(table, name, [f"Not computed: {error}."])
-            studies.append(found)
+                result = study.Study(table, name, [f"Not computed: {error}."])
+            studies.append(result)
             try:
-                page.write_study(args.out, found)
+                page.write_study(args.out, result)
             except NotWritable as error:  # what the others find is printed all the same
                 failure = error
     index = args.out / "index.html"
 
     def show() -> None:
         if args.json:
-            findings = {name: found.findings for name, found in zip(names, studies, strict=True)}
+            findings = {name: result.findings for name, result in zip(names, studies, strict=True)}
             print_json({"table": table.name, "findings": findings, "page": str(index)})
             return
-        for found in studies:
-            print_text(f"{found.title}\n" + "".join(f"  {text}\n" for text in found.findings))
+        for result in studies:
+            print_text(f"{result.title}\n" + "".join(f"  {text}\n" for text in result.findings))
 
     with then(show):
         if failure is not None:
@@ -116,5 +116,5 @@ def function(name: str) -> Callable[[Table, Options], Study]:
     module = importlib.import_module(
         f"nasbench_kit.analysis.landscape.{'landscape' if landscape else 'table'}_studies"
     )
-    found: Callable[[Table, Options], Study] = getattr(module, name.replace("-", "_"))
-    return found
+    made: Callable[[Table, Options], Study] = getattr(module, name.replace("-", "_"))
+    return made

@@ -123,11 +123,11 @@ def _tell(args: argparse.Namespace, table: Table) -> None:
 
 def _command(args: argparse.Namespace, epochs: Sequence[int]) -> str:
     """What builds the same table again."""
-    told = {"space": args.space, "epochs": " ".join(map(str, epochs))}
+    settings = {"space": args.space, "epochs": " ".join(map(str, epochs))}
     if args.data != "digits":
-        told["data"] = Path(args.data).name
+        settings["data"] = Path(args.data).name
     chosen = ("recipe", "stacks", "cells_per_stack", "stem_channels")
-    told |= {name: value for name in chosen if (value := getattr(args, name)) is not None}
-    told |= {"repeats": args.repeats, "seed": args.seed}
-    options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in told.items())
+    settings |= {name: value for name in chosen if (value := getattr(args, name)) is not None}
+    settings |= {"repeats": args.repeats, "seed": args.seed}
+    options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in settings.items())
     return f"nasbench-kit build {args.target.name} {options}"

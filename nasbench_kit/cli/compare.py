@@ -165,16 +165,16 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 def run_compare(args: argparse.Namespace) -> int:
     """Run, score, print, and write results and figure."""
     check_workers(args.workers)
-    said = _said(args)
-    plan = experiment.plan(said)
+    settings = _settings(args)
+    plan = experiment.plan(settings)
     benchmark = Benchmark.of(plan)
     table = benchmark.table
-    folder = Path(said.get("out") or Path("runs") / benchmark.name)
+    folder = Path(settings.get("out") or Path("runs") / benchmark.name)
     if args.dry_run:
         _print_plan(plan, benchmark, folder, args.json)
         return 0
     check_writable(folder / "results.csv")
-    if (data := said.get("data")) is not None:
+    if (data := settings.get("data")) is not None:
         streams.note(f"{data}: {open_images(data).sizes}")
     failure = None
     with progress_bar(f"comparing on {benchmark.name}") as progress:
@@ -231,25 +231,25 @@ def _missing_runs(plan: Plan, folder: Path, traces: Sequence[Trace]) -> list[dic
     ]
 
 
-def _said(args: argparse.Namespace) -> dict[str, Any]:
+def _settings(args: argparse.Namespace) -> dict[str, Any]:
     """What file and flags say together."""
-    said = {} if args.experiment is None else experiment.read(args.experiment)
+    settings = {} if args.experiment is None else experiment.read(args.experiment)
     for name in experiment.SETTINGS:
         if (value := getattr(args, name)) is not None:
-            said[name] = value
+            settings[name] = value
     limits = {name: getattr(args, name) for name in LIMITS}
     given = {name: limit for name, limit in limits.items() if limit is not None}
-    said["budget"] = said.get("budget", {}) | given
+    settings["budget"] = settings.get("budget", {}) | given
     if args.full:
-        said["full"] = True
+        settings["full"] = True
     if args.algorithms:
         named = list(map(experiment.algorithm_flag, args.algorithms))
-        said["algorithms"] = dict(named)
-        if len(said["algorithms"]) < len(named):
+        settings["algorithms"] = dict(named)
+        if len(settings["algorithms"]) < len(named):
             labels = [label for label, _ in named]
             twice = next(label for label in labels if labels.count(label) > 1)
             raise InvalidSetting(f"two algorithms are called {twice!r}; give them other labels")
-    return said
+    return settings
 
 
 def _axis(benchmark: Benchmark, budget: Mapping[str, float]) -> Axis:
@@ -318,7 +318,7 @@ def _print_plan(plan: Plan, benchmark: Benchmark, folder: Path, as_json: bool) -
     algorithms = []
     for label in plan.algorithms:
         runs = sum(name == label for name, _ in todo)
-        known = [
+        spent = [
             clock["processor_seconds"] for (name, _), clock in measured.items() if name == label
         ]
         algorithms.append(
@@ -329,7 +329,7 @@ def _print_plan(plan: Plan, benchmark: Benchmark, folder: Path, as_json: bool) -
                 **{name: runs * limit for name, limit in plan.budget.items()},
                 "queries_about": round(runs * queries),
                 # As far as earlier runs tell.
-                "processor_seconds_about": float(runs * np.mean(known)) if known else None,
+                "processor_seconds_about": float(runs * np.mean(spent)) if spent else None,
             }
         )
     if as_json:
@@ -449,11 +449,11 @@ def _scored_outside(benchmark: Benchmark, scores: Scores, traces: Sequence[Trace
 
 def _quartiles(regret: NDArray[np.float64]) -> list[object]:
     """Median and quartiles in points, and how many runs recommended nothing."""
-    known = 100 * regret[np.isfinite(regret)]
-    if not len(known):
+    finite = 100 * regret[np.isfinite(regret)]
+    if not len(finite):
         return ["-", "-", len(regret)]
-    lower, median, upper = np.quantile(known, (0.25, 0.5, 0.75))
-    return [f"{median:.2f}", f"{lower:.2f} to {upper:.2f}", len(regret) - len(known)]
+    lower, median, upper = np.quantile(finite, (0.25, 0.5, 0.75))
+    return [f"{median:.2f}", f"{lower:.2f} to {upper:.2f}", len(regret) - len(finite)]
 
 
 def _means(runs: Sequence[Trace], unit: Axis) -> list[object]:

@@ -100,7 +100,7 @@ def run_download(args: argparse.Namespace) -> int:
         if args.json:
             print_json({"target": str(target), "there_already": True})
         else:
-            print(f"{official.table} is there already: {target} (--force makes it anew)")
+            print(f"{official.table} is there already: {target} (--force makes it again)")
         return 0
     with _progress() as progress:
         report = download(
@@ -114,7 +114,7 @@ def run_download(args: argparse.Namespace) -> int:
 
 
 def run_convert(args: argparse.Namespace) -> int:
-    """Convert what is told from the file's content."""
+    """Convert a file; its kind is recognised by its content."""
     from nasbench_kit.data.benchmarks.nasbench101.convert import convert
     from nasbench_kit.data.benchmarks.nasbench101.foreign import recognise
     from nasbench_kit.data.benchmarks.nasbench101.sample import from_sample

@@ -139,16 +139,16 @@ def run_rank_correlation(args: argparse.Namespace) -> int:
         for name in methods
         for seed in range(args.seeds)
     ]
-    known = [job for job in jobs if job.path.exists() and job.read(len(table))]
-    todo = [(job,) for job in jobs if job not in known]
+    ready = [job for job in jobs if job.path.exists() and job.read(len(table))]
+    todo = [(job,) for job in jobs if job not in ready]
     with progress_bar(f"training and scoring on {table.name}") as progress:
-        progress(len(known), len(jobs))
+        progress(len(ready), len(jobs))
         for done, _ in enumerate(finished(train_and_score, todo, [()] * args.workers), start=1):
-            progress(len(known) + done, len(jobs))
+            progress(len(ready) + done, len(jobs))
 
     truth = table.mean("validation_accuracy")[rows]
-    found, last = _ranked(jobs, table, rows)
-    summary = [_summarised(name, found[name], last[name]) for name in methods]
+    rankings, last = _ranked(jobs, table, rows)
+    summary = [_summarised(name, rankings[name], last[name]) for name in methods]
     limits = {
         "tau": _known(ceiling.repeats_agree.tau),
         "spearman": _known(ceiling.repeats_agree.spearman),
@@ -167,10 +167,10 @@ def run_rank_correlation(args: argparse.Namespace) -> int:
     table.verify(fresh=True)
     table.check_in_place()
     with then(show):
-        _write_columns(args.out, found)
+        _write_columns(args.out, rankings)
         scored = {name: np.array(runs[0]["accuracy"]) for name, runs in last.items()}
         one_shot_ranking.save_figure(
-            args.out, study.label(table), found, scored=scored, truth=truth, ceiling=ceiling
+            args.out, study.label(table), rankings, scored=scored, truth=truth, ceiling=ceiling
         )
     if not args.json:
         print(f"columns and figure: {args.out}/")
@@ -184,11 +184,11 @@ def _ranked(
     from nasbench_kit.analysis.statistics import one_shot_ranking
 
     means = table.mean("validation_accuracy")
-    found: dict[str, list[list[Ranking]]] = {job.name: [] for job in jobs}
+    rankings: dict[str, list[list[Ranking]]] = {job.name: [] for job in jobs}
     last: dict[str, list[dict[str, Any]]] = {job.name: [] for job in jobs}
     for job in jobs:
         moments = job.read(len(table))
-        found[job.name].append(
+        rankings[job.name].append(
             [
                 one_shot_ranking.ranking(
                     moment["seconds"],
@@ -200,7 +200,7 @@ def _ranked(
             ]
         )
         last[job.name].append(moments[-1])
-    return found, last
+    return rankings, last
 
 
 def _print(
@@ -257,8 +257,8 @@ def _summarised(
         "mixture": np.mean(mixtures or [math.nan]),
         "labellings": 100 * np.mean([moment["labelling_spread"] for moment in last]),
     }
-    known = {key: _known(float(mean)) for key, mean in means.items()}
-    return {"method": name, "seeds": len(runs), **known}
+    rounded = {key: _known(float(mean)) for key, mean in means.items()}
+    return {"method": name, "seeds": len(runs), **rounded}
 
 
 def _text(value: Any) -> str:
@@ -267,10 +267,10 @@ def _text(value: Any) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def _write_columns(out: Path, found: Mapping[str, Sequence[Sequence[Ranking]]]) -> None:
+def _write_columns(out: Path, rankings: Mapping[str, Sequence[Sequence[Ranking]]]) -> None:
     flat = [
         (name, seed, moment)
-        for name, runs in found.items()
+        for name, runs in rankings.items()
         for seed, run in enumerate(runs)
         for moment in run
     ]

@@ -35,8 +35,8 @@ def method(name: str) -> WeightSharing:
 
     search = experiment.search(name, {})
     if not isinstance(search, WeightSharing):
-        known = [name for name in ALGORITHMS if name.endswith("-small")]
-        raise InvalidSetting(f"{name} shares no weights; choose of {', '.join(known)}")
+        sharing = [name for name in ALGORITHMS if name.endswith("-small")]
+        raise InvalidSetting(f"{name} shares no weights; choose one of {', '.join(sharing)}")
     return replace(search, share=1.0)
 
 
@@ -81,8 +81,8 @@ class ScoringJob:
             CorruptFile, WrongTable: the file is of something else.
         """
         try:
-            known: dict[str, Any] = read_json(self.path)
-            conditions, moments = known["conditions"], known["moments"]
+            recorded: dict[str, Any] = read_json(self.path)
+            conditions, moments = recorded["conditions"], recorded["moments"]
             if conditions != self.conditions:
                 raise WrongTable(
                     f"{self.path} was made with another table or other settings; choose another --out, "
@@ -93,8 +93,8 @@ class ScoringJob:
             raise
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise CorruptFile(f"{self.path} holds no scores ({error}); delete it") from error
-        found: list[dict[str, Any]] = moments
-        return found
+        readings: list[dict[str, Any]] = moments
+        return readings
 
     def _check(self, moments: list[dict[str, Any]], cells: int) -> None:
         """Whether ``train_and_score`` can have written this.

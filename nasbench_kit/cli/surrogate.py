@@ -93,8 +93,9 @@ def _report(surrogate: Surrogate, target: Path, as_json: bool) -> None:
     from nasbench_kit.analysis.cards.surrogate_card import agreement
 
     table = surrogate.table
-    found = {
-        epochs: agreement(*surrogate.known(place)[1:]) for place, epochs in enumerate(table.epochs)
+    quality = {
+        epochs: agreement(*surrogate.held_out(place)[1:])
+        for place, epochs in enumerate(table.epochs)
     }
     if as_json:
         print_json(
@@ -104,14 +105,14 @@ def _report(surrogate: Surrogate, target: Path, as_json: bool) -> None:
                 "cells": len(table),
                 "learnt_from": len(surrogate.rows),
                 "failed_trainings": table.provenance["failed_trainings"],
-                "accuracy": found,
+                "accuracy": quality,
                 "seconds_r2": None if surrogate.seconds is None else surrogate.seconds.r2,
                 "checksum": table.checksum,
             }
         )
         return
     names = ("r2", "tau", "spearman", "mae", "top", "found")
-    rows = [(epochs, *(f"{q[name]:.4f}" for name in names)) for epochs, q in found.items()]
+    rows = [(epochs, *(f"{q[name]:.4f}" for name in names)) for epochs, q in quality.items()]
     note = "Validation accuracy of cells that the model had not seen, failed trainings left out."
     if surrogate.seconds is not None:
         note += f" Seconds: R² {surrogate.seconds.r2:.4f}."

@@ -34,14 +34,14 @@ def save(folder: Path, label: str, seed: int, error: BaseException) -> None:
 
 def load(folder: Path) -> dict[Job, str]:
     """The errors of the runs that failed and were not done since, by label and seed."""
-    found = {}
+    errors = {}
     for path in sorted((folder / "failures").glob("*.txt")):
         label, _, seed = path.stem.rpartition("-")
         with contextlib.suppress(OSError, ValueError):
             if not trace_path(folder, label, int(seed)).exists():
                 lines = path.read_text(encoding="utf-8").splitlines()
-                found[label, int(seed)] = lines[0] if lines else "no reason is known"
-    return found
+                errors[label, int(seed)] = lines[0] if lines else "no reason is known"
+    return errors
 
 
 def listed(failed: Mapping[Job, str], folder: Path, deaths: WorkerDied | None = None) -> str:

@@ -198,9 +198,9 @@ def _claim(path: Path, conditions: dict[str, Any]) -> None:
         write_text(path, json.dumps(conditions, indent=1) + "\n")
         return
     with _intact(path):
-        known = _fields(read_json(path))
+        recorded = _fields(read_json(path))
     for name, value in conditions.items():
-        if known.get(name) != value:
+        if recorded.get(name) != value:
             raise WrongTable(
                 f"{path.parent} holds trainings with another {name}; choose another folder, or "
                 "delete it"
@@ -296,7 +296,7 @@ def _intact(path: Path) -> Iterator[None]:
         yield
     except (OSError, ValueError, LookupError, TypeError, ArithmeticError) as error:
         raise CorruptFile(
-            f"{path} cannot be read ({error!r}); delete it to make it anew"
+            f"{path} cannot be read ({error!r}); delete it to make it again"
         ) from error
 
 
@@ -311,7 +311,7 @@ def _text(path: Path) -> str:
     except FileNotFoundError:
         raise _no_comparison(path) from None
     except (OSError, ValueError) as error:
-        raise CorruptFile(f"{path} cannot be read ({error}); delete it to make it anew") from error
+        raise CorruptFile(f"{path} cannot be read ({error}); delete it to make it again") from error
 
 
 def _no_comparison(path: Path) -> UnknownName:

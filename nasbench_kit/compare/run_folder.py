@@ -1,6 +1,6 @@
 """The folder of a comparison: its manifest, its lock, the files of its runs.
 
-What lies where is said in `nasbench_kit.compare.running`.
+Which file lies where stands in `nasbench_kit.compare.running`.
 """
 
 from __future__ import annotations
@@ -143,27 +143,27 @@ def merged(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
         CorruptFile: see ``read_manifest``.
     """
     new: dict[str, Any] = json.loads(json.dumps(manifest))  # as it will be read again
-    known = read_manifest(folder)
-    if known is None:
+    earlier = read_manifest(folder)
+    if earlier is None:
         return new
-    for what, before, now in _conditions(known, new):
+    for what, before, now in _conditions(earlier, new):
         if before != now:
             raise WrongTable(
                 f"{folder} holds results with another {what} ({_brief(before)}, now {_brief(now)}); "
                 "choose another folder with --out, or delete it"
             )
-    new["algorithms"] = {**known["algorithms"], **new["algorithms"]}
-    new["commands"] = list(dict.fromkeys([*known.get("commands", []), *new["commands"]]))
+    new["algorithms"] = {**earlier["algorithms"], **new["algorithms"]}
+    new["commands"] = list(dict.fromkeys([*earlier.get("commands", []), *new["commands"]]))
     return new
 
 
-def _conditions(known: dict[str, Any], new: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+def _conditions(earlier: dict[str, Any], new: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     """What must be the same: its name, before and now."""
-    for key in dict.fromkeys([*new, *known]):
+    for key in dict.fromkeys([*new, *earlier]):
         if key not in _GROWING:
-            yield from _parts(key, known.get(key), new.get(key))
-    for label in known["algorithms"].keys() & new["algorithms"].keys():
-        yield from _parts(label, known["algorithms"][label], new["algorithms"][label])
+            yield from _parts(key, earlier.get(key), new.get(key))
+    for label in earlier["algorithms"].keys() & new["algorithms"].keys():
+        yield from _parts(label, earlier["algorithms"][label], new["algorithms"][label])
 
 
 def _parts(name: str, before: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:

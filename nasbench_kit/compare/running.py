@@ -10,7 +10,7 @@ the work was interrupted and on however many workers it was done:
     manifest.json             what the results depend on: versions, table (name, source, space,
                               cells, checksum), scored_by, budget, policy, algorithms by label (class
                               and settings), with a fallback the space searched, images, recipe and
-                              scoring seeds, and the commands that make the folder anew
+                              scoring seeds, and the commands that make the folder again
     traces/LABEL-SEED.json    one finished run: see `nasbench_kit.compare.trace`
     checkpoints/              of runs under way that share weights
     failures/LABEL-SEED.txt   of a run that failed and was not done since: the error

@@ -85,7 +85,7 @@ def trained_accuracies(
     Raises:
         CorruptFile: a file holds no score of such a training.
     """
-    found: dict[str, dict[int, float]] = {}
+    accuracies: dict[str, dict[int, float]] = {}
     counted: set[int] = set()
     for path in sorted((folder / "scores").glob("*.json")):
         try:
@@ -102,13 +102,13 @@ def trained_accuracies(
             if content["epochs"] != epochs:
                 raise ValueError(f"{correct} of {images} images after {content['epochs']} epochs")
             # As a table has it, to the last bit.
-            found.setdefault(text, {})[seed] = float(np.float32(correct / images))
+            accuracies.setdefault(text, {})[seed] = float(np.float32(correct / images))
         except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as e:
             raise CorruptFile(
                 f"{path} holds no score ({e}); delete it and run the comparison again"
             ) from e
     return {
         text: float(np.mean([by_seed[seed] for seed in seeds]))
-        for text, by_seed in found.items()
+        for text, by_seed in accuracies.items()
         if by_seed.keys() >= set(seeds)
     }

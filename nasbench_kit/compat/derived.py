@@ -46,9 +46,9 @@ def table_of(path: Path) -> Table:
         table = Table.open(place)
     except CorruptFile as error:
         raise CorruptFile(f"{error}; {again}") from error
-    found = {name: table.provenance.get(name) for name in source}
-    if found != source:
-        raise WrongTable(f"{place} was made of another file, SHA-256 {found['sha256']}; {again}")
+    recorded = {name: table.provenance.get(name) for name in source}
+    if recorded != source:
+        raise WrongTable(f"{place} was made of another file, SHA-256 {recorded['sha256']}; {again}")
     return table
 
 

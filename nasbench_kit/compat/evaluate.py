@@ -1,4 +1,4 @@
-"""One training from scratch, told in the official words."""
+"""One training from scratch, under the official names."""
 
 from __future__ import annotations
 

@@ -38,6 +38,6 @@ class Answer(NamedTuple):
     @property
     def costs(self) -> dict[str, float]:
         """All that is known of its costs, by name: seconds, parameters, and what else there is."""
-        known = {"seconds": self.seconds, "parameters": self.trainable_parameters}
-        costs = {name: float(value) for name, value in known.items() if value is not None}
+        basic = {"seconds": self.seconds, "parameters": self.trainable_parameters}
+        costs = {name: float(value) for name, value in basic.items() if value is not None}
         return costs | dict(self.other_costs or {})

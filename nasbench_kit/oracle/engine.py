@@ -41,7 +41,7 @@ _DRAWS = 256
 class Engine:
     """What an `Oracle` does, and all that it remembers.
 
-    Copied and sent to other processes, it keeps its state and reads its source anew.
+    Copied and sent to other processes, it keeps its state and reads its source again.
     """
 
     #: What makes its state; everything else follows from it.

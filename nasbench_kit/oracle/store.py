@@ -120,24 +120,24 @@ class Store:
 
     def _parsed(self, record: str) -> dict[str, Any]:
         try:
-            known = json.loads(record)
+            parsed = json.loads(record)
         except ValueError:
-            known = None
-        if not isinstance(known, dict):
-            raise CorruptFile(f"{self.path} holds a damaged record; delete the file to train anew")
-        return known
+            parsed = None
+        if not isinstance(parsed, dict):
+            raise CorruptFile(f"{self.path} holds a damaged record; delete the file to train again")
+        return parsed
 
     def get(self, job: Job, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The record of a training, made now if nobody made it before."""
-        known = self.record(job)
-        if known is not None:
-            return known
+        record = self.record(job)
+        if record is not None:
+            return record
         with self._claimed(job):
-            known = self.record(job)  # another process may have made it while we waited
-            if known is None:
-                known = make()
-                self._insert(job, known)
-        return known
+            record = self.record(job)  # another process may have made it while we waited
+            if record is None:
+                record = make()
+                self._insert(job, record)
+        return record
 
     def _insert(self, job: Job, record: dict[str, Any]) -> None:
         key = (

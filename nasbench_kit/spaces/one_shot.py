@@ -49,7 +49,7 @@ class Relaxation(nn.Module):
         """Every option by its probability (DARTS, equation 2).
 
         Args:
-            channel_divisor: operations see one channel in so many (PC-DARTS).
+            channel_divisor: operations see one channel in this many (PC-DARTS).
         """
 
     @abstractmethod

@@ -115,10 +115,10 @@ def read_json(path: Path) -> Any:
     """
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
+        merged = dict(pairs)
+        if len(merged) < len(pairs):
             raise ValueError("a name stands twice in one object")
-        return found
+        return merged
 
     def refused(constant: str) -> None:
         raise ValueError(f"{constant} is no number")

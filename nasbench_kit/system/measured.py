@@ -27,13 +27,13 @@ def measured() -> Iterator[dict[str, Any]]:
     """
     with contextlib.suppress(OSError):
         _RESET_PEAK.write_text("5")  # Linux: the peak starts again from what is resident now
-    found: dict[str, Any] = {}
+    measured: dict[str, Any] = {}
     wall, processor = time.perf_counter(), time.process_time()
-    yield found
-    found["seconds"] = time.perf_counter() - wall
-    found["processor_seconds"] = time.process_time() - processor
-    found["peak_memory"] = peak_memory()
-    found["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
+    yield measured
+    measured["seconds"] = time.perf_counter() - wall
+    measured["processor_seconds"] = time.process_time() - processor
+    measured["peak_memory"] = peak_memory()
+    measured["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def peak_memory() -> int:
@@ -61,9 +61,9 @@ def available_memory() -> float:
 
 @contextlib.contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Let torch compute on so many threads for the time of a block, without importing it.
+    """Let torch compute on a number of threads for the time of a block, without importing it.
 
-    Where the block imports it, it starts with so many, and keeps them.
+    Where the block imports it, it starts with that many, and keeps them.
     """
     torch = sys.modules.get("torch")
     threads = torch.get_num_threads() if torch else None

@@ -28,10 +28,10 @@ def write_columns(
     import pyarrow as pa
     from pyarrow import csv, parquet
 
-    known = types or {}
+    arrow_types = types or {}
     table = pa.table(
         {
-            name: pa.array(values, _ARROW.get(known.get(name, "").removesuffix(" | None")))
+            name: pa.array(values, _ARROW.get(arrow_types.get(name, "").removesuffix(" | None")))
             for name, values in columns.items()
         }
     )

@@ -37,7 +37,7 @@ def spread(
         work: a function that other processes can import.
         jobs: its arguments.
         workers: local processes; a single worker is this process. A Ray cluster brings its own.
-        progress: is told of every finished job.
+        progress: called after every finished job.
         executor: where the jobs are done.
 
     Raises:

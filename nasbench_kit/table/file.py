@@ -99,13 +99,13 @@ def write(
                 places[name] = [array.dtype.str, list(array.shape), offset]
             file.flush()
             content = file.id.get_file_image()  # without the block
-        told = {
+        header = {
             "bytes": block + len(content),
             "sha256": hashlib.sha256(content).hexdigest(),
             "arrays": places,
             **header,
         }
-        text = _json(told).ljust(block - _PREFIX)
+        text = _json(header).ljust(block - _PREFIX)
         with temporary.open("wb") as file:
             file.writelines((_prefix(block, text), text, content))
 

@@ -36,7 +36,7 @@ class Noise:
         scatter: standard deviation between repeats there, in accuracy, [fidelities, knots].
         failure: probability there that a training fails, [fidelities, knots].
         chance: accuracy of a failed training.
-        images: readings are counts of so many images; None: not rounded.
+        images: readings are counts of this many images; None: not rounded.
         repeats: trainings of a cell that can be asked for.
     """
 
@@ -50,8 +50,8 @@ class Noise:
     @classmethod
     def of(cls, provenance: Mapping[str, Any]) -> Noise | None:
         """The noise of a surrogate's table, its ``noise`` as JSON; None for real trainings."""
-        said = provenance.get("noise")
-        return None if said is None else cls(**said)
+        settings = provenance.get("noise")
+        return None if settings is None else cls(**settings)
 
     def std(self, accuracy: NDArray[np.float64], fidelity: int) -> NDArray[np.float64]:
         """Standard deviation between repeats of cells with these predictions, failures aside."""

@@ -290,9 +290,9 @@ class Table:
         if epochs is None:
             return len(self.epochs) - 1
         if not isinstance(epochs, Real) or epochs not in self.epochs:
-            known = ", ".join(map(str, self.epochs))
+            offered = ", ".join(map(str, self.epochs))
             raise NotRecorded(
-                f"the table {self.name} has no trainings of {shown(epochs)} epochs; it has {known}"
+                f"the table {self.name} has no trainings of {shown(epochs)} epochs; it has {offered}"
             )
         return self.epochs.index(epochs)
 
@@ -303,9 +303,9 @@ class Table:
             NotRecorded: the table lacks it.
         """
         if not self.has(metric, checkpoint):
-            known = ", ".join(f"{metric} ({point})" for point, metric in sorted(self.columns))
+            offered = ", ".join(f"{metric} ({point})" for point, metric in sorted(self.columns))
             raise NotRecorded(
-                f"the table {self.name} has no {_named(metric)} ({_named(checkpoint)}); it has {known}"
+                f"the table {self.name} has no {_named(metric)} ({_named(checkpoint)}); it has {offered}"
             )
         return self.columns[checkpoint, metric]
 
@@ -383,7 +383,7 @@ class Table:
         """SHA-256 of all that the table says: what it is called, its arrays, how to read them."""
         if self._file is not None:
             return str(self._file.header["checksum"])
-        digest = hashlib.sha256(json.dumps([self._said(), self._images()]).encode())
+        digest = hashlib.sha256(json.dumps([self._described(), self._images()]).encode())
         arrays = self._arrays()
         for name in sorted(arrays):
             array = np.ascontiguousarray(arrays[name])
@@ -391,7 +391,7 @@ class Table:
             digest.update(array.data.cast("B") if array.size else b"")
         return digest.hexdigest()
 
-    def _said(self) -> dict[str, Any]:
+    def _described(self) -> dict[str, Any]:
         return {
             "space": self.space.name,
             "order": self.space.digest,
@@ -422,7 +422,7 @@ class Table:
                 "space, with its rows"
             )
         images = self._images()
-        header = {**self._said(), "images": images, "checksum": self.checksum}
+        header = {**self._described(), "images": images, "checksum": self.checksum}
         attributes = {name: {"images": count} for name, count in images.items()}
         table_file.write(as_path(path, "table"), header, self._arrays(), attributes)
 

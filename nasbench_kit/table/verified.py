@@ -19,7 +19,7 @@ from nasbench_kit.system.files import home, write_text
 _MOST = 200
 #: Bytes up to which a file is hashed about as fast as the record is read.
 _SMALL = 1 << 20
-#: Clocks of file systems tick up to so many seconds apart: a file that was changed within them may
+#: Clocks of file systems tick up to this many seconds apart: a file that was changed within them may
 #: be changed again and look the same.
 _TICK = 2.0
 

@@ -114,12 +114,12 @@ def read(
     """
     try:
         saved = tensor_file.load(path)
-        known, numbers = (json.loads(saved[name]) for name in ("conditions", "numbers"))
+        recorded, numbers = (json.loads(saved[name]) for name in ("conditions", "numbers"))
     except tensor_file.UNREADABLE as error:
         raise CorruptFile(
             f"{path} is no checkpoint of a {kind} ({tensor_file.first_line(error)}); delete it to start over"
         ) from error
-    if differs := [name for name in conditions if known.get(name) != conditions[name]]:
+    if differs := [name for name in conditions if recorded.get(name) != conditions[name]]:
         raise WrongTable(
             f"{path} is the checkpoint of a {kind} with another {differs[0]}; "
             "choose another file, or delete it"

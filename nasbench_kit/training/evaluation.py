@@ -1,4 +1,4 @@
-"""Measuring a network: scores on the three splits, statistics of batch norm computed anew."""
+"""Measuring a network: scores on the three splits, statistics of batch norm computed again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def measure(network: nn.Module, data: LoadedImages, *, renew: bool) -> list[Scor
     Args:
         network: left in eval mode.
         data: what it is measured on.
-        renew: whether batch norm's statistics are computed anew before.
+        renew: whether batch norm's statistics are computed again before.
     """
     batch = BATCH
     while True:

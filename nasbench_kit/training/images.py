@@ -74,7 +74,7 @@ class ImageSet:
     #: Per channel, on the stored scale: a network sees ``(image - mean) / std``.
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    #: Accuracy is measured on the first so many images of train, validation and test. (NAS-Bench-101
+    #: Accuracy is measured on the first images, this many, of train, validation and test. (NAS-Bench-101
     #: scores 9,984 of 10,000, whole batches of 256, and of the training images the first file's.)
     evaluated: tuple[int, int, int]
     #: Splits that were dealt from the training images, as the data had none of their own.

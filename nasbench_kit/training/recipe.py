@@ -27,7 +27,7 @@ class Recipe:
     #: cores did, and the shards' gradients are averaged.
     bn_batch_size: int
     #: Share of a step's batch in the running statistics of batch norm, PyTorch's meaning; None
-    #: computes them anew over all training images before each evaluation.
+    #: computes them again over all training images before each evaluation.
     bn_momentum: float | None
     #: "rmsprop" (TensorFlow's, see ``TFRMSProp``) or "sgd".
     optimizer: str
@@ -81,7 +81,7 @@ NASBENCH101 = Recipe(
     idle_first_step=True,
 )
 
-#: Small enough for a laptop: some 35 ms an epoch on one CPU core. Batch statistics are computed anew
+#: Small enough for a laptop: some 35 ms an epoch on one CPU core. Batch statistics are computed again
 #: because 4 epochs are 20 steps, too few for a running average. Measured over 15 cells and 2 seeds:
 #: after 4 epochs a median validation accuracy of 0.82, with momentum 0.1 of 0.68, and a standard
 #: deviation between seeds of 0.027 and 0.061; at 36 epochs both agree. Weight decay hardly matters:

@@ -362,7 +362,7 @@ def _optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
 
 
 def _make_gradients(state: State, shard: int, batch: Tensor, labels: Tensor) -> None:
-    """Gradients of the mean loss of a batch, as the mean over shards of so many images."""
+    """Gradients of the mean loss of a batch, as the mean over shards of a number of images."""
     state.optimizer.zero_grad()
     for x, y in zip(torch.split(batch, shard), torch.split(labels, shard), strict=True):
         loss = functional.cross_entropy(state.network(x), y) / (len(labels) // shard)

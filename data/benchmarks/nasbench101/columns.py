@@ -23,7 +23,7 @@ READINGS: dict[tuple[Checkpoint, str], tuple[str, int]] = {
     for checkpoint, position in _POINTS
     for metric in METRICS
 }
-#: A storage that is exact for all but one reading in so many will do.
+#: A storage that is exact for all but one reading in this many will do.
 _RARE = 64
 
 
@@ -41,7 +41,7 @@ def exact_column(
 
     Args:
         values: [rows, epochs, repeats].
-        images: The accuracies are meant to be counts of so many images.
+        images: The accuracies are meant to be counts of this many images.
         present: 1 where there is a value; None if everywhere.
     """
     if present is not None:

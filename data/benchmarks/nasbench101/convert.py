@@ -43,7 +43,7 @@ from nasbench_kit.table.table import Checkpoint, Column, Table
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Up to so many cells are hashed one by one; beyond, the hashes of the whole space are asked for.
+#: Up to this many cells are hashed one by one; beyond, the hashes of the whole space are asked for.
 _FEW_CELLS = 5_000
 #: Examples that a report gives of each kind of problem.
 _EXAMPLES = 3
@@ -89,14 +89,14 @@ class ConversionReport:
             f"{self.exceptions:,} exceptions, {self.bytes / 1e6:.1f} MB; every reading compared "
             f"bit for bit; {self.seconds:.1f} s, and {self.hash_seconds:.1f} s for hashes"
         )
-        lines = [made, *(self._told(kind) for kind in self.problems)]
+        lines = [made, *(self._line(kind) for kind in self.problems)]
         if not self.checked_crc:
             lines.append("the checksums of the records were not compared")
         if self.dropped:
             lines.append(f"{self.dropped:,} cells were left out")
         return "\n".join(lines)
 
-    def _told(self, kind: str) -> str:
+    def _line(self, kind: str) -> str:
         problem = self.problems[kind]
         return f"{kind}, {problem.count:,} times, first {'; '.join(problem.examples)}"
 
@@ -111,7 +111,7 @@ class ConversionReport:
         """Raise CorruptFile if there were problems."""
         if self.problems:
             raise CorruptFile(
-                f"{self.source}: {'. '.join(map(self._told, self.problems))}. Nothing was written; "
+                f"{self.source}: {'. '.join(map(self._line, self.problems))}. Nothing was written; "
                 "get the file again, or leave out the cells concerned (--on-error skip)"
             )
 
@@ -147,8 +147,8 @@ def convert(
     table_file.check_target(Path(target))
     report = ConversionReport(str(source), str(target), checked_crc=check_crc)
     chunks = read_chunks(source, check_crc=check_crc, progress=progress, on_error=report.note)
-    known = {"made_from": Path(source).name, "checked_crc": check_crc, **(provenance or {})}
-    _build(chunks, Path(target), report, known, skip=on_error == "skip")
+    facts = {"made_from": Path(source).name, "checked_crc": check_crc, **(provenance or {})}
+    _build(chunks, Path(target), report, facts, skip=on_error == "skip")
     return report
 
 

@@ -103,8 +103,8 @@ def _database(path: Path) -> str:
         with contextlib.closing(
             sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
         ) as database:
-            found = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            tables = {name.replace("_", "").lower(): name for (name,) in found}
+            names = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            tables = {name.replace("_", "").lower(): name for (name,) in names}
             trials, points = (tables.get(f"nb101{name}stats") for name in ("trial", "intermediate"))
             if not trials or not points:
                 return "an SQLite database of another project"
@@ -116,9 +116,9 @@ def _database(path: Path) -> str:
         return f"a damaged SQLite database ({error})"
     if not first or not first[1] or round(first[0] / first[1]) == 1:
         return "NNI's database of NAS-Bench-101"
-    told, right = first
+    stored, right = first
     return (
-        f"NNI's database of NAS-Bench-101, whose training times are {told / right:.0f} times too "
-        f"large: its first training took {right:.1f} s and not {told:.1f} s, as the table {points} "
+        f"NNI's database of NAS-Bench-101, whose training times are {stored / right:.0f} times too "
+        f"large: its first training took {right:.1f} s and not {stored:.1f} s, as the table {points} "
         "says"
     )

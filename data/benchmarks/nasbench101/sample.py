@@ -41,9 +41,9 @@ def from_sample(path: str | Path, space: CellSpace | None = None) -> Table:
     path = Path(path)
     columns = _columns(path)
     accuracies = {
-        int(found[1]): values
+        int(match[1]): values
         for name, values in columns.items()
-        if (found := re.fullmatch(r"(\d+)_final_validation_accuracy", name))
+        if (match := re.fullmatch(r"(\d+)_final_validation_accuracy", name))
     }
     epochs = sorted(accuracies)
     space = space or CellSpace()

@@ -212,8 +212,8 @@ def _batches(
             length = _payload_length(header, check_crc)
             body = stream.read(length + 4)
             if len(body) < length + 4:
-                found = f"{len(body)} bytes follow the header, expected {length + 4}"
-                raise _BadRecord("a truncated end", found)
+                detail = f"{len(body)} bytes follow the header, expected {length + 4}"
+                raise _BadRecord("a truncated end", detail)
             whole = True
             payload = body[:length]
             if check_crc:
@@ -234,16 +234,16 @@ def _batches(
 class _BadRecord(ValueError):
     """A fault that goes by a name."""
 
-    def __init__(self, kind: str, found: str) -> None:
-        super().__init__(found)
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(detail)
         self.kind = kind
 
 
 @lru_cache(1 << 12)  # lengths repeat
 def _payload_length(header: bytes, check_crc: bool) -> int:
     if len(header) < 12:
-        found = f"the file ends after {len(header)} bytes of the header, expected 12"
-        raise _BadRecord("a truncated end", found)
+        detail = f"the file ends after {len(header)} bytes of the header, expected 12"
+        raise _BadRecord("a truncated end", detail)
     if check_crc:
         _check_crc("length", header[:8], header[8:])
     length = int.from_bytes(header[:8], "little")
@@ -254,9 +254,9 @@ def _payload_length(header: bytes, check_crc: bool) -> int:
 
 def _check_crc(what: str, data: bytes, stored: bytes) -> None:
     if (computed := _masked_crc(data)) != stored:
-        found, expected = stored[::-1].hex(), computed[::-1].hex()
+        actual, expected = stored[::-1].hex(), computed[::-1].hex()
         raise _BadRecord(
-            "a wrong checksum", f"the CRC32C of the {what} is {found}, expected {expected}"
+            "a wrong checksum", f"the CRC32C of the {what} is {actual}, expected {expected}"
         )
 
 
@@ -314,8 +314,8 @@ def _parse_operations(text: bytes) -> bytes:
         raise ValueError(f"the operations are {_show(text)}, expected input, at most 5, output")
     for name in vertices[1:-1]:
         if name not in OPERATIONS:
-            found = f"unknown operation {name[:60]!a}, expected {', '.join(OPERATIONS)}"
-            raise _BadRecord("an unknown operation", found)
+            detail = f"unknown operation {name[:60]!a}, expected {', '.join(OPERATIONS)}"
+            raise _BadRecord("an unknown operation", detail)
     return bytes([len(vertices), *map(OPERATIONS.index, vertices[1:-1])]).ljust(6, b"\0")
 
 

@@ -34,7 +34,7 @@ What is mended:
 
 An object pickles and copies with its counters, and the copy goes on drawing where the original
 stands: with a seed, both draw the same repeats from there on; so does a forked child. Without a
-seed a forked child draws repeats of its own (Python seeds ``random`` anew in it).
+seed a forked child draws repeats of its own (Python seeds ``random`` again in it).
 
 For comparisons of algorithms use `nasbench_kit.oracle.oracle` instead: it refuses what the budget cannot
 pay, and a search cannot see test accuracies.
@@ -71,7 +71,7 @@ if TYPE_CHECKING:
 __all__ = ["ModelSpec", "NASBench", "OutOfDomainError"]
 
 _OPERATIONS = list(OPERATIONS)
-#: Attributes that follow from the table, made anew in a copy.
+#: Attributes that follow from the table, made again in a copy.
 _PREPARED = {
     "_bits",
     "_code",
@@ -216,7 +216,7 @@ class NASBench:
             raise OutOfDomainError(f"invalid number of epochs, must be one of {self.valid_epochs}")
         row = self._row(model_spec)
         if row is None or (self._statistics and self._handed_out(row)):
-            data = self._told(self._hash_of(row, model_spec), epochs, bool(stop_halfway))
+            data = self._answered(self._hash_of(row, model_spec), epochs, bool(stop_halfway))
             self.training_time_spent += data["training_time"]
             self.total_epochs_spent += readers.charged
             return data
@@ -233,7 +233,7 @@ class NASBench:
         self.total_epochs_spent += readers.charged
         return data
 
-    def _told(self, module_hash: str, epochs: int, halfway: bool) -> dict[str, Any]:
+    def _answered(self, module_hash: str, epochs: int, halfway: bool) -> dict[str, Any]:
         """One training as the statistics tell it, which their holder may have changed."""
         fixed = self._entry("_fixed", module_hash, copy.deepcopy)
         computed = self._entry("_computed", module_hash, lambda entry: entry)  # is only read

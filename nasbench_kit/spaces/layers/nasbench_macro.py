@@ -108,11 +108,11 @@ class NASBenchMacro(DecisionSpace):
 
 
 def layers(stem_channels: int) -> list[Layer]:
-    """The eight layers behind a stem of so many channels."""
+    """The eight layers behind a stem."""
     channels = stem_channels
-    found = []
+    places = []
     for count in STAGES:
-        found.append(Layer(channels, 2 * channels, 2))
+        places.append(Layer(channels, 2 * channels, 2))
         channels *= 2
-        found += [Layer(channels, channels, 1)] * (count - 1)
-    return found
+        places += [Layer(channels, channels, 1)] * (count - 1)
+    return places

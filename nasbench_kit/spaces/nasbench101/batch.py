@@ -54,8 +54,8 @@ def indices(
 def _as_bytes(entries: NDArray[np.generic]) -> NDArray[np.uint8]:
     """Contiguous bytes; every value that is not 0, 1 or 2 becomes 3 or more, thus invalid."""
     if entries.dtype.itemsize > 1:
-        known = (entries == 0) | (entries == 1) | (entries == 2)
-        entries = np.where(known, entries, 3).astype(np.uint8)
+        valid = (entries == 0) | (entries == 1) | (entries == 2)
+        entries = np.where(valid, entries, 3).astype(np.uint8)
     return np.ascontiguousarray(entries).view(np.uint8)
 
 
@@ -71,11 +71,11 @@ def _edge_bits(block: NDArray[np.uint8], size: int) -> NDArray[np.int32]:
         byte, bit = divmod(place * area, 8)
         words = np.ndarray((groups,), ">u8", packed, offset=byte, strides=(area,))
         word = (words.astype(np.uint64) >> np.uint64(64 - area - bit)).view(np.int64)
-        found = np.zeros(groups, np.int32)
+        rows = np.zeros(groups, np.int32)
         for table in _tables(size):
-            found |= table.take(word & (len(table) - 1), mode="clip")
+            rows |= table.take(word & (len(table) - 1), mode="clip")
             word >>= _TABLE_BITS
-        bits[:, place] = found
+        bits[:, place] = rows
     return bits.reshape(-1)[: len(block)]
 
 

@@ -257,9 +257,9 @@ class Cell:
             UnknownName: for any other name.
         """
         if not isinstance(name, str) or name not in NAMED_CELLS:
-            known = ", ".join(NAMED_CELLS)
+            names = ", ".join(NAMED_CELLS)
             raise UnknownName(
-                f"no cell is called {checks.shown(name)}; the named cells are: {known}"
+                f"no cell is called {checks.shown(name)}; the named cells are: {names}"
             )
         return cls.from_text(NAMED_CELLS[name])
 
@@ -482,8 +482,10 @@ def _parse_operations(operations: Iterable[str], size: int) -> tuple[tuple[str, 
         )
     for name in names[1:-1]:
         if _LABELS.get(name, -1) < 0:
-            known = ", ".join(known for known, label in _LABELS.items() if label >= 0)
-            raise InvalidCell(f"unknown operation {checks.shown(name)}; known are: {known}")
+            allowed = ", ".join(name for name, label in _LABELS.items() if label >= 0)
+            raise InvalidCell(
+                f"unknown operation {checks.shown(name)}; the operations are {allowed}"
+            )
     return names, _CODES.get(size, {}).get(names, -1)
 
 

@@ -56,7 +56,9 @@ class Encoding:
 
     def __init__(self, letter: Letter, space: CellSpace) -> None:
         if letter not in get_args(Letter):
-            raise InvalidSetting(f"encoding is {letter!r}; choose of {', '.join(get_args(Letter))}")
+            raise InvalidSetting(
+                f"encoding is {letter!r}; choose one of {', '.join(get_args(Letter))}"
+            )
         size = space.max_vertices
         count = edge_bit(0, size)
         edges = [f"edge_{i}" for i in range(count)]

@@ -37,10 +37,10 @@ def neighbours(index: Index, row: int, known: Moves) -> NDArray[np.int64]:
     codes = np.flatnonzero(by_graph[graph] == row)  # automorphic ones too
     bits = np.flatnonzero(index.entries >> GRAPH_SHIFT == graph)
     moves, move_of = known
-    found = [by_graph[graph, _operation_changes(codes, int(index.graph_size[graph]))].ravel()]
+    parts = [by_graph[graph, _operation_changes(codes, int(index.graph_size[graph]))].ravel()]
     for _, target, move in _steps(index, bits, move_of).tolist():
-        found.append(by_graph[target, _images(moves[move], codes)].ravel())
-    rows = np.unique(np.concatenate(found))
+        parts.append(by_graph[target, _images(moves[move], codes)].ravel())
+    rows = np.unique(np.concatenate(parts))
     return rows[(rows >= 0) & (rows != row)].astype(np.int64)
 
 
@@ -131,7 +131,7 @@ def _operation_changes(codes: NDArray[np.intp], size: int) -> NDArray[np.intp]:
 
 
 def distance(one: Cell, other: Cell, vertices: int) -> int:
-    """Least Hamming distance over all labellings of two pruned cells on so many vertices."""
+    """Least Hamming distance over all labellings of two pruned cells of one size."""
     bits_a, codes_a, used_a = _labellings(one, vertices)
     bits_b, codes_b, used_b = _labellings(other, vertices)
     edges = np.bitwise_count(bits_a[:, None] ^ bits_b)
@@ -148,17 +148,17 @@ def _labellings(
     """Bits, codes and used interior vertices of every upper triangular labelling."""
     size, interior = cell.size, vertices - 2
     edges = cell.edges()
-    found = []
+    parts = []
     for chosen in itertools.permutations(range(1, interior + 1), size - 2):
         place = (0, *chosen, vertices - 1)
         if all(place[u] < place[v] for u, v in edges):
             digits = (cell.code // 3**v % 3 * 3 ** (place[v + 1] - 1) for v in range(size - 2))
-            found.append(
+            parts.append(
                 (
                     sum(1 << edge_bit(place[u], place[v]) for u, v in edges),
                     sum(digits),
                     [v in chosen for v in range(1, interior + 1)],
                 )
             )
-    bits, codes, used = zip(*found, strict=True)
+    bits, codes, used = zip(*parts, strict=True)
     return np.array(bits, np.int32), np.array(codes), np.array(used, bool)

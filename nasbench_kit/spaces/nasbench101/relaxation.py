@@ -39,7 +39,7 @@ class Relaxation(one_shot.Relaxation):
     """Architecture logits of a space.
 
     Args:
-        space: all cells up to so many vertices, or a NAS-Bench-1Shot1 space.
+        space: all cells up to a number of vertices, or a NAS-Bench-1Shot1 space.
         rng: draws the first logits.
 
     Raises:

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 _MASK = direct.RELABELLING_MASK
 #: With more edges on seven vertices there are too many graphs for the index's integers.
 _MOST_EDGES = 11
-#: Random edits tried before a cell is said to have none; each of the 52 possible ones is then left
+#: Random edits tried before a cell counts as having none; each of the 52 possible ones is then left
 #: out with probability 1e-8.
 _MAX_DRAWS = 1_000
 
@@ -386,8 +386,8 @@ class CellSpace(ReadOnly):
         while len(rows) < size:
             draws = rng.integers(len(valid) * self._codes, size=size - len(rows))
             matrix, code = np.divmod(draws, self._codes)
-            found = self._index.lookup(valid[matrix], code)
-            rows = np.concatenate([rows, found[found >= 0]])
+            looked_up = self._index.lookup(valid[matrix], code)
+            rows = np.concatenate([rows, looked_up[looked_up >= 0]])
         return rows
 
     def cell(self, bits: int, code: int, size: int | None = None) -> Cell | None:

@@ -46,7 +46,7 @@ CONV3X3, CONV1X1, MAXPOOL3X3 = range(3)
 
 
 class Supernet(one_shot.Supernet):
-    """Shared weights of all cells up to so many vertices, between those of a skeleton.
+    """Shared weights of all cells up to a number of vertices, between those of a skeleton.
 
     Args:
         vertices: most vertices of a cell, input and output included; at least 3.
@@ -277,7 +277,7 @@ class Mixture:
     edges: list[Tensor]
     #: Operations that are computed, of each interior vertex; others count as 0.
     active: list[list[int]]
-    #: Operations see one channel in so many; the others pass by (PC-DARTS).
+    #: Operations see one channel in this many; the others pass by (PC-DARTS).
     channel_divisor: int = 1
 
     @classmethod

@@ -103,8 +103,9 @@ class ModelSpec:
     @property
     def cell(self) -> Cell | None:
         """The cell of ``matrix`` and ``ops``, also if they were changed; None if it is none."""
-        known = self.__dict__
-        if "matrix" in known or "ops" in known:  # handed out, so they may have been changed
+        attributes = self.__dict__
+        # What was handed out may have been changed.
+        if "matrix" in attributes or "ops" in attributes:
             return _askable(self.matrix, self.ops)
         return self._cell
 
