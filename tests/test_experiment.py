@@ -52,7 +52,7 @@ def table(small_table: Table, tmp_path: Path) -> Path:
 
 def from_flags(*words: str) -> Plan:
     args = parser().parse_args(["compare", *words])
-    return experiment.plan(compare._said(args))
+    return experiment.plan(compare._settings(args))
 
 
 def written(tmp_path: Path, text: str) -> Path:
