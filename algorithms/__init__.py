@@ -65,6 +65,7 @@ WEIGHT_SHARING: dict[str, Callable[[], Search]] = {
 #: The built-in algorithms by the name that commands use: each makes a search with its defaults.
 ALGORITHMS: dict[str, Callable[[], Search]] = {
     "random-search": RandomSearch,
+    "distinct-random-search": RandomSearch.without_repetition,
     "local-search": LocalSearch,
     "regularized-evolution": RegularizedEvolution,
     "regularized-evolution-notebook": RegularizedEvolution.notebook,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.spaces.protocols import Numbered
@@ -38,6 +38,8 @@ class LocalSearch:
     full_neighbourhood: bool = False
     #: Training length of every query; None is the table's longest.
     epochs: int | None = None
+
+    asks_once: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.initial_size < 1:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from nasbench_kit import Oracle
     from nasbench_kit.spaces.protocols import Architecture
 
+#: Draws in a row that bring nothing new, after which a space counts as exhausted.
+_MOST_DRAWS = 10_000
+
 
 @dataclass(frozen=True)
 class RandomSearch:
@@ -25,12 +28,38 @@ class RandomSearch:
 
     #: Training length of every query; None is the table's longest.
     epochs: int | None = None
+    #: Whether no architecture is asked for twice; the search ends when nothing new is left.
+    distinct: bool = False
+
+    @property
+    def asks_once(self) -> bool:
+        """Whether no architecture is asked for twice."""
+        return self.distinct
+
+    @classmethod
+    def without_repetition(cls) -> RandomSearch:
+        """The control beside methods that ask for every architecture once."""
+        return cls(distinct=True)
 
     def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Architecture]:
         """Sample, query, keep the best; for ever."""
         best = None
-        while True:
-            answer = oracle.query(oracle.space.sample(rng), self.epochs)
+        for architecture in self._drawn(oracle, rng):
+            answer = oracle.query(architecture, self.epochs)
             if best is None or answer.validation_accuracy > best.validation_accuracy:
                 best = answer
             yield best.architecture
+
+    def _drawn(self, oracle: Oracle, rng: Generator) -> Iterator[Architecture]:
+        seen: set[Architecture] = set()
+        repeated = 0
+        while repeated < _MOST_DRAWS:
+            architecture = oracle.space.sample(rng)
+            if not self.distinct:
+                yield architecture
+            elif architecture in seen:
+                repeated += 1
+            else:
+                seen.add(architecture)
+                repeated = 0
+                yield architecture

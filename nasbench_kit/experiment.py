@@ -50,9 +50,11 @@ from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hin
 import numpy as np
 
 from nasbench_kit import checks, spaces
-from nasbench_kit.algorithms import ALGORITHMS, WEIGHT_SHARING
+from nasbench_kit.algorithms import ALGORITHMS, WEIGHT_SHARING, RandomSearch
+from nasbench_kit.compare import held_out
 from nasbench_kit.compare.plan import Plan, RewardImages
 from nasbench_kit.compare.run_folder import LIMITS, check_label
+from nasbench_kit.compare.scores import scored_by
 from nasbench_kit.data import tables
 from nasbench_kit.errors import InvalidSetting, NasbenchKitError, UnknownName, did_you_mean
 from nasbench_kit.oracle.cost import fewest_rows
@@ -64,10 +66,11 @@ from nasbench_kit.oracle.task import Task
 from nasbench_kit.spaces.nasbench101.space import CellSpace
 from nasbench_kit.spaces.skeleton import Skeleton
 from nasbench_kit.system.files import home
+from nasbench_kit.table.noise import Noise
 from nasbench_kit.table.table import Table
 from nasbench_kit.training.recipe import RECIPES, Recipe
 
-#: What is compared when nothing else is settings: on tables of digits, where shared weights train within
+#: What is compared unless otherwise stated: on tables of digits, where shared weights train within
 #: seconds on any processor,
 DIGITS_DEFAULTS: dict[str, Any] = {
     "seeds": 5,
@@ -90,6 +93,11 @@ TRAINED_DEFAULTS: dict[str, Any] = {
     "seeds": 3,
     "algorithms": {"random-search": {}, "regularized-evolution": {}},
 }
+#: Tables of fewer architectures are small: a search asks for the same one again and again.
+SMALL = 10_000
+#: Beside methods that ask for every architecture once; random search alone does not tell their merit
+#: from that of not asking again.
+CONTROL = "distinct-random-search"
 #: The default budget there pays for this many of the longest trainings.
 _TRAININGS = 10
 #: The default budget of a table pays for about as many trainings at the largest fidelity; in full, for
@@ -116,6 +124,7 @@ SETTINGS = (
     "recipe",
     "fidelities",
     "repeats",
+    "held_out_repeats",
     "out",
 )
 #: Those that are text, and what they may be.
@@ -239,6 +248,8 @@ def command(settings: Mapping[str, Any]) -> str:
         words += ["--recipe", trained.recipe, "--repeats", str(trained.repeats)]
         words += ["--fidelities", *map(str, trained.fidelities)]
     words += ["--seeds", str(settings["seeds"]), "--policy", settings["policy"]]
+    if settings["held_out_repeats"]:
+        words += ["--held-out-repeats", str(settings["held_out_repeats"])]
     words += ["--reward-images", settings["reward_images"], "--device", settings["device"]]
     if settings["data"] is not None:
         words += ["--data", settings["data"]]
@@ -295,18 +306,19 @@ def plan(settings: Mapping[str, Any]) -> Plan:
         _only_without_a_table(settings)
         name = settings.get("table", tables.DEFAULT)
         path = tables.find(name)
-        default = defaults(Table.open(path), full=full)
+        table = Table.open(path)
+        default = defaults(table, full=full) | fair_defaults(table, fallback=fallback)
     else:
         name = path = None
         default = {"budget": {"epochs": float(_TRAININGS * trained.fidelities[-1])}}
-        default |= TRAINED_DEFAULTS
+        default |= {**TRAINED_DEFAULTS, "policy": "always", "held_out_repeats": 0}
     seeds = settings.get("seeds", default["seeds"])
     if not isinstance(seeds, int) or isinstance(seeds, bool) or not 1 <= seeds <= MOST_SEEDS:
         raise InvalidSetting(
             f"seeds is {checks.shown(seeds)}; give their number, 1 to {MOST_SEEDS:,}"
         )
     budget = _budget(settings.get("budget", {})) or default["budget"]
-    policy = settings.get("policy", "always")
+    policy = settings.get("policy", default["policy"])
     if not isinstance(policy, str) or policy not in get_args(Policy):
         raise InvalidSetting(
             f"policy is {checks.shown(policy)}; {did_you_mean(policy, get_args(Policy))}"
@@ -322,12 +334,10 @@ def plan(settings: Mapping[str, Any]) -> Plan:
         named(device)
     data = settings.get("data")
     space = settings.get("space")
-    entries = settings.get("algorithms", default["algorithms"])
-    if not isinstance(entries, Mapping) or not entries:
-        raise InvalidSetting(
-            f"algorithms are {checks.shown(entries)}; write a table [algorithms.NAME] for each, or none at all"
-        )
-    searches = {label: search(label, entry) for label, entry in entries.items()}
+    entries, searches = _searches(
+        settings.get("algorithms", default["algorithms"]), default.get("control", False)
+    )
+    held_out_repeats = settings.get("held_out_repeats", default["held_out_repeats"])
     given = {
         label: {
             key: entry[key] if key == "method" else getattr(searches[label], key) for key in entry
@@ -338,6 +348,7 @@ def plan(settings: Mapping[str, Any]) -> Plan:
         "table": name,
         "seeds": seeds,
         "policy": policy,
+        "held_out_repeats": held_out_repeats,
         "reward_images": reward_images,
         "device": device,
         "data": data,
@@ -366,10 +377,24 @@ def plan(settings: Mapping[str, Any]) -> Plan:
         if fallback or trained
         else None,
         None if space is None else spaces.named(space),
+        held_out_repeats=held_out_repeats,
     )
     if trained is None:
         return plan
     return dataclasses.replace(plan, fidelities=trained.fidelities, repeats=trained.repeats)
+
+
+def _searches(entries: Any, control: bool) -> tuple[Mapping[str, Any], dict[str, Search]]:
+    """The entries of all algorithms, and the searches that they describe, with a control where one is due."""
+    if not isinstance(entries, Mapping) or not entries:
+        raise InvalidSetting(
+            f"algorithms are {checks.shown(entries)}; write a table [algorithms.NAME] for each, or none at all"
+        )
+    searches = {label: search(label, entry) for label, entry in entries.items()}
+    if control and _lack_a_control(searches):
+        entries = {**entries, CONTROL: {}}
+        searches[CONTROL] = search(CONTROL, {})
+    return entries, searches
 
 
 def _check_texts(settings: Mapping[str, Any]) -> None:
@@ -511,16 +536,48 @@ def defaults(table: Table, *, full: bool = False) -> dict[str, Any]:
     return {"seeds": 100, "budget": budget, "algorithms": algorithms}
 
 
+def fair_defaults(table: Table, *, fallback: bool = False) -> dict[str, Any]:
+    """Policy, repeats kept for scoring, and whether a control runs, where an experiment does not say.
+
+    On a small table of noisy measurements a search that asks the same question often would keep the
+    luckiest answer. There an answer is the mean over the repeats that searches see, so that asking again
+    brings nothing, and one repeat of three or more is kept for scoring.
+
+    Args:
+        table: what is searched.
+        fallback: whether what the table lacks is trained; then all repeats are seen.
+    """
+    measured = Noise.of(table.provenance) is None
+    common = held_out.common_repeats(table, scored_by(table)) if measured else 1
+    if common < 2 or len(table) >= SMALL:
+        return {"policy": "always", "held_out_repeats": 0}
+    kept = 1 if common > 2 and not fallback else 0
+    return {"policy": "mean", "held_out_repeats": kept, "control": True}
+
+
+def _lack_a_control(searches: Mapping[str, Search]) -> bool:
+    """Whether some ask for every architecture once, and none of them is random search."""
+    once = [search for search in searches.values() if getattr(search, "asks_once", False)]
+    return bool(once) and not any(isinstance(search, RandomSearch) for search in once)
+
+
 def _paying_for(queries: int, table: Table) -> dict[str, float]:
-    """A budget that pays for about this many trainings at the largest fidelity."""
-    price = mean_price(table)
+    """A budget that pays for about this many queries at the largest fidelity."""
+    fair = fair_defaults(table)
+    price = mean_price(table, fair["policy"], fair["held_out_repeats"])
     if price is None:
         return {"queries": queries}
     return {"seconds": float(f"{queries * price:.3g}")}
 
 
-def mean_price(table: Table) -> float | None:
-    """Mean seconds of a training at the largest fidelity, of what random search draws."""
+def mean_price(table: Table, policy: str = "always", held_out_repeats: int = 0) -> float | None:
+    """Mean seconds of a query at the largest fidelity, of what random search draws.
+
+    Args:
+        table: what is asked; the answer is None where it records no seconds.
+        policy: under "mean" a query pays for all repeats that searches see.
+        held_out_repeats: those that they do not see.
+    """
     if not table.has("seconds"):
         return None
     # Not the mean over rows: a space may draw some architectures much more often than others.
@@ -529,7 +586,8 @@ def mean_price(table: Table) -> float | None:
         drawn = space.sample(rng, 1000)
     else:
         drawn = np.array([space.index(space.sample(rng)) for _ in range(1000)])
-    return float(table.mean("seconds")[drawn].mean())
+    trainings = table.repeats - held_out_repeats if policy == "mean" else 1
+    return trainings * float(table.mean("seconds")[drawn].mean())
 
 
 # Algorithms ------------------------------------------------------------------------------------

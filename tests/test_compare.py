@@ -134,6 +134,7 @@ def test_a_killed_comparison_goes_on(path: Path, tmp_path: Path) -> None:
     out = tmp_path / "killed"
     command = [sys.executable, "-m", "nasbench_kit", "compare", "--table", str(path)]
     command += ["--seeds", "20", "--queries", "2000", "--workers", "2", "--out", str(out)]
+    command += ["--policy", "always", "--held-out-repeats", "0"]
     parent = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     patience = time.monotonic() + 60
     while len(list(out.glob("traces/*.json"))) < 3 and time.monotonic() < patience:
@@ -503,7 +504,8 @@ def test_a_second_call_adds_to_the_results(path: Path, tmp_path: Path) -> None:
     assert main([*command, "--seeds", "1", "--algorithms", "local-search"]) == 0
     rows = rows_of(tmp_path / "out")
     found = [(row["algorithm"], row["seed"]) for row in rows]
-    assert found == [*(("random-search", seed) for seed in range(3)), ("local-search", 0)]
+    added = [(name, 0) for name in ("local-search", "distinct-random-search")]
+    assert found == [*(("random-search", seed) for seed in range(3)), *added]
 
 
 @dataclass(frozen=True)
@@ -551,7 +553,8 @@ def test_nothing_to_compare_is_refused(path: Path) -> None:
 
 
 #: By the texts of made-up cells.
-REGRET = {"x": 0.4, "y": 0.1, "z": 0.2}.__getitem__
+def REGRET(text: str, seed: int) -> float:
+    return {"x": 0.4, "y": 0.1, "z": 0.2}[text]
 
 
 def step_traces() -> list[Trace]:

@@ -92,7 +92,13 @@ def test_a_flag_overrides_the_file(table: Path, tmp_path: Path) -> None:
 
 def test_nothing_said_compares_weight_sharing_with_queries_on_the_digits() -> None:
     plan = experiment.plan({})
-    assert list(plan.algorithms) == ["random-search", "regularized-evolution", "enas", "darts"]
+    assert list(plan.algorithms) == [
+        "random-search",
+        "regularized-evolution",
+        "enas",
+        "darts",
+        "distinct-random-search",
+    ]
     assert len(plan.seeds) == 5
     assert plan.budget == {"seconds": 600.0}
     for name in ("enas", "darts"):

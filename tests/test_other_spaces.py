@@ -60,7 +60,7 @@ def test_a_comparison_is_the_same_on_workers_and_when_it_goes_on(
     path: Path, tmp_path: Path
 ) -> None:
     alone = compared(path, tmp_path / "alone", "--workers", 1)
-    assert len(alone) == 2 * len(SEARCHES) + 3
+    assert len(alone) == 2 * (len(SEARCHES) + 1) + 3  # the control beside local search
     assert compared(path, tmp_path / "spread", "--workers", 2) == alone
     for trace in list((tmp_path / "alone" / "traces").iterdir())[::3]:
         trace.unlink()

@@ -168,7 +168,10 @@ def test_times_to_a_target_and_what_ends_watching() -> None:
         Trace("a", 2, "finished", 3, 0, 1, 1, [Incumbent(2, 0, 1, "x")]),
         Trace("a", 3, "budget", 7, 0, 0, 0),
     ]
-    regret = {"x": 0.4, "y": 0.1}.__getitem__
+
+    def regret(text: str, seed: int) -> float:
+        return {"x": 0.4, "y": 0.1}[text]
+
     times, ends = anytime.reaching(runs, regret, "seconds", 0.1)
     assert times.tolist() == [4, INF, INF, INF]
     assert ends.tolist() == [9, 8, INF, 7]

@@ -71,6 +71,7 @@ class WeightSharing(ABC):
     ranking_share: ClassVar[float] = 0.0
     #: Such searches need an oracle with a task.
     shares_weights: ClassVar[bool] = True
+    asks_once: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_ranges(self, self.ranges)

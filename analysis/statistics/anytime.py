@@ -19,14 +19,18 @@ if TYPE_CHECKING:
     from nasbench_kit.compare.trace import Trace
 
 Axis = Literal["seconds", "epochs", "queries"]
-#: From a cell's text to its regret in [0, 1], negative if it beats the table's best: `Scores.regret`.
-Regret = Callable[[str], float]
+#: From the text of what a run recommends, and the run's seed, to its regret in [0, 1]: `Scores.loss`.
+Regret = Callable[[str, int], float]
 
 
 def final_regrets(traces: Sequence[Trace], regret: Regret) -> NDArray[np.float64]:
     """Regret of the last recommended cell of each run: [runs]; inf where there is none."""
-    last = (trace.incumbents[-1].architecture if trace.incumbents else None for trace in traces)
-    return np.array([np.inf if cell is None else regret(cell) for cell in last])
+    return np.array(
+        [
+            regret(trace.incumbents[-1].architecture, trace.seed) if trace.incumbents else np.inf
+            for trace in traces
+        ]
+    )
 
 
 def at_spend(
@@ -36,7 +40,7 @@ def at_spend(
 
     Args:
         traces: the runs.
-        regret: of a cell by its text.
+        regret: of an architecture's text, by the seed of the run that recommends it.
         axis: the unit of spending of the grid.
         grid: ascending.
     """
@@ -44,7 +48,7 @@ def at_spend(
     for row, trace in zip(values, traces, strict=True):
         spends = [getattr(incumbent, axis) for incumbent in trace.incumbents]
         regrets = np.array(
-            [np.inf, *(regret(incumbent.architecture) for incumbent in trace.incumbents)]
+            [np.inf, *(regret(step.architecture, trace.seed) for step in trace.incumbents)]
         )
         row[:] = regrets[np.searchsorted(spends, grid, side="right")]
     return values
@@ -62,7 +66,11 @@ def reaching(
     """
     times = np.full(len(traces), np.inf)
     for place, trace in enumerate(traces):
-        reached = (getattr(i, axis) for i in trace.incumbents if regret(i.architecture) <= target)
+        reached = (
+            getattr(step, axis)
+            for step in trace.incumbents
+            if regret(step.architecture, trace.seed) <= target
+        )
         times[place] = next(reached, np.inf)
     ends = [getattr(trace, axis) if trace.ended == "budget" else np.inf for trace in traces]
     return times, np.array(ends, float)

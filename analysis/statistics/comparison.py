@@ -134,6 +134,11 @@ class Comparison:
         return self.scores.loss_name
 
     @property
+    def held_out_repeats(self) -> int:
+        """Repeats of the table that no search saw, and that score."""
+        return int(self.manifest.get("held_out_repeats", 0))
+
+    @property
     def quantity(self) -> str:
         """The loss and its metric, in words: "regret in mean test accuracy"."""
         return f"{self.loss} in mean {self.metric}"
@@ -185,7 +190,7 @@ class Comparison:
     @functools.cached_property
     def scores(self) -> Scores:
         """The accuracy and loss of recommended architectures, by their text."""
-        return Scores(self.table, self.trained)
+        return Scores(self.table, self.trained, self.held_out_repeats)
 
     @functools.cached_property
     def regrets(self) -> NDArray[np.float64]:

@@ -16,12 +16,14 @@ from nasbench_kit.analysis.statistics.aggregates import (
     improvement,
     interquartile_mean,
 )
+from nasbench_kit.analysis.statistics.power import advice
 
 if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
     from nasbench_kit.analysis.statistics.comparison import Comparison
+    from nasbench_kit.compare.trace import Trace
 
 #: Algorithms that a verdict names one by one.
 _NAMED = 5
@@ -51,6 +53,9 @@ class Summary:
     machine_seconds: float | None
     #: Number of runs by the way they ended.
     ended: Mapping[str, int]
+    #: Share of runs that end with an architecture that cannot be told from the table's best; None where
+    #: nobody knows.
+    among_best: float | None
 
 
 def summarize(comparison: Comparison, rng: Generator) -> list[Summary]:
@@ -80,9 +85,17 @@ def summarize(comparison: Comparison, rng: Generator) -> list[Summary]:
                 epochs=float(np.mean([run.epochs for run in runs])),
                 machine_seconds=float(np.median(measured)) if measured else None,
                 ended=dict(sorted(Counter(run.ended for run in runs).items())),
+                among_best=_among_best(comparison, runs),
             )
         )
     return sorted(summaries, key=lambda row: (row.median.point, row.interquartile_mean.point))
+
+
+def _among_best(comparison: Comparison, runs: Sequence[Trace]) -> float | None:
+    if comparison.scores.noise_floor is None:
+        return None
+    last = [run.incumbents[-1].architecture for run in runs if run.incumbents]
+    return sum(bool(comparison.scores.among_best(text)) for text in last) / len(runs)
 
 
 def median(scores: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -118,6 +131,14 @@ def verdict(comparison: Comparison, summaries: Sequence[Summary], level: float =
         sentences.append(
             f"{who} can{'' if who.startswith('None') else 'not'} be told apart from "
             f"{best.algorithm} with {runs} {'run' if runs == '1' else 'runs'} each."
+        )
+        sentences.append(
+            advice(
+                [comparison.pair(best.algorithm, name) for name in alike],
+                len(comparison.pairs),
+                min(row.runs for row in summaries),
+                level,
+            )
         )
     return " ".join(sentences)
 

@@ -94,7 +94,15 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument(
         "--policy",
         choices=get_args(Policy),
-        help="what a repeated question costs (default: always, as the official API)",
+        help="what a repeated question costs (default: always, as the official API; on small tables mean: "
+        "an answer is the mean over repeats, so that asking again brings nothing)",
+    )
+    parser.add_argument(
+        "--held-out-repeats",
+        type=int,
+        metavar="N",
+        help="repeats of the table that no search sees, and that score what is recommended (default: 1 on "
+        "small tables with three repeats or more, else 0: all are seen, and score)",
     )
     outside = parser.add_argument_group(
         "what no table has",
@@ -308,7 +316,11 @@ def _limits(budget: Mapping[str, float]) -> str:
 def _print_plan(plan: Plan, benchmark: Benchmark, folder: Path, as_json: bool) -> None:
     """What a call would run, and what that would cost."""
     todo = missing(plan, folder, images=False)
-    price = None if benchmark.table is None else experiment.mean_price(benchmark.table)
+    price = (
+        None
+        if benchmark.table is None
+        else experiment.mean_price(benchmark.table, plan.policy, plan.held_out_repeats)
+    )
     queries = min(
         plan.budget.get("queries", np.inf),
         plan.budget.get("epochs", np.inf) / benchmark.epochs[-1],
@@ -389,6 +401,11 @@ def _print_summary(
         for name, runs in by_name.items()
     }
     loss = scores.loss_name
+    floor = scores.noise_floor
+    if floor is not None:
+        columns.append("among best")
+        for name, runs in by_name.items():
+            rows[name].append(_share_among_best(scores, runs))
     note = (
         "Regret: the table's best minus what was recommended."
         if loss == "regret"
@@ -398,6 +415,18 @@ def _print_summary(
         f" None: runs that recommended nothing. Queries, unique architectures and {unit} spent are "
         "means over runs."
     )
+    if plan.held_out_repeats:
+        note += (
+            f" Scored by {plan.held_out_repeats} of {benchmark.table.repeats if benchmark.table else 0} repeats, "
+            "which no search of the run has seen; a regret below 0 is luck."
+        )
+    if floor is not None:
+        note += (
+            f" Noise floor: a score has a standard error of {100 * floor.standard_error:.2f} points. Among best: "
+            f"runs that end with one of the {floor.among_best.sum():,} architectures that cannot be told from "
+            "the best."
+        )
+    note += _too_few_runs(final)
     if plan.fallback is not None:
         note += _scored_outside(benchmark, scores, traces)
     target = max(map(np.median, final.values()))
@@ -444,6 +473,25 @@ def _scored_outside(benchmark: Benchmark, scores: Scores, traces: Sequence[Trace
     return (
         f" Outside the table: {outside} of the {len(last)} recommended at the end, scored by the mean of "
         f"{seeds} trainings; where one is better than the table's best, the regret is negative."
+    )
+
+
+def _share_among_best(scores: Scores, runs: Sequence[Trace]) -> str:
+    """Of runs whose last recommendation cannot be told from the table's best."""
+    last = [run.incumbents[-1].architecture for run in runs if run.incumbents]
+    return f"{sum(bool(scores.among_best(text)) for text in last) / len(runs):.0%}"
+
+
+def _too_few_runs(final: Mapping[str, NDArray[np.float64]]) -> str:
+    """A warning where no difference could be found."""
+    from nasbench_kit.analysis.statistics.power import least_runs
+
+    runs, compared = min(map(len, final.values())), len(final) * (len(final) - 1) // 2
+    if not compared or runs >= (least := least_runs(compared)):
+        return ""
+    return (
+        f" {runs} {'run' if runs == 1 else 'runs'} of an algorithm are too few for any difference to be significant; "
+        f"at least {least} would do (--seeds {least})."
     )
 
 

@@ -33,13 +33,19 @@ def _members(kind: type) -> dict[str, object]:
 _AS_IMPORTED = {kind: _members(kind) for kind in _GUARDED}
 
 
-def audit(budget: Budget, table: Table | None, incumbents: Sequence[Incumbent]) -> None:
+def audit(
+    budget: Budget,
+    table: Table | None,
+    incumbents: Sequence[Incumbent],
+    seen: Sequence[int] | None = None,
+) -> None:
     """Check a run's ledger against its totals and limits, and against the table's prices.
 
     Args:
         budget: that the oracle was given.
         table: that it answered from, if there is one.
         incumbents: what was recommended, at what spend.
+        seen: the table's repeats that answers were of; None is all of them.
 
     Raises:
         AccountsDisagree: saying what does not fit.
@@ -56,7 +62,7 @@ def audit(budget: Budget, table: Table | None, incumbents: Sequence[Incumbent]) 
         if charge.queries != 1 or not isinstance(charge.item, Answer):
             raise AccountsDisagree(f"a charge of the kind {charge.kind!r} paid for no query")
     if table is not None:
-        _check_prices([charge for charge in queries if charge.kind == "query"], table)
+        _check_prices([charge for charge in queries if charge.kind == "query"], table, seen)
     end = (budget.spent_seconds, budget.spent_epochs, budget.spent_queries)
     spendings = [(0, 0, 0), *(incumbent[:3] for incumbent in incumbents), end]
     for before, after in pairwise(spendings):
@@ -64,7 +70,7 @@ def audit(budget: Budget, table: Table | None, incumbents: Sequence[Incumbent]) 
             raise AccountsDisagree(f"the spending went back from {before} to {after}")
 
 
-def _check_prices(charges: Sequence[Charge], table: Table) -> None:
+def _check_prices(charges: Sequence[Charge], table: Table, seen: Sequence[int] | None) -> None:
     """Every answer is charged the table's own seconds: of one repeat, or of all where it is a mean."""
     read = {
         checkpoint == "halfway": table.column("seconds", checkpoint).reader()
@@ -72,7 +78,7 @@ def _check_prices(charges: Sequence[Charge], table: Table) -> None:
         if table.has("seconds", checkpoint)
     }
     noise, count, index = Noise.of(table.provenance), table.repeats, table.covered.index
-    repeats = count if noise is None else noise.repeats
+    repeats = range(count if noise is None else noise.repeats) if seen is None else seen
     first = {epochs: place * count for place, epochs in enumerate(table.epochs)}
     stride = len(first) * count
     for _, paid, _, _, answer in charges:
@@ -81,7 +87,7 @@ def _check_prices(charges: Sequence[Charge], table: Table) -> None:
             price = 0.0
         elif repeat is None:
             start = index(architecture) * stride + first[epochs]
-            price = math.fsum(read[halfway](start + repeat % count) for repeat in range(repeats))
+            price = math.fsum(read[halfway](start + repeat % count) for repeat in repeats)
         else:
             price = read[halfway](index(architecture) * stride + first[epochs] + repeat % count)
         if paid != price:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nasbench_kit.compare import held_out
 from nasbench_kit.compare.scores import scored_by
 from nasbench_kit.compare.trained_scores import scoring_seeds
 from nasbench_kit.errors import InvalidSetting, NotInSpace, NotInTable, WrongTable
@@ -110,6 +111,8 @@ class Benchmark:
             },
             "scored_by": self.scored_by,
         }
+        if self._plan.held_out_repeats:
+            conditions["held_out_repeats"] = self._plan.held_out_repeats
         if (trainer := self.trainer) is not None:
             conditions["fallback"] = {
                 "space": self.space.name,
@@ -132,6 +135,7 @@ class Benchmark:
 
         if self.table is not None:
             self.table.verify()
+            held_out.check(self.table, self.scored_by, self._plan.held_out_repeats)
             if self._plan.fallback is not None:
                 _check_space(self.space, self.table)
         for what, limit in self._plan.budget.items():
@@ -157,8 +161,14 @@ class Benchmark:
             self.table.verify(fresh=fresh)
             self.table.check_in_place()
 
-    def oracle(self, budget: Budget, rng: Generator, task: Task | None) -> Oracle:
-        """A fresh oracle."""
+    def seen(self, seed: int) -> tuple[int, ...] | None:
+        """The table's repeats that the searches of a run see; None if all."""
+        if self.table is None:
+            return None
+        return held_out.seen(self.table, self.scored_by, self._plan.held_out_repeats, seed)
+
+    def oracle(self, budget: Budget, rng: Generator, task: Task | None, seed: int = 0) -> Oracle:
+        """A fresh oracle for the run of a seed."""
         policy, trainer = self._plan.policy, self.trainer
         if self.table is None:
             assert trainer is not None
@@ -167,7 +177,14 @@ class Benchmark:
             return Oracle(source, budget, rng, policy=policy, task=task)
         space = None if trainer is None else self.space
         return Oracle(
-            self.table, budget, rng, policy=policy, trainer=trainer, task=task, space=space
+            self.table,
+            budget,
+            rng,
+            policy=policy,
+            trainer=trainer,
+            task=task,
+            space=space,
+            seen=self.seen(seed),
         )
 
     def task(self, checkpoint: Path | None = None) -> Task | None:

@@ -54,10 +54,10 @@ def run_one(
     budget = Budget(**plan.budget)  # type: ignore[arg-type]  # checked by Budget
     search = plan.algorithms[label]
     task = benchmark.task(checkpoint) if shares_weights(search) else None
-    oracle = benchmark.oracle(budget, for_oracle, task)
+    oracle = benchmark.oracle(budget, for_oracle, task, seed)
     incumbents, ended = follow(search, oracle.handle(), budget, for_search, benchmark.text)
     try:
-        audit(budget, benchmark.table, incumbents)
+        audit(budget, benchmark.table, incumbents, benchmark.seen(seed))
     except AccountsDisagree as error:
         raise AccountsDisagree(
             f"{label} with seed {seed}: {error}; nothing of it is saved"

@@ -74,6 +74,9 @@ class Plan:
     fidelities: Sequence[int] = (4, 12, 36)
     #: Without a table: seeds of trainings that a query may draw, and that score what is recommended.
     repeats: int = 3
+    #: Repeats of the table that searches never see, and that score what they recommend; 0: they see all,
+    #: and are scored by all.
+    held_out_repeats: int = 0
 
     def __post_init__(self) -> None:
         checked = {
@@ -82,6 +85,7 @@ class Plan:
             "seeds": checked_seeds(self.seeds),
             "budget": checked_limits(self.budget),
             "repeats": whole("repeats", self.repeats, 1, 1000),
+            "held_out_repeats": whole("held_out_repeats", self.held_out_repeats, 0, 1000),
             "fidelities": _checked_fidelities(self.fidelities),
         }
         for name, value in checked.items():
@@ -106,6 +110,11 @@ class Plan:
                     f"searches in the space {self.space.name} meet architectures that the table "
                     "lacks; have them trained (--fallback), or leave the space out"
                 )
+        if self.held_out_repeats and (self.table is None or self.fallback is not None):
+            raise InvalidSetting(
+                f"{self.held_out_repeats} repeats are to be kept for scoring; that goes with a table alone, since "
+                "what is trained is scored by trainings of its own"
+            )
         if self.table is None and (self.space is None or self.fallback is None):
             raise InvalidSetting(
                 "there is no table, so there must be a space, and a fallback that trains; name a "

@@ -3,10 +3,16 @@
 What the table lacks is worth what trainings of it came to that were made after the runs
 (`nasbench_kit.compare.trained_scores`). It may beat the table's best: then its regret is negative. Without
 a table nobody knows the best, so there is an accuracy and no regret.
+
+Where repeats are kept for scoring (`nasbench_kit.compare.held_out`), a run is scored by those that it
+has not seen, and the best is the best mean over all repeats. A table's means err: their standard error
+is the noise floor of every regret, and the rows whose means lie within two standard errors of a
+difference from the best cannot be told from it.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,12 +20,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
 
 import numpy as np
 
+from nasbench_kit.compare import held_out
 from nasbench_kit.compare.run_folder import read_manifest
 from nasbench_kit.compare.trace import Incumbent, Spending, Trace
 from nasbench_kit.compare.trained_scores import row_of, trained_accuracies
 from nasbench_kit.errors import InvalidSetting, NotInTable
 from nasbench_kit.system.files import as_path
 from nasbench_kit.system.tidy import write_columns
+from nasbench_kit.table.noise import Noise
 from nasbench_kit.table.table import Table
 
 if TYPE_CHECKING:
@@ -48,6 +56,8 @@ class Result:
     unique_architectures: int
     #: Whether it recommended a cell before it had paid for anything.
     unpaid: bool
+    #: Whether the last recommendation cannot be told from the table's best; None where nobody knows.
+    among_best: bool | None = None
 
 
 def scored_by(table: Table) -> str:
@@ -64,8 +74,50 @@ def regrets(table: Table) -> NDArray[np.float64]:
         CorruptFile: the table's file was altered.
     """
     table.verify()
-    means = table.mean(scored_by(table))
-    return np.max(means) - means
+    means = held_out.scoring_means(held_out.readings(table, scored_by(table)), None)
+    return np.asarray(np.max(means) - means)
+
+
+@dataclass(frozen=True)
+class NoiseFloor:
+    """What chance alone does to the scores of a table's rows.
+
+    Args:
+        standard_error: of a score, in [0, 1]: pooled over the best tenth of the rows.
+        among_best: whether each row's mean lies within two standard errors of the difference from the
+            best mean: bool [rows].
+    """
+
+    standard_error: float
+    among_best: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, table: Table, kept: int = 0) -> NoiseFloor | None:
+        """The noise floor of a table's scores; None where one repeat was measured, or none.
+
+        Args:
+            table: that scores.
+            kept: repeats of every row that are kept for scoring; 0 scores by all.
+        """
+        if table.repeats < 2 or Noise.of(table.provenance) is not None:
+            return None
+        readings = held_out.readings(table, scored_by(table))
+        counts = (~np.isnan(readings)).sum(axis=1)
+        means = np.nanmean(readings, axis=1)
+        best = np.argsort(-means, kind="stable")[: max(1, len(means) // 10)]
+        several = best[counts[best] > 1]
+        if not len(several):
+            return None
+        # Pooled: a variance of two or three readings says next to nothing by itself.
+        squares = np.nansum((readings[several] - means[several, None]) ** 2)
+        deviation = float(np.sqrt(squares / (counts[several] - 1).sum()))
+        common = held_out.common_repeats(table, scored_by(table))
+        scoring = counts[best] - (common - kept if kept else 0)
+        apart = means.max() - means
+        return cls(
+            deviation * float(np.sqrt((1 / scoring).mean())),
+            apart <= 2 * deviation * np.sqrt(1 / counts + 1 / counts[means.argmax()]),
+        )
 
 
 class Scores:
@@ -74,19 +126,34 @@ class Scores:
     Args:
         table: of the comparison; None where everything was trained.
         trained: mean accuracy of architectures that the table lacks, by text.
+        held_out: repeats of every row that no search has seen.
 
     Raises:
         CorruptFile: the table's file was altered.
     """
 
-    def __init__(self, table: Table | None, trained: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        table: Table | None,
+        trained: Mapping[str, float] | None = None,
+        held_out: int = 0,
+    ) -> None:
         self._table = table
+        self._held_out = held_out
+        #: Mean accuracies of all rows, by the repeats that a run saw.
+        self._means: dict[tuple[int, ...] | None, NDArray[np.float64]] = {}
         if table is not None:
             table.verify()
-            self._means = table.mean(scored_by(table))
-            self._best = self._means.max()
+            self._best = float(self._scoring_means(None).max())
         self._trained = trained or {}
         self._rows: dict[str, int | None] = {}
+
+    def _scoring_means(self, seen: tuple[int, ...] | None) -> NDArray[np.float64]:
+        if seen not in self._means:
+            assert self._table is not None
+            metric = scored_by(self._table)
+            self._means[seen] = held_out.scoring_means(held_out.readings(self._table, metric), seen)
+        return self._means[seen]
 
     @classmethod
     def of(cls, folder: Path, table: Table | None) -> Scores:
@@ -95,12 +162,13 @@ class Scores:
         Raises:
             CorruptFile: one of its files holds no score.
         """
-        conditions = (read_manifest(folder) or {}).get("fallback")
+        manifest = read_manifest(folder) or {}
+        conditions, kept = manifest.get("fallback"), manifest.get("held_out_repeats", 0)
         if conditions is None:
-            return cls(table)
+            return cls(table, held_out=kept)
         metric = "test_accuracy" if table is None else scored_by(table)
         epochs, seeds = conditions["epochs"][-1], conditions["scoring_seeds"]
-        return cls(table, trained_accuracies(folder, metric, epochs, seeds))
+        return cls(table, trained_accuracies(folder, metric, epochs, seeds), kept)
 
     @property
     def trained(self) -> Mapping[str, float]:
@@ -123,15 +191,23 @@ class Scores:
         """Whether the architecture is in the table, or trained in full."""
         return text.partition(" ")[0] in self._trained or self.row(text) is not None
 
-    def accuracy(self, text: str) -> float:
+    def accuracy(self, text: str, seed: int | None = None) -> float:
         """Mean accuracy in [0, 1] over the repeats at the largest fidelity.
+
+        Args:
+            text: of the architecture.
+            seed: of the run that recommends it; with it, of the repeats that the run has not seen.
 
         Raises:
             NotInTable: no table has it, and it is not trained yet.
         """
         row = self.row(text)
         if row is not None:
-            return float(self._means[row])
+            assert self._table is not None
+            unseen = None
+            if seed is not None and self._held_out:
+                unseen = held_out.seen(self._table, scored_by(self._table), self._held_out, seed)
+            return float(self._scoring_means(unseen)[row])
         text = text.partition(" ")[0]
         if text not in self._trained:
             where = "" if self._table is None else f"not in the table {self._table.name}, and "
@@ -141,24 +217,39 @@ class Scores:
             )
         return self._trained[text]
 
-    def loss(self, text: str) -> float:
+    def loss(self, text: str, seed: int | None = None) -> float:
         """What is missing of the table's best mean accuracy, or of 1 without a table.
 
-        Of a table it is the regret, negative where what was trained is better than its best.
+        Of a table it is the regret, negative where what was trained is better than its best, and where
+        repeats that were kept for scoring came out better.
+
+        Args:
+            text: of the architecture.
+            seed: of the run that recommends it; see ``accuracy``.
 
         Raises:
             NotInTable: as ``accuracy``.
         """
         best = 1.0 if self._table is None else self._best
-        return float(best - self.accuracy(text))
+        return float(best - self.accuracy(text, seed))
 
-    def regret(self, text: str) -> float | None:
+    def regret(self, text: str, seed: int | None = None) -> float | None:
         """The table's best mean accuracy minus the architecture's; None without a table.
 
         Raises:
             NotInTable: as ``accuracy``.
         """
-        return None if self._table is None else self.loss(text)
+        return None if self._table is None else self.loss(text, seed)
+
+    @functools.cached_property
+    def noise_floor(self) -> NoiseFloor | None:
+        """How far chance alone moves a regret; None where one repeat, or none, was measured."""
+        return None if self._table is None else NoiseFloor.of(self._table, self._held_out)
+
+    def among_best(self, text: str) -> bool | None:
+        """Whether the architecture cannot be told from the table's best; None where nobody knows."""
+        row, floor = self.row(text), self.noise_floor
+        return None if row is None or floor is None else bool(floor.among_best[row])
 
 
 def score(
@@ -193,8 +284,8 @@ def results_of(scores: Scores, traces: Sequence[Trace]) -> list[Result]:
             Result(
                 algorithm=trace.algorithm,
                 seed=trace.seed,
-                regret=None if text is None else scores.regret(text),
-                accuracy=None if text is None else scores.accuracy(text),
+                regret=None if text is None else scores.regret(text, trace.seed),
+                accuracy=None if text is None else scores.accuracy(text, trace.seed),
                 architecture=text,
                 row=None if text is None else scores.row(text),
                 ended=trace.ended,
@@ -203,6 +294,7 @@ def results_of(scores: Scores, traces: Sequence[Trace]) -> list[Result]:
                 queries=trace.queries,
                 unique_architectures=trace.unique_architectures,
                 unpaid=trace.unpaid,
+                among_best=None if text is None else scores.among_best(text),
             )
         )
     return results
@@ -234,8 +326,9 @@ def write_results(folder: str | Path, table: Table | None, traces: Sequence[Trac
     steps = _stacked(traces, [trace.incumbents for trace in traces], Incumbent)
     texts = steps["architecture"]
     steps["row"] = [scores.row(text) for text in texts]
-    steps["regret"] = [scores.regret(text) for text in texts]
-    steps["accuracy"] = [scores.accuracy(text) for text in texts]
+    runs = list(zip(texts, steps["seed"], strict=True))
+    steps["regret"] = [scores.regret(text, seed) for text, seed in runs]
+    steps["accuracy"] = [scores.accuracy(text, seed) for text, seed in runs]
     types = {**_types(Incumbent), "row": "int", "regret": "float", "accuracy": "float"}
     write_columns(folder / "incumbents", steps, types)
     spendings = _stacked(traces, [list(trace.ledger.values()) for trace in traces], Spending)

@@ -26,7 +26,7 @@ accuracies.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -72,10 +72,12 @@ class Oracle(ReadOnly):
             row that nothing was paid for, refusals included, after which ``SearchStopped`` ends it.
         task: what weight-sharing searches train on; without it they are refused.
         space: what searches see as ``oracle.space``, with a trainer; by default what the table covers.
+        seen: the table's repeats that answers are of, the others being kept for scoring; None is all.
 
     Raises:
         InvalidSetting: an argument of another type, an unknown policy, a patience below 1, a seconds
-            budget on a table without seconds, or a table without validation accuracy.
+            budget on a table without seconds, a table without validation accuracy, or repeats to see
+            that the table lacks.
         CorruptFile: the table's file was altered.
     """
 
@@ -117,6 +119,7 @@ class Oracle(ReadOnly):
         patience: int = 10_000,
         task: Task | None = None,
         space: Space | None = None,
+        seen: Sequence[int] | None = None,
     ) -> None:
         _must_be(budget, Budget, "the budget", "write Budget(seconds=...), for example")
         _must_be(rng, np.random.Generator, "rng", "numpy.random.default_rng(seed) gives one")
@@ -128,7 +131,7 @@ class Oracle(ReadOnly):
             )
         if not isinstance(patience, Integral) or isinstance(patience, bool) or patience < 1:
             raise InvalidSetting(f"patience is {patience!r}; give a whole number of 1 or more")
-        source = _source(table, rng, trainer, space)
+        source = _source(table, rng, trainer, space, seen)
         if budget.seconds is not None and not source.priced:
             raise InvalidSetting(
                 f"{source.name} records no seconds; limit epochs or queries instead"
@@ -198,7 +201,11 @@ class Oracle(ReadOnly):
 
 
 def _source(
-    asked: Table | Source, rng: Generator, trainer: Trainer | None, space: Space | None
+    asked: Table | Source,
+    rng: Generator,
+    trainer: Trainer | None,
+    space: Space | None,
+    seen: Sequence[int] | None,
 ) -> Source:
     """Who answers, from what an oracle is given."""
     if space is not None and (trainer is None or not isinstance(asked, Table)):
@@ -221,7 +228,7 @@ def _source(
         asked.verify()
         # A surrogate has no repeats of its own: they are drawn, by a seed drawn here.
         noise_key = int(rng.integers(1 << 63)) if Noise.of(asked.provenance) else 0
-        table = TableSource(asked, noise_key)
+        table = TableSource(asked, noise_key, seen)
         if trainer is not None:
             return TableThenTrainer(table, trainer, space)
         return table
@@ -231,8 +238,10 @@ def _source(
                 f"the table is {asked!r}; Table.open(...) gives one, and anything else that answers "
                 f"is to be a nasbench_kit.oracle.source.Source, with a method {method}"
             )
-    if trainer is not None:
-        raise InvalidSetting("a trainer goes with a table; a source answers by itself")
+    if trainer is not None or seen is not None:
+        raise InvalidSetting(
+            "a trainer, and repeats to see, go with a table; a source answers by itself"
+        )
     return asked
 
 

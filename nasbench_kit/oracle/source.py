@@ -96,11 +96,16 @@ class TableSource:
     Args:
         table: opened from a file or made in memory.
         noise_key: of a surrogate, which has predicted means: its repeats are drawn by this seed.
+        seen: the table's repeats that answers are of; None is all of them.
+
+    Raises:
+        InvalidSetting: no repeats, or repeats that the table lacks.
     """
 
-    def __init__(self, table: Table, noise_key: int = 0) -> None:
+    def __init__(self, table: Table, noise_key: int = 0, seen: Sequence[int] | None = None) -> None:
         self._origin = _origin(table)
         self._noise_key = noise_key
+        self._seen = seen
         self._connect(table)
 
     def _connect(self, table: Table) -> None:
@@ -109,7 +114,15 @@ class TableSource:
         self.epochs = table.epochs
         self.priced = table.has("seconds")
         noise = Noise.of(table.provenance)
-        self.repeats = table.repeats if noise is None else noise.repeats
+        repeats = table.repeats if noise is None else noise.repeats
+        #: The table's repeat of each of ours.
+        self._repeats = tuple(range(repeats) if self._seen is None else self._seen)
+        if not self._repeats or not 0 <= min(self._repeats) <= max(self._repeats) < repeats:
+            raise InvalidSetting(
+                f"searches are to see the repeats {self._repeats} of the table {table.name}, which has "
+                f"0 to {repeats - 1}"
+            )
+        self.repeats = len(self._repeats)
         self._whole_space = table.space
         self._index = table.covered.index
         self._rows = len(table)
@@ -130,7 +143,7 @@ class TableSource:
         self._epoch_seconds: dict[int, float] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_origin": self._origin, "_noise_key": self._noise_key}
+        return {"_origin": self._origin, "_noise_key": self._noise_key, "_seen": self._seen}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         vars(self).update(state)
@@ -171,9 +184,9 @@ class TableSource:
         if fidelity.seconds is None:
             return None
         if repeat is not None:
-            return fidelity.seconds(fidelity.position(row, repeat))
+            return fidelity.seconds(fidelity.position(row, self._repeats[repeat]))
         return math.fsum(
-            fidelity.seconds(fidelity.position(row, repeat)) for repeat in range(self.repeats)
+            fidelity.seconds(fidelity.position(row, repeat)) for repeat in self._repeats
         )
 
     def read(self, architecture: Any, epochs: int, halfway: bool, repeat: int | None) -> Answer:
@@ -181,10 +194,8 @@ class TableSource:
         fidelity = self._fidelity(epochs, halfway)
         row = self.key(architecture)
         if repeat is not None:
-            return self._read(architecture, fidelity, row, repeat, fidelity.noise)
-        readings = (
-            self._read(architecture, fidelity, row, each, None) for each in range(self.repeats)
-        )
+            return self._read(architecture, fidelity, row, self._repeats[repeat], fidelity.noise)
+        readings = (self._read(architecture, fidelity, row, each, None) for each in self._repeats)
         return mean_answer(list(readings))
 
     def epoch_seconds(self, architecture: Any) -> float | None:

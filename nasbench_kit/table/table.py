@@ -69,6 +69,8 @@ METRICS = ("train_accuracy", "validation_accuracy", "test_accuracy", "seconds")
 COST = "cost/"
 
 Checkpoint = Literal["final", "halfway"]
+#: What is done about readings that do not exist.
+Missing = Literal["refuse", "nan"]
 
 
 @dataclass(frozen=True)
@@ -133,20 +135,22 @@ class Column:
 
         return read_with_care
 
-    def array(self, fidelity: int) -> NDArray[np.float64]:
+    def array(self, fidelity: int, missing: Missing = "refuse") -> NDArray[np.float64]:
         """Exact values at one fidelity (by position): float64 [rows, repeats].
 
         Raises:
-            NotRecorded: some of them do not exist.
+            NotRecorded: some of them do not exist, and are to be refused.
         """
-        if self.present is not None and not self.present[:, fidelity].all():
-            missing = int((self.present[:, fidelity] == 0).sum())
-            raise NotRecorded(f"{missing} readings are missing; ask only for rows that have them")
+        absent = None if self.present is None else self.present[:, fidelity] == 0
+        if missing == "refuse" and absent is not None and absent.any():
+            raise NotRecorded(
+                f"{absent.sum()} readings are missing; ask only for rows that have them"
+            )
         stored = self.values[:, fidelity]
         if self.images is not None and stored.max(initial=0) > self.images:
             raise _beyond(stored.max(), self.images)
         values = stored.astype(np.float64) if self.images is None else self._decoded[stored]
-        if np.isnan(values).any():
+        if missing == "refuse" and np.isnan(values).any():
             raise NotRecorded(
                 f"{np.isnan(values).sum()} readings are missing (the table holds NaN)"
             )
@@ -155,6 +159,8 @@ class Column:
             row, place = divmod(position, epochs * repeats)
             if place // repeats == fidelity:
                 values[row, place % repeats] = exact
+        if absent is not None:
+            values[absent] = np.nan
         return values
 
 
@@ -315,26 +321,43 @@ class Table:
         return named and (checkpoint, metric) in self.columns
 
     def values(
-        self, metric: str, epochs: int | None = None, checkpoint: Checkpoint = "final"
+        self,
+        metric: str,
+        epochs: int | None = None,
+        checkpoint: Checkpoint = "final",
+        missing: Missing = "refuse",
     ) -> NDArray[np.float64]:
         """Exact readings at one fidelity (default: the largest): float64 [rows, repeats].
 
+        Args:
+            metric: one of METRICS.
+            epochs: the fidelity.
+            checkpoint: at the end of a training, or at half of it.
+            missing: what is done about readings that do not exist: "refuse" them, or give "nan".
+
         Raises:
-            NotRecorded: the table lacks the metric, the fidelity, or some of the readings.
+            NotRecorded: the table lacks the metric, the fidelity, or (to be refused) some of the readings.
             CorruptFile: the table's file was altered since it was opened.
         """
         self.verify()
-        return self.column(metric, checkpoint).array(self.fidelity(epochs))
+        return self.column(metric, checkpoint).array(self.fidelity(epochs), missing)
 
     def mean(
         self, metric: str, epochs: int | None = None, checkpoint: Checkpoint = "final"
     ) -> NDArray[np.float64]:
-        """Mean over the repeats: float64 [rows].
+        """Mean over the repeats that every row has: float64 [rows].
 
         Raises:
-            NotRecorded: as ``values``.
+            NotRecorded: the table lacks the metric or the fidelity, or a row has no such reading.
         """
-        return self.values(metric, epochs, checkpoint).mean(axis=1)
+        values = self.values(metric, epochs, checkpoint, missing="nan")
+        if not (gaps := np.isnan(values)).any():
+            return values.mean(axis=1)
+        if nothing := int(gaps.all(axis=1).sum()):
+            raise NotRecorded(
+                f"{nothing} architectures of the table {self.name} have no {metric}; ask only for rows that have it"
+            )
+        return np.asarray(np.nanmean(values, axis=1))
 
     def sources(self) -> NDArray[np.uint8]:
         """Where each row's numbers come from, as indices into SOURCES."""
