@@ -16,6 +16,7 @@ import numpy as np
 
 from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.table.noise import Noise
+from nasbench_kit.table.table import over_repeats
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -87,6 +88,4 @@ def scoring_means(
     """
     if seen_repeats is not None:
         readings = np.delete(readings, seen_repeats, axis=1)
-    if not np.isnan(readings).any():
-        return np.asarray(readings.mean(axis=1))
-    return np.asarray(np.nanmean(readings, axis=1))
+    return over_repeats(readings, lambda rows: rows.mean(axis=1))

@@ -33,8 +33,10 @@ class Source(Protocol):
     space: Space
     #: Lengths of training that can be asked for, ascending.
     epochs: tuple[int, ...]
-    #: Trainings of the same architecture and length that differ by chance.
+    #: Trainings of the same architecture and length that differ by chance: the most there are.
     repeats: int
+    #: Whether some architectures lack some of them.
+    gaps: bool
     #: Whether trainings have prices in seconds.
     priced: bool
 
@@ -48,6 +50,15 @@ class Source(Protocol):
 
     def trains(self, architecture: Any) -> bool:
         """Whether its answers are trained now, and not stored ones."""
+        ...
+
+    def repeats_of(self, architecture: Any, epochs: int, halfway: bool) -> Sequence[int]:
+        """The repeats that an architecture has at a length of training; asked where there are gaps.
+
+        Raises:
+            NotInSpace, NotInTable: as ``key``.
+            NotRecorded: there are no trainings of this length, or none of this architecture.
+        """
         ...
 
     def price(
@@ -114,15 +125,26 @@ class TableSource:
         self.epochs = table.epochs
         self.priced = table.has("seconds")
         noise = Noise.of(table.provenance)
-        repeats = table.repeats if noise is None else noise.repeats
-        #: The table's repeat of each of ours.
-        self._repeats = tuple(range(repeats) if self._seen is None else self._seen)
-        if not self._repeats or not 0 <= min(self._repeats) <= max(self._repeats) < repeats:
-            raise InvalidSetting(
-                f"searches are to see the repeats {self._repeats} of the table {table.name}, which has "
-                f"0 to {repeats - 1}"
+        self.repeats = table.repeats if noise is None else noise.repeats
+        if self._seen is not None:
+            if (
+                noise is not None
+                or not self._seen
+                or not set(self._seen) <= set(range(self.repeats))
+            ):
+                raise InvalidSetting(
+                    f"searches are to see the repeats {tuple(self._seen)} of the table {table.name}, which "
+                    f"measured {0 if noise is not None else self.repeats}"
+                )
+            self.repeats = len(self._seen)
+        self.gaps = self._seen is not None or (
+            noise is None
+            and any(
+                column.present is not None
+                for (_, metric), column in table.columns.items()
+                if metric == "validation_accuracy"
             )
-        self.repeats = len(self._repeats)
+        )
         self._whole_space = table.space
         self._index = table.covered.index
         self._rows = len(table)
@@ -175,6 +197,22 @@ class TableSource:
         """Never."""
         return False
 
+    def repeats_of(self, architecture: Any, epochs: int, halfway: bool) -> Sequence[int]:
+        """Those whose validation accuracy the table records; see `Source.repeats_of`."""
+        return self._repeats_of(self._fidelity(epochs, halfway), self.key(architecture))
+
+    def _repeats_of(self, fidelity: _Fidelity, row: int) -> Sequence[int]:
+        if not self.gaps:
+            return range(self.repeats)
+        repeats = fidelity.repeats_of(row, fidelity.place)
+        if self._seen is not None:
+            repeats = [repeat for repeat in repeats if repeat in self._seen]
+        if not repeats:
+            raise NotRecorded(
+                f"the table {self.name} has no training of {fidelity.epochs} epochs of this architecture"
+            )
+        return repeats
+
     def price(
         self, architecture: Any, epochs: int, halfway: bool, repeat: int | None
     ) -> float | None:
@@ -184,9 +222,10 @@ class TableSource:
         if fidelity.seconds is None:
             return None
         if repeat is not None:
-            return fidelity.seconds(fidelity.position(row, self._repeats[repeat]))
+            return fidelity.seconds(fidelity.position(row, repeat))
         return math.fsum(
-            fidelity.seconds(fidelity.position(row, repeat)) for repeat in self._repeats
+            fidelity.seconds(fidelity.position(row, repeat))
+            for repeat in self._repeats_of(fidelity, row)
         )
 
     def read(self, architecture: Any, epochs: int, halfway: bool, repeat: int | None) -> Answer:
@@ -194,8 +233,11 @@ class TableSource:
         fidelity = self._fidelity(epochs, halfway)
         row = self.key(architecture)
         if repeat is not None:
-            return self._read(architecture, fidelity, row, self._repeats[repeat], fidelity.noise)
-        readings = (self._read(architecture, fidelity, row, each, None) for each in self._repeats)
+            return self._read(architecture, fidelity, row, repeat, fidelity.noise)
+        readings = (
+            self._read(architecture, fidelity, row, each, None)
+            for each in self._repeats_of(fidelity, row)
+        )
         return mean_answer(list(readings))
 
     def epoch_seconds(self, architecture: Any) -> float | None:
@@ -206,8 +248,8 @@ class TableSource:
             if fidelity.seconds is None:
                 return None
             first = row * fidelity.stride + fidelity.offset
-            positions = range(first, first + fidelity.repeats)
-            mean = math.fsum(map(fidelity.seconds, positions)) / fidelity.repeats
+            repeats = self._repeats_of(fidelity, row) if self.gaps else range(fidelity.repeats)
+            mean = math.fsum(fidelity.seconds(first + each) for each in repeats) / len(repeats)
             self._epoch_seconds[row] = mean / self.epochs[-1]
         return self._epoch_seconds[row]
 
@@ -268,6 +310,7 @@ class TrainerSource:
         self.space = space
         self.epochs = tuple(epochs)
         self.repeats = repeats
+        self.gaps = False
         self._trainer = trainer
         first = space.sample(np.random.default_rng(0))
         self.priced = trainer.price(first, self.epochs[-1], False) is not None
@@ -284,6 +327,10 @@ class TrainerSource:
     def trains(self, architecture: Any) -> bool:
         """Always."""
         return True
+
+    def repeats_of(self, architecture: Any, epochs: int, halfway: bool) -> Sequence[int]:
+        """All of them."""
+        return range(self.repeats)
 
     def price(
         self, architecture: Any, epochs: int, halfway: bool, repeat: int | None
@@ -322,6 +369,7 @@ class TableThenTrainer:
         self.name = table.name
         self.epochs = table.epochs
         self.repeats = table.repeats
+        self.gaps = table.gaps
         self.priced = table.priced
 
     def key(self, architecture: Any) -> Hashable:
@@ -338,6 +386,12 @@ class TableThenTrainer:
         except (NotInSpace, NotInTable):
             return True
         return False
+
+    def repeats_of(self, architecture: Any, epochs: int, halfway: bool) -> Sequence[int]:
+        """Those that the table has; all of what it lacks, as every seed can be trained."""
+        if self.trains(architecture):
+            return range(self.repeats)
+        return self._table.repeats_of(architecture, epochs, halfway)
 
     def price(
         self, architecture: Any, epochs: int, halfway: bool, repeat: int | None
@@ -434,7 +488,9 @@ class _Fidelity:
         "halfway",
         "noise",
         "offset",
+        "place",
         "repeats",
+        "repeats_of",
         "seconds",
         "stride",
         "train",
@@ -452,6 +508,7 @@ class _Fidelity:
             return None if nowhere else column.reader()
 
         self.epochs = table.epochs[place]
+        self.place = place
         self.noise = None if noise is None else noise.reader(place, key)
         self.repeats = table.repeats
         self.halfway = checkpoint == "halfway"
@@ -459,7 +516,9 @@ class _Fidelity:
         self.offset = place * table.repeats
         self.seconds = reader("seconds")
         self.train = reader("train_accuracy")
-        self.validation = table.column("validation_accuracy", checkpoint).reader()
+        validation = table.column("validation_accuracy", checkpoint)
+        self.validation = validation.reader()
+        self.repeats_of = validation.repeats_of
 
     def position(self, row: int, repeat: int) -> int:
         """Where a reading stands in a column; a surrogate's drawn repeats share the only one."""

@@ -69,7 +69,7 @@ METRICS = ("train_accuracy", "validation_accuracy", "test_accuracy", "seconds")
 COST = "cost/"
 
 Checkpoint = Literal["final", "halfway"]
-#: What is done about readings that do not exist.
+#: What is given for a reading that does not exist: an error, or a NaN.
 Missing = Literal["refuse", "nan"]
 
 
@@ -135,18 +135,34 @@ class Column:
 
         return read_with_care
 
+    def repeats_of(self, row: int, fidelity: int) -> Sequence[int]:
+        """The repeats of a row that have a value at one fidelity (by position), ascending."""
+        if self.present is None:
+            return range(self.values.shape[2])
+        repeats: list[int] = self.present[row, fidelity].nonzero()[0].tolist()
+        return repeats
+
     def array(self, fidelity: int, missing: Missing = "refuse") -> NDArray[np.float64]:
         """Exact values at one fidelity (by position): float64 [rows, repeats].
 
+        Args:
+            fidelity: its position.
+            missing: whether a value that does not exist is an error, or a NaN.
+
         Raises:
-            NotRecorded: some of them do not exist, and are to be refused.
+            NotRecorded: some of them do not exist.
         """
         absent = None if self.present is None else self.present[:, fidelity] == 0
-        if missing == "refuse" and absent is not None and absent.any():
+        if absent is not None and not absent.any():
+            absent = None
+        if absent is not None and missing == "refuse":
             raise NotRecorded(
-                f"{absent.sum()} readings are missing; ask only for rows that have them"
+                f"{int(absent.sum())} readings are missing; ask only for rows that have them, or for "
+                "NaN in their place (missing='nan')"
             )
         stored = self.values[:, fidelity]
+        if absent is not None:
+            stored = np.where(absent, 0, stored)  # whatever is stored there means nothing
         if self.images is not None and stored.max(initial=0) > self.images:
             raise _beyond(stored.max(), self.images)
         values = stored.astype(np.float64) if self.images is None else self._decoded[stored]
@@ -154,13 +170,13 @@ class Column:
             raise NotRecorded(
                 f"{np.isnan(values).sum()} readings are missing (the table holds NaN)"
             )
+        if absent is not None:
+            values[absent] = np.nan
         _, epochs, repeats = self.values.shape
         for position, exact in self.exceptions.items():
             row, place = divmod(position, epochs * repeats)
             if place // repeats == fidelity:
                 values[row, place % repeats] = exact
-        if absent is not None:
-            values[absent] = np.nan
         return values
 
 
@@ -171,6 +187,25 @@ def _named(name: object) -> str:
 
 def _beyond(count: int, images: int | None) -> CorruptFile:
     return CorruptFile(f"the table counts {count} of {images} images; get it, or build it, again")
+
+
+def over_repeats(
+    readings: NDArray[np.float64], statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """A statistic over the readings that each row has: float64 [rows].
+
+    Args:
+        readings: [rows, repeats], NaN where there is none.
+        statistic: from readings [n, repeats], none of them missing, to a number a row [n].
+    """
+    there = ~np.isnan(readings)
+    if there.all():
+        return statistic(readings)
+    result = np.full(len(readings), np.nan)
+    for pattern in np.unique(there, axis=0):
+        rows = (there == pattern).all(axis=1)
+        result[rows] = statistic(readings[rows][:, pattern]) if pattern.any() else np.nan
+    return result
 
 
 def proportional(longest: NDArray[np.floating], epochs: Sequence[int]) -> NDArray[np.float32]:
@@ -296,9 +331,9 @@ class Table:
         if epochs is None:
             return len(self.epochs) - 1
         if not isinstance(epochs, Real) or epochs not in self.epochs:
-            offered = ", ".join(map(str, self.epochs))
+            known = ", ".join(map(str, self.epochs))
             raise NotRecorded(
-                f"the table {self.name} has no trainings of {shown(epochs)} epochs; it has {offered}"
+                f"the table {self.name} has no trainings of {shown(epochs)} epochs; it has {known}"
             )
         return self.epochs.index(epochs)
 
@@ -309,34 +344,45 @@ class Table:
             NotRecorded: the table lacks it.
         """
         if not self.has(metric, checkpoint):
-            offered = ", ".join(f"{metric} ({point})" for point, metric in sorted(self.columns))
+            known = ", ".join(f"{metric} ({point})" for point, metric in sorted(self.columns))
             raise NotRecorded(
-                f"the table {self.name} has no {_named(metric)} ({_named(checkpoint)}); it has {offered}"
+                f"the table {self.name} has no {_named(metric)} ({_named(checkpoint)}); it has {known}"
             )
         return self.columns[checkpoint, metric]
 
-    def has(self, metric: str, checkpoint: Checkpoint = "final") -> bool:
-        """Whether the table records this metric at this checkpoint."""
+    def has(self, metric: str, checkpoint: Checkpoint = "final", epochs: int | None = None) -> bool:
+        """Whether the table records this metric at this checkpoint.
+
+        Args:
+            metric: its name.
+            checkpoint: of the training.
+            epochs: a fidelity at which some row has to have a reading; None where any will do.
+        """
         named = isinstance(metric, str) and isinstance(checkpoint, str)
-        return named and (checkpoint, metric) in self.columns
+        if not named or (checkpoint, metric) not in self.columns:
+            return False
+        present = self.columns[checkpoint, metric].present
+        return epochs is None or present is None or bool(present[:, self.fidelity(epochs)].any())
 
     def values(
         self,
         metric: str,
         epochs: int | None = None,
         checkpoint: Checkpoint = "final",
+        *,
         missing: Missing = "refuse",
     ) -> NDArray[np.float64]:
         """Exact readings at one fidelity (default: the largest): float64 [rows, repeats].
 
         Args:
-            metric: one of METRICS.
+            metric: its name.
             epochs: the fidelity.
-            checkpoint: at the end of a training, or at half of it.
-            missing: what is done about readings that do not exist: "refuse" them, or give "nan".
+            checkpoint: of the training.
+            missing: where rows have differing numbers of repeats, "nan" gives NaN for those that do
+                not exist.
 
         Raises:
-            NotRecorded: the table lacks the metric, the fidelity, or (to be refused) some of the readings.
+            NotRecorded: the table lacks the metric, the fidelity, or some of the readings.
             CorruptFile: the table's file was altered since it was opened.
         """
         self.verify()
@@ -345,19 +391,20 @@ class Table:
     def mean(
         self, metric: str, epochs: int | None = None, checkpoint: Checkpoint = "final"
     ) -> NDArray[np.float64]:
-        """Mean over the repeats that every row has: float64 [rows].
+        """Mean over the repeats that there are: float64 [rows].
 
         Raises:
-            NotRecorded: the table lacks the metric or the fidelity, or a row has no such reading.
+            NotRecorded: the table lacks the metric or the fidelity, or a row has no reading at all.
+            CorruptFile: as ``values``.
         """
-        values = self.values(metric, epochs, checkpoint, missing="nan")
-        if not (gaps := np.isnan(values)).any():
-            return values.mean(axis=1)
-        if nothing := int(gaps.all(axis=1).sum()):
+        readings = self.values(metric, epochs, checkpoint, missing="nan")
+        means = over_repeats(readings, lambda rows: rows.mean(axis=1))
+        if without := int(np.isnan(means).sum()):
             raise NotRecorded(
-                f"{nothing} architectures of the table {self.name} have no {metric}; ask only for rows that have it"
+                f"{without:,} rows of the table {self.name} have no {metric} at "
+                f"{self.epochs[self.fidelity(epochs)]} epochs"
             )
-        return np.asarray(np.nanmean(values, axis=1))
+        return means
 
     def sources(self) -> NDArray[np.uint8]:
         """Where each row's numbers come from, as indices into SOURCES."""
@@ -406,7 +453,7 @@ class Table:
         """SHA-256 of all that the table says: what it is called, its arrays, how to read them."""
         if self._file is not None:
             return str(self._file.header["checksum"])
-        digest = hashlib.sha256(json.dumps([self._described(), self._images()]).encode())
+        digest = hashlib.sha256(json.dumps([self._said(), self._images()]).encode())
         arrays = self._arrays()
         for name in sorted(arrays):
             array = np.ascontiguousarray(arrays[name])
@@ -414,7 +461,7 @@ class Table:
             digest.update(array.data.cast("B") if array.size else b"")
         return digest.hexdigest()
 
-    def _described(self) -> dict[str, Any]:
+    def _said(self) -> dict[str, Any]:
         return {
             "space": self.space.name,
             "order": self.space.digest,
@@ -445,7 +492,7 @@ class Table:
                 "space, with its rows"
             )
         images = self._images()
-        header = {**self._described(), "images": images, "checksum": self.checksum}
+        header = {**self._said(), "images": images, "checksum": self.checksum}
         attributes = {name: {"images": count} for name, count in images.items()}
         table_file.write(as_path(path, "table"), header, self._arrays(), attributes)
 
