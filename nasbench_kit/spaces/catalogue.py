@@ -26,8 +26,17 @@ def _nasbench_macro() -> Space:
     return NASBenchMacro()
 
 
+def _nasbench_graph() -> Space:
+    from nasbench_kit.spaces.graphs.nasbench_graph import NASBenchGraph
+
+    return NASBenchGraph()
+
+
 #: Spaces that have one name each; cell spaces have many (`CellSpace.named`).
-_SPACES: dict[str, Callable[[], Space]] = {"nasbench-macro": _nasbench_macro}
+_SPACES: dict[str, Callable[[], Space]] = {
+    "nasbench-graph": _nasbench_graph,
+    "nasbench-macro": _nasbench_macro,
+}
 
 
 @functools.lru_cache(maxsize=32)

@@ -24,7 +24,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nasbench_kit.errors import InvalidArchitecture, InvalidSetting, NotInSpace
+from nasbench_kit.errors import (
+    InvalidArchitecture,
+    InvalidSetting,
+    NasbenchKitError,
+    NotInSpace,
+)
 from nasbench_kit.spaces.protocols import Decision
 
 if TYPE_CHECKING:
@@ -62,8 +67,11 @@ class Choices:
         return self
 
     def written_as(self, text: str) -> bool:
-        """Whether the text is this architecture's."""
-        return text == self.to_text()
+        """Whether the text is this architecture's, in any of the forms that its space reads."""
+        try:
+            return text == self.to_text() or self.space.parse(text) == self
+        except NasbenchKitError:
+            return False
 
     def network(
         self,
@@ -107,9 +115,7 @@ class Choices:
         ]
 
     def _repr_svg_(self) -> str:
-        from nasbench_kit.spaces.drawing import choices_as_svg
-
-        return choices_as_svg(self)
+        return self.space.svg(self)
 
     def __repr__(self) -> str:
         return f"<{self.space.name} {self.to_text()}>"
@@ -118,8 +124,9 @@ class Choices:
 class DecisionSpace:
     """A space whose architectures are the valid combinations of its decisions' options.
 
-    A subclass sets ``name`` and ``decisions``; it may narrow ``valid``, write another text, and add
-    the torch half: ``network`` and ``work``. Its instances are equal if their digests are.
+    A subclass sets ``name`` and ``decisions``; it may narrow ``valid``, write another text, draw its
+    architectures otherwise, and add the torch half: ``network`` and ``work``. Its instances are equal
+    if their digests are.
     """
 
     #: By which `nasbench_kit.spaces.named` finds the space, once it is registered.
@@ -173,9 +180,10 @@ class DecisionSpace:
                     f"{text!r}: {decision.name} is {option}; it must be 0 to "
                     f"{len(decision.options) - 1} ({', '.join(decision.options)})"
                 )
-        if not self.valid(options):
+        architecture = self.decode(options)
+        if architecture is None:
             raise NotInSpace(f"{text!r} makes no architecture of the space {self.name}")
-        return Choices(self, options)
+        return architecture
 
     # Architectures ---------------------------------------------------------------------------
 
@@ -190,7 +198,10 @@ class DecisionSpace:
         return architecture.options
 
     def decode(self, choices: Sequence[int]) -> Choices | None:
-        """The architecture of these options; None if they make none."""
+        """The architecture of these options; None if they make none.
+
+        Where several choices make one network, a space overrides it to give the valid ones.
+        """
         options = tuple(map(int, choices))
         return Choices(self, options) if self.valid(options) else None
 
@@ -224,12 +235,12 @@ class DecisionSpace:
             size = self._sizes[place]
             option = (options[place] + 1 + int(rng.random() * (size - 1))) % size
             mutated = self.decode((*options[:place], option, *options[place + 1 :]))
-            if mutated is not None:
+            if mutated is not None and mutated.options != options:
                 return mutated
         raise NotInSpace(f"{architecture.to_text()} has no neighbour in the space {self.name}")
 
     def neighbours(self, architecture: Choices) -> list[Choices]:
-        """All valid changes of one decision.
+        """All architectures that one changed decision makes, each once.
 
         Raises:
             NotInSpace: the architecture is outside.
@@ -241,11 +252,18 @@ class DecisionSpace:
             for option in range(size)
             if option != options[place]
         )
-        return [neighbour for neighbour in changed if neighbour is not None]
+        found = {each.options: each for each in changed if each is not None}
+        return [each for each in found.values() if each.options != options]
 
     @functools.cached_property
     def _sizes(self) -> tuple[int, ...]:
         return tuple(len(decision.options) for decision in self.decisions)
+
+    def svg(self, architecture: Choices) -> str:
+        """A drawing for a notebook: its decisions, one below the other."""
+        from nasbench_kit.spaces.drawing import choices_as_svg
+
+        return choices_as_svg(architecture)
 
     # Rows ------------------------------------------------------------------------------------
 
