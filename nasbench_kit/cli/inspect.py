@@ -100,6 +100,11 @@ def run_tables(args: argparse.Namespace) -> int:
             for entry in described
             if entry["assumed_seconds"]
         ]
+        notes += [
+            f"{entry['name']}: earlier readings are {_halfway(entry['halfway_epochs'])}"
+            for entry in described
+            if entry["halfway_epochs"]
+        ]
         print_table(
             "Tables at hand",
             columns,
@@ -112,14 +117,22 @@ def run_tables(args: argparse.Namespace) -> int:
     return 0
 
 
+def _halfway(epochs: dict[str, float]) -> str:
+    return f"after {', '.join(f'{at:g} of {length}' for length, at in epochs.items())} epochs"
+
+
 def _plain(value: Any) -> str:
     if isinstance(value, list | tuple):
         return " ".join(map(str, value))
+    if isinstance(value, dict):
+        return _halfway(value)
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _listed(described: dict[str, Any]) -> str:
-    return "\n".join(f"{key}: {_plain(value)}" for key, value in described.items())
+    return "\n".join(
+        f"{key}: {_plain(value)}" for key, value in described.items() if value not in ({}, [])
+    )
 
 
 def _described(name: str, table: Table, verify: bool) -> dict[str, Any]:
@@ -134,7 +147,9 @@ def _described(name: str, table: Table, verify: bool) -> dict[str, Any]:
         "epochs": list(table.epochs),
         "repeats": table.repeats,
         "metrics": sorted({metric for _, metric in table.columns}),
+        "costs": sorted(table.costs),
         "assumed_seconds": list(table.assumed_seconds),
+        "halfway_epochs": table.provenance.get("halfway_epochs", {}),
         "verified": verify,
     }
 
@@ -165,7 +180,9 @@ def run_query(args: argparse.Namespace) -> int:
             dict(zip(("metric", "checkpoint", "epochs", "repeats"), reading, strict=True))
             for reading in readings
         ],
+        "costs": {name: float(column[row]) for name, column in table.costs.items()},
         "assumed_seconds": list(table.assumed_seconds),
+        "halfway_epochs": table.provenance.get("halfway_epochs", {}),
     }
     if args.json:
         print_json(described)
@@ -182,11 +199,12 @@ def run_query(args: argparse.Namespace) -> int:
         for metric, checkpoint, epochs, values in readings
     ]
     title = f"{described['hash']} in {table.name} ({described['source']})"
-    note = (
-        f"trainable parameters: {described['trainable_parameters']:,}"
-        if parameters is not None
-        else ""
-    )
+    notes = [f"{name}: {cost:.6g}" for name, cost in described["costs"].items()]
+    if parameters is not None:
+        notes.insert(0, f"trainable parameters: {described['trainable_parameters']:,}")
+    if described["halfway_epochs"]:
+        notes.append(f"(halfway) is {_halfway(described['halfway_epochs'])}")
+    note = "\n".join(notes)
     print_table(title, ("metric", "epochs", "mean", "repeats"), rows, note, secondary=("repeats",))
     return 0
 

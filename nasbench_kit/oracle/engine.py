@@ -85,6 +85,7 @@ class Engine:
         """Take hold of the budget, and of what is shown to searches."""
         self._price, self._read = self.source.price, self.source.read
         self._longest = self.source.epochs[-1]
+        self._halfway: Mapping[int, float] = getattr(self.source, "halfway_epochs", {})
         self._pay = self.budget._account.pay
         self._shown_task = None if self._task is None else _shown(self._task)
 
@@ -155,9 +156,12 @@ class Engine:
         seconds = self._price(architecture, epochs, halfway, repeat)
         if seconds is None:
             seconds = self._unpriced(epochs)
-        spent = epochs // 2 if halfway else epochs
+        trains = self.source.trains(architecture)
+        spent: float = epochs
+        if halfway:
+            spent = epochs // 2 if trains else self._halfway.get(epochs, epochs // 2)
         answer: Answer = self._pay(
-            "training" if self.source.trains(architecture) else "query",
+            "training" if trains else "query",
             seconds,
             spent if repeat is not None else spent * self.source.repeats,
             1,
