@@ -9,14 +9,22 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nasbench_kit.cli.common import add_json, narrow, print_json, print_text
-from nasbench_kit.cli.targets import check_table
+from nasbench_kit.cli.common import (
+    add_json,
+    add_workers,
+    narrow,
+    print_json,
+    print_text,
+    progress_bar,
+)
+from nasbench_kit.cli.targets import check_table, check_tables
 from nasbench_kit.errors import InvalidSetting, WrongTable
-from nasbench_kit.system.files import check_writable, home
+from nasbench_kit.system.files import home
 from nasbench_kit.table.table import Table
 
 if TYPE_CHECKING:
     from nasbench_kit.data.benchmarks.nasbench101.convert import ConversionReport
+    from nasbench_kit.data.benchmarks.readers import Reader
 
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -46,13 +54,24 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
     convert = subparsers.add_parser(
         "convert",
-        help="make a table of a file of NAS-Bench-101",
-        description="Convert a file in the official layout (.tfrecord), or a sample of rows in JSON, "
-        "to a table; either may be gzipped. Every number is kept bit for bit, and compared.",
+        help="make tables of the files of a benchmark",
+        description="Convert a file in the official layout of NAS-Bench-101 (.tfrecord), or a sample "
+        "of rows in JSON, to a table; either may be gzipped. Every number is kept bit for bit, and "
+        "compared. What benchmark a source is of is told from its content.",
         epilog="Example: nasbench-kit convert nasbench_only108.tfrecord nasbench101.h5",
     )
-    convert.add_argument("source", type=Path, help="the file to read")
-    convert.add_argument("target", type=Path, help="the table to make, TARGET.h5")
+    convert.add_argument("source", type=Path, help="the file or folder to read")
+    convert.add_argument(
+        "target",
+        type=Path,
+        help="the table to make, TARGET.h5; of a benchmark with several tasks, the folder of tables",
+    )
+    convert.add_argument(
+        "--curves",
+        action="store_true",
+        help="keep the readings after every epoch as well, where the benchmark has them",
+    )
+    add_workers(convert)
     convert.add_argument(
         "--fast",
         action="store_true",
@@ -114,24 +133,22 @@ def run_download(args: argparse.Namespace) -> int:
 
 
 def run_convert(args: argparse.Namespace) -> int:
-    """Convert what is told from the file's content."""
+    """Convert what is told from the source's content.
+
+    Raises:
+        InvalidSetting: a table already; or a target that does not suit the source.
+        CorruptFile: nothing that can be read here, or damaged.
+    """
     from nasbench_kit.data.benchmarks.nasbench101.convert import convert
     from nasbench_kit.data.benchmarks.nasbench101.foreign import recognise
-    from nasbench_kit.data.benchmarks.nasbench101.sample import from_sample
+    from nasbench_kit.data.benchmarks.readers import reader_of
 
+    reader = reader_of(args.source)
+    if reader is not None:
+        return _run_reader(reader, args)
     check_table(args.target, args.source)
-    kind = recognise(args.source)
-    if kind == "table":
+    if recognise(args.source) == "table":
         raise InvalidSetting(f"{args.source} is a table already; open it by its path")
-    if kind == "sample":
-        check_writable(args.target)
-        table = from_sample(args.source)
-        table.save(args.target)
-        if args.json:
-            print_json({"target": str(args.target), "cells": len(table), "epochs": table.epochs})
-        else:
-            print(f"{args.target}: {table!r}")
-        return 0
     size = args.source.stat().st_size
     with _progress() as progress:
         report = convert(
@@ -144,9 +161,40 @@ def run_convert(args: argparse.Namespace) -> int:
     return _tell(report, args.json)
 
 
+def _run_reader(reader: Reader, args: argparse.Namespace) -> int:
+    """Write the tables of a benchmark: one at the target, or each under its name in that folder."""
+    from nasbench_kit.data.benchmarks.readers import Options
+
+    if reader.several:
+        check_tables(args.target, args.source)
+    else:
+        check_table(args.target, args.source)
+    made = {}
+    with progress_bar(f"reading {reader.benchmark}") as progress:
+        options = Options(
+            progress=lambda what, done, total: progress(done, total),
+            curves=args.curves,
+            workers=args.workers,
+        )
+        for table in reader.tables(args.source, options):
+            target = args.target / f"{table.name}.h5" if reader.several else args.target
+            target.parent.mkdir(parents=True, exist_ok=True)
+            table.save(target)
+            made[target] = table
+    if args.json:
+        tables = [
+            {"target": str(target), "cells": len(table), "epochs": table.epochs}
+            for target, table in made.items()
+        ]
+        print_json({"tables": tables} if reader.several else tables[0])
+    else:
+        for target, table in made.items():
+            print_text(f"{target}: {table!r}")
+    return 0
+
+
 def run_export(args: argparse.Namespace) -> int:
     """Write a table, and list what had to be filled."""
-    from nasbench_kit.cli.common import progress_bar
     from nasbench_kit.data.benchmarks.nasbench101.export import export
     from nasbench_kit.data.tables import open_table
 

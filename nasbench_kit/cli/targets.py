@@ -28,6 +28,22 @@ def check_table(target: Path, source: Path | None = None) -> None:
     check_target(target)
 
 
+def check_tables(folder: Path, source: Path) -> None:
+    """Whether tables may be written into a folder.
+
+    Raises:
+        InvalidSetting: a table's name, a file, or the source itself.
+        NotWritable: the folder cannot be written.
+    """
+    if folder.suffix == ".h5" or folder.is_file():
+        raise InvalidSetting(
+            f"{source} has a table for each of its tasks; the target is {folder}, give a folder"
+        )
+    if folder.exists() and source.exists() and folder.samefile(source):
+        raise InvalidSetting(f"{folder} is the source itself; choose another target")
+    check_writable(folder / "table.h5")
+
+
 def check_card(target: Path) -> None:
     """Whether a data card, and a figure of it, may be written beside a table.
 

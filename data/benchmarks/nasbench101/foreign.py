@@ -17,6 +17,7 @@ import zlib
 from pathlib import Path
 from typing import Literal
 
+from nasbench_kit.data.benchmarks.nasbench101 import sample
 from nasbench_kit.errors import CorruptFile
 
 Kind = Literal["table", "tfrecord", "sample"]
@@ -37,12 +38,12 @@ def recognise(path: str | Path) -> Kind:
         CorruptFile: anything else; the message says what it is, and what is wrong with it.
     """
     path = Path(path)
-    head = _head(path)
+    head = beginning(path)
     if head.startswith(b"nasbench-kit table "):
         return "table"
     if head[12:14] == b'["':
         return "tfrecord"
-    if head.lstrip()[:1] == b"{" and b'_final_validation_accuracy"' in head:
+    if sample.recognises(path, head):
         return "sample"
     if head.startswith(b"SQLite format 3\0"):
         raise CorruptFile(f"{path} is {_database(path)}; {_OFFICIAL}")
@@ -56,8 +57,12 @@ def recognise(path: str | Path) -> Kind:
     )
 
 
-def _head(path: Path) -> bytes:
-    """The first bytes, decompressed where they are gzipped."""
+def beginning(path: Path) -> bytes:
+    """The first MiB of a file, decompressed where it is gzipped.
+
+    Raises:
+        CorruptFile: it cannot be read, or is gzipped and damaged.
+    """
     try:
         with path.open("rb") as file:
             if file.peek(2)[:2] != b"\x1f\x8b":

@@ -17,12 +17,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nasbench_kit.data.benchmarks.nasbench101.columns import IMAGES, exact_column, packed_hashes
+from nasbench_kit.data.benchmarks.reader import Reader
 from nasbench_kit.errors import CorruptFile, NotInSpace
 from nasbench_kit.spaces.nasbench101.space import CellSpace
 from nasbench_kit.table.table import Table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    """Whether a file begins as such a sample does."""
+    return head.lstrip()[:1] == b"{" and b'_final_validation_accuracy"' in head
 
 
 def from_sample(path: str | Path, space: CellSpace | None = None) -> Table:
@@ -96,3 +102,6 @@ def _rows(path: Path, space: CellSpace, keys: NDArray[np.generic]) -> NDArray[np
     if len(np.unique(rows)) < len(rows):
         raise CorruptFile(f"{path}: a hash comes twice; get the file again")
     return rows
+
+
+READER = Reader("NAS-Bench-101", recognises, lambda path, options: [from_sample(path)])
