@@ -32,9 +32,23 @@ def _nasbench_graph() -> Space:
     return NASBenchGraph()
 
 
+def _nasbench201() -> Space:
+    from nasbench_kit.spaces.edge_cells.nasbench201 import NASBench201
+
+    return NASBench201()
+
+
+def _nats_sizes() -> Space:
+    from nasbench_kit.spaces.layers.nats_sizes import NATSSizes
+
+    return NATSSizes()
+
+
 #: Spaces that have one name each; cell spaces have many (`CellSpace.named`).
 _SPACES: dict[str, Callable[[], Space]] = {
     "nasbench-graph": _nasbench_graph,
+    "nasbench201": _nasbench201,
+    "nats-sizes": _nats_sizes,
     "nasbench-macro": _nasbench_macro,
 }
 

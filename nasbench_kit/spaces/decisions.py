@@ -18,7 +18,7 @@ import functools
 import hashlib
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +115,7 @@ class Choices:
         ]
 
     def _repr_svg_(self) -> str:
-        return self.space.svg(self)
+        return self.space.draw(self)
 
     def __repr__(self) -> str:
         return f"<{self.space.name} {self.to_text()}>"
@@ -124,9 +124,9 @@ class Choices:
 class DecisionSpace:
     """A space whose architectures are the valid combinations of its decisions' options.
 
-    A subclass sets ``name`` and ``decisions``; it may narrow ``valid``, write another text, draw its
-    architectures otherwise, and add the torch half: ``network`` and ``work``. Its instances are equal
-    if their digests are.
+    A subclass sets ``name`` and ``decisions``; it may narrow ``valid``, number its rows in another
+    order, write another text, draw another picture, and add the torch half: ``network`` and ``work``.
+    Its instances are equal if their digests are.
     """
 
     #: By which `nasbench_kit.spaces.named` finds the space, once it is registered.
@@ -136,6 +136,25 @@ class DecisionSpace:
     def valid(self, options: tuple[int, ...]) -> bool:
         """Whether these options make an architecture; all do, unless a space says otherwise."""
         return True
+
+    def ordered(self) -> Iterable[tuple[int, ...]]:
+        """All valid options in the order of the rows; that of their digits, unless a space says otherwise.
+
+        Raises:
+            InvalidSetting: there are too many to number.
+        """
+        if math.prod(self._sizes) > MOST_ROWS:
+            raise InvalidSetting(
+                f"the space {self.name} has {math.prod(self._sizes):,} combinations; more than "
+                f"{MOST_ROWS:,} are not numbered"
+            )
+        return filter(self.valid, itertools.product(*map(range, self._sizes)))
+
+    def draw(self, architecture: Choices) -> str:
+        """An architecture as SVG for a notebook."""
+        from nasbench_kit.spaces.drawing import choices_as_svg
+
+        return choices_as_svg(architecture)
 
     # Text ------------------------------------------------------------------------------------
 
@@ -259,26 +278,15 @@ class DecisionSpace:
     def _sizes(self) -> tuple[int, ...]:
         return tuple(len(decision.options) for decision in self.decisions)
 
-    def svg(self, architecture: Choices) -> str:
-        """A drawing for a notebook: its decisions, one below the other."""
-        from nasbench_kit.spaces.drawing import choices_as_svg
-
-        return choices_as_svg(architecture)
-
     # Rows ------------------------------------------------------------------------------------
 
     @functools.cached_property
     def _rows(self) -> dict[tuple[int, ...], int] | None:
         """Row of all valid options; None if all are valid and rows are their digits' number."""
-        if type(self).valid is DecisionSpace.valid:
+        kind = type(self)
+        if kind.valid is DecisionSpace.valid and kind.ordered is DecisionSpace.ordered:
             return None
-        if math.prod(self._sizes) > MOST_ROWS:
-            raise InvalidSetting(
-                f"the space {self.name} has {math.prod(self._sizes):,} combinations; more than "
-                f"{MOST_ROWS:,} are not numbered"
-            )
-        combinations = itertools.product(*map(range, self._sizes))
-        return {options: row for row, options in enumerate(filter(self.valid, combinations))}
+        return {options: row for row, options in enumerate(self.ordered())}
 
     @functools.cached_property
     def _in_order(self) -> list[tuple[int, ...]]:
@@ -335,7 +343,7 @@ class DecisionSpace:
 
     @functools.cached_property
     def digest(self) -> str:
-        """SHA-256 of the name, the decisions, and the rows where some choices are invalid."""
+        """SHA-256 of the name, the decisions, and the rows where they are not simply all digits."""
         digest = hashlib.sha256(repr((self.name, tuple(map(tuple, self.decisions)))).encode())
         if self._rows is not None:
             digest.update(np.array(self._in_order, "<i4").tobytes())

@@ -74,7 +74,7 @@ class NASBenchGraph(DecisionSpace):
         options = self.canonical(tuple(map(int, choices)))
         return None if options is None else Choices(self, options)
 
-    def svg(self, architecture: Choices) -> str:
+    def draw(self, architecture: Choices) -> str:
         """The graph, from the input above to the output below."""
         from nasbench_kit.spaces.graphs.drawing import forest_as_svg
 
