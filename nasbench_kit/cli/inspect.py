@@ -33,6 +33,9 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     """Register the commands of this file."""
     listing = subparsers.add_parser("tables", help="list the tables at hand, or describe one")
     listing.add_argument("name", nargs="?", help="show the data card of this table (name or file)")
+    listing.add_argument(
+        "--available", action="store_true", help="list the benchmarks that can be had, and how"
+    )
     listing.add_argument("--verify", action="store_true", help="read every byte of the tables")
     add_json(listing)
     listing.set_defaults(run=run_tables)
@@ -76,7 +79,13 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def run_tables(args: argparse.Namespace) -> int:
-    """List the tables, or print one's card."""
+    """List the tables, or print one's card.
+
+    Raises:
+        InvalidSetting: a table's name, or ``--verify``, with ``--available``.
+    """
+    if args.available:
+        return _list_available(args)
     names = [args.name] if args.name else list(tables.known())
     described, broken = [], []
     for name in names:
@@ -94,11 +103,19 @@ def run_tables(args: argparse.Namespace) -> int:
         columns = ("table", "source", "space", "cells", "epochs", "repeats", "metrics")
         keys = ("name", "source", "space", "cells", "epochs", "repeats", "metrics")
         rows = [[_plain(entry[key]) for key in keys] for entry in described]
-        notes = ["One table's data card: nasbench-kit tables NAME"]
+        notes = [
+            "One table's data card: nasbench-kit tables NAME",
+            "What else can be had: nasbench-kit tables --available",
+        ]
         notes += [
             f"{entry['name']}: seconds at {_plain(entry['assumed_seconds'])} epochs are assumed"
             for entry in described
             if entry["assumed_seconds"]
+        ]
+        notes += [
+            f"{entry['name']}: searches select by {entry['selection_metric']}, the only one that it has"
+            for entry in described
+            if entry["selection_metric"] != "validation accuracy"
         ]
         notes += [
             f"{entry['name']}: earlier readings are {_halfway(entry['halfway_epochs'])}"
@@ -114,6 +131,28 @@ def run_tables(args: argparse.Namespace) -> int:
         )
     for problem in broken:
         streams.say(str(problem))
+    return 0
+
+
+def _list_available(args: argparse.Namespace) -> int:
+    """What benchmarks there are, and how each becomes a table."""
+    from nasbench_kit.data.available import AVAILABLE
+
+    if args.name or args.verify:
+        raise InvalidSetting("--available lists what can be had; give it alone, or with --json")
+    if args.json:
+        print_json([benchmark._asdict() for benchmark in AVAILABLE])
+        return 0
+    print_table(
+        "Benchmarks that can be had",
+        ("benchmark", "architectures", "size", "licence", "how"),
+        [
+            (each.name, f"{each.architectures:,}", each.size, each.licence, each.how)
+            for each in AVAILABLE
+        ],
+        "FILE, FOLDER, OUT: paths of yours. docs/tables.md says where the files are from.",
+        secondary=("architectures", "licence", "size"),
+    )
     return 0
 
 
@@ -148,6 +187,7 @@ def _described(name: str, table: Table, verify: bool) -> dict[str, Any]:
         "repeats": table.repeats,
         "metrics": sorted({metric for _, metric in table.columns}),
         "costs": sorted(table.costs),
+        "selection_metric": table.selection_metric,
         "assumed_seconds": list(table.assumed_seconds),
         "halfway_epochs": table.provenance.get("halfway_epochs", {}),
         "verified": verify,

@@ -360,6 +360,14 @@ class Table:
         return tuple(self.provenance.get("assumed_seconds", ()))
 
     @property
+    def selection_metric(self) -> str:
+        """What the column of validation accuracies holds, in words.
+
+        It is "test accuracy" where a benchmark recorded no other: then searches select by it, too.
+        """
+        return str(self.provenance.get("selection_metric", "validation accuracy"))
+
+    @property
     def halfway_epochs(self) -> dict[int, float]:
         """After how many epochs of a training its earlier reading was taken, by the training's length.
 
