@@ -11,7 +11,7 @@ class Available(NamedTuple):
     name: str
     #: How it becomes a table: commands, in order.
     how: str
-    #: Of what is fetched or read.
+    #: Of what is fetched or read; "about" where it follows from the sizes of some rows' files.
     size: str
     licence: str
     #: Architectures with a row of their own.
@@ -48,7 +48,7 @@ AVAILABLE = (
     Available(
         "NATS-Bench, topologies (NAS-Bench-201)",
         "nasbench-kit convert NATS-tss-v1_0-3ffb9-simple FOLDER",
-        "1.7 GB",
+        "about 1.3 GB",
         "MIT",
         15_625,
         "github.com/D-X-Y/NATS-Bench",
@@ -56,7 +56,7 @@ AVAILABLE = (
     Available(
         "NATS-Bench, sizes",
         "nasbench-kit convert NATS-sss-v1_0-50262-simple FOLDER",
-        "1.7 GB",
+        "about 1.1 GB",
         "MIT",
         32_768,
         "github.com/D-X-Y/NATS-Bench",

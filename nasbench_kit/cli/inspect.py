@@ -165,6 +165,8 @@ def _plain(value: Any) -> str:
         return " ".join(map(str, value))
     if isinstance(value, dict):
         return _halfway(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
