@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from nasbench_kit.data.benchmarks import plain_pickle
-from nasbench_kit.data.benchmarks.plain_pickle import Bag, loads
+from nasbench_kit.data.benchmarks.plain_objects import Bag
+from nasbench_kit.data.benchmarks.plain_pickle import loads
 from nasbench_kit.errors import CorruptFile
 
 PROTOCOLS = range(2, 6)
@@ -69,7 +70,7 @@ def test_long_dictionaries(protocol: int) -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize(
-    "code", ["?", "b", "h", "i", "q", "B", "H", "I", "Q", "e", "f", "d", "F", "D"]
+    "code", ["?", "b", "h", "i", "l", "B", "H", "I", "L", "e", "f", "d", "F", "D"]
 )
 def test_numbers_of_numpy(code: str, protocol: int) -> None:
     scalar = np.dtype(code).type(1)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nasbench_kit.errors import InvalidSetting, NotRecorded
-from nasbench_kit.table.table import checked
+from nasbench_kit.table.table import checked, over_repeats
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -134,35 +134,50 @@ def noise(
 ) -> RepeatNoise:
     """Noise between repeats and what it does to ranks, over all cells or those of some rows.
 
+    Cells with fewer than two repeats are left out; two repeats are compared over the cells that have both.
+
     Raises:
-        NotRecorded: the table has one repeat or fewer than ten cells, or lacks the metric or the
-            fidelity.
+        NotRecorded: the table has one repeat, or fewer than ten cells with two, or lacks the metric or
+            the fidelity.
         InvalidSetting: no table, or no rows of it.
         CorruptFile: the table's file was altered.
     """
     from scipy import stats
 
-    readings = checked(table).values(metric, epochs)  # [cells, repeats]
+    readings = checked(table).values(metric, epochs, missing="nan")  # [cells, repeats]
     if rows is not None:
         try:
             readings = readings[rows]
         except (IndexError, TypeError, ValueError) as error:
             raise InvalidSetting(f"the rows are no rows of {table.name}: {error}") from error
-    repeats = readings.shape[1]
-    if repeats < 2:
+    counts = (~np.isnan(readings)).sum(axis=1)
+    if counts.max(initial=0) < 2:
         raise NotRecorded(
             f"the table {table.name} has one repeat of each training; noise between repeats needs "
             "two (fidelities and operations can still be compared)"
         )
+    readings, counts = readings[counts > 1], counts[counts > 1]
     if len(readings) < 10:
-        raise NotRecorded(f"the table {table.name} has {len(table)} cells; their noise needs ten")
-    mean = readings.mean(axis=1)
+        raise NotRecorded(
+            f"the table {table.name} has {len(readings)} cells with repeats; their noise needs ten"
+        )
+    mean = over_repeats(readings, lambda cells: cells.mean(axis=1))
     best = best_share(mean)
-    variance = readings.var(axis=1, ddof=1)
-    ranks = stats.rankdata(-readings, axis=0)
-    pairs = list(itertools.combinations(range(repeats), 2))
-    shifts = [np.abs(ranks[:, a] - ranks[:, b]) for a, b in pairs]
-    winners = [readings[:, r] == readings[:, r].max() for r in range(repeats)]
+    variance = over_repeats(readings, lambda cells: cells.var(axis=1, ddof=1))
+    repeats = counts[0] if (counts == counts[0]).all() else stats.hmean(counts)
+    pairs = [
+        (readings[both, a], readings[both, b], best[both])
+        for a, b in itertools.combinations(range(readings.shape[1]), 2)
+        if (both := ~np.isnan(readings[:, a]) & ~np.isnan(readings[:, b])).sum() > 9
+        and best[both].any()
+    ]
+    if not pairs:
+        raise NotRecorded(f"no ten cells of the table {table.name} share two repeats")
+    shifts = [
+        np.abs(stats.rankdata(-one) - stats.rankdata(-other)) * (len(readings) / len(one))
+        for one, other, _ in pairs
+    ]
+    winners = [column == np.nanmax(column) for column in readings.T if not np.isnan(column).all()]
     rank_of_mean = stats.rankdata(-mean, method="min")
     tenths = np.array_split(variance[np.argsort(mean, kind="stable")], 10)
     return RepeatNoise(
@@ -170,9 +185,9 @@ def noise(
         float(np.sqrt(max(mean.var(ddof=1) - variance.mean() / repeats, 0))),
         float(np.sqrt(variance.mean())),
         float(np.sqrt(variance[best].mean())),
-        _mean_agreement([agreement(readings[:, a], readings[:, b]) for a, b in pairs]),
-        _mean_agreement([agreement(readings[best, a], readings[best, b]) for a, b in pairs]),
-        float(np.median(shifts) / len(readings)),
+        _mean_agreement([agreement(one, other) for one, other, _ in pairs]),
+        _mean_agreement([agreement(one[top], other[top]) for one, other, top in pairs]),
+        float(np.median(np.concatenate(shifts)) / len(readings)),
         float(np.mean([rank_of_mean[won].mean() for won in winners])),
         np.sqrt([tenth.mean() for tenth in tenths]),
     )

@@ -139,7 +139,7 @@ def fidelity(table: Table, options: Options) -> Study:
     (ax,) = study.panels("ecdf", "Accuracy by fidelity")
     readings = {f"{epochs} epochs": 100 * table.mean(METRIC, epochs) for epochs in table.epochs}
     plots.draw_ecdf(readings, ax).set_xlabel(ACCURACY)
-    if table.has("test_accuracy"):
+    if table.has("test_accuracy", epochs=table.epochs[-1]):
         _validation_and_test(study)
     return study
 
@@ -166,7 +166,9 @@ def _between_fidelities(study: Study) -> None:
 def _validation_and_test(study: Study) -> None:
     table = study.table
     rows = {
-        e: agreement(table.mean(METRIC, e), table.mean("test_accuracy", e)) for e in table.epochs
+        e: agreement(table.mean(METRIC, e), table.mean("test_accuracy", e))
+        for e in table.epochs
+        if table.has("test_accuracy", epochs=e)
     }
     (ax,) = study.panels("validation_test", "Validation and test accuracy")
     longest = table.epochs[-1]
@@ -189,7 +191,13 @@ def noise(table: Table, options: Options) -> Study:
         NotRecorded: one repeat of each training.
     """
     study = Study(table, "Noise between repeats")
-    by_fidelity = [noise_of(table, epochs) for epochs in table.epochs]
+    present = table.column(METRIC).present
+    repeated = [
+        epochs
+        for place, epochs in enumerate(table.epochs)
+        if present is None or (present[:, place].sum(axis=1) > 1).any()
+    ]
+    by_fidelity = [noise_of(table, epochs) for epochs in repeated or table.epochs[-1:]]
     spread, agreeing, ranks = study.panels("noise", "Noise between repeats", 3)
     plots.draw_noise(by_fidelity, spread)
     plots.draw_repeat_agreement(by_fidelity, agreeing)

@@ -80,8 +80,15 @@ def _check_prices(charges: Sequence[Charge], table: Table) -> None:
         if seconds is None:  # nobody knows, and no limit asks
             price = 0.0
         elif repeat is None:
-            start = index(architecture) * stride + first[epochs]
-            price = math.fsum(read[halfway](start + repeat % count) for repeat in range(repeats))
+            row = index(architecture)
+            start = row * stride + first[epochs]
+            column = table.column("validation_accuracy", "halfway" if halfway else "final")
+            paid_for = (
+                column.repeats_of(row, first[epochs] // count)
+                if column.present is not None
+                else range(repeats)
+            )
+            price = math.fsum(read[halfway](start + repeat % count) for repeat in paid_for)
         else:
             price = read[halfway](index(architecture) * stride + first[epochs] + repeat % count)
         if paid != price:

@@ -84,6 +84,10 @@ class Engine:
     def _connect(self) -> None:
         """Take hold of the budget, and of what is shown to searches."""
         self._price, self._read = self.source.price, self.source.read
+        # A draw is a repeat; with gaps, it stands for one of those that an architecture has, however
+        # many these are, with the same probability.
+        most = self.source.repeats
+        self._outcomes = math.lcm(*range(1, most + 1)) if self.source.gaps else most
         self._longest = self.source.epochs[-1]
         self._halfway: Mapping[int, float] = getattr(self.source, "halfway_epochs", {})
         self._pay = self.budget._account.pay
@@ -119,10 +123,12 @@ class Engine:
         if policy == "mean":
             return self._buy(architecture, epochs, halfway, None)
         if not self._draws:
-            self._draws = self._rng.integers(self.source.repeats, size=_DRAWS).tolist()
-        repeat = self._draws[
-            -1
-        ]  # the same until one is paid: a refusal cannot fish for a cheaper one
+            self._draws = self._rng.integers(self._outcomes, size=_DRAWS).tolist()
+        # The same until one is paid: a refusal cannot fish for a cheaper one.
+        repeat = self._draws[-1]
+        if self.source.gaps:
+            repeats = self.source.repeats_of(architecture, epochs, halfway)
+            repeat = repeats[repeat % len(repeats)]
         if policy == "always":
             answer = self._buy(architecture, epochs, halfway, repeat)
             self._draws.pop()
@@ -160,10 +166,12 @@ class Engine:
         spent: float = epochs
         if halfway:
             spent = epochs // 2 if trains else self._halfway.get(epochs, epochs // 2)
+        if repeat is None:
+            spent *= len(self.source.repeats_of(architecture, epochs, halfway))
         answer: Answer = self._pay(
             "training" if trains else "query",
             seconds,
-            spent if repeat is not None else spent * self.source.repeats,
+            spent,
             1,
             self._read,
             architecture,

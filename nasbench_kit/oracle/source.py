@@ -37,8 +37,10 @@ class Source(Protocol):
     space: Space
     #: Lengths of training that can be asked for, ascending.
     epochs: tuple[int, ...]
-    #: Trainings of the same architecture and length that differ by chance.
+    #: Trainings of the same architecture and length that differ by chance: the most there are.
     repeats: int
+    #: Whether some architectures lack some of them.
+    gaps: bool
     #: Whether trainings have prices in seconds.
     priced: bool
 
@@ -52,6 +54,15 @@ class Source(Protocol):
 
     def trains(self, architecture: Any) -> bool:
         """Whether its answers are trained now, and not stored ones."""
+        ...
+
+    def repeats_of(self, architecture: Any, epochs: int, halfway: bool) -> Sequence[int]:
+        """The repeats that an architecture has at a length of training; asked where there are gaps.
+
+        Raises:
+            NotInSpace, NotInTable: as ``key``.
+            NotRecorded: there are no trainings of this length, or none of this architecture.
+        """
         ...
 
     def price(
@@ -114,6 +125,11 @@ class TableSource:
         self.priced = table.has("seconds")
         noise = Noise.of(table.provenance)
         self.repeats = table.repeats if noise is None else noise.repeats
+        self.gaps = noise is None and any(
+            table.columns[point, metric].present is not None
+            for point, metric in table.columns
+            if metric == "validation_accuracy"
+        )
         self._whole_space = table.space
         self._index = table.covered.index
         self._rows = len(table)
@@ -167,6 +183,20 @@ class TableSource:
         """Never."""
         return False
 
+    def repeats_of(self, architecture: Any, epochs: int, halfway: bool) -> Sequence[int]:
+        """Those whose validation accuracy the table records; see `Source.repeats_of`."""
+        return self._repeats_of(self._fidelity(epochs, halfway), self.key(architecture))
+
+    def _repeats_of(self, fidelity: _Fidelity, row: int) -> Sequence[int]:
+        if not self.gaps:
+            return range(self.repeats)
+        repeats = fidelity.repeats_of(row, fidelity.place)
+        if not repeats:
+            raise NotRecorded(
+                f"the table {self.name} has no training of {fidelity.epochs} epochs of this architecture"
+            )
+        return repeats
+
     def price(
         self, architecture: Any, epochs: int, halfway: bool, repeat: int | None
     ) -> float | None:
@@ -178,7 +208,8 @@ class TableSource:
         if repeat is not None:
             return fidelity.seconds(fidelity.position(row, repeat))
         return math.fsum(
-            fidelity.seconds(fidelity.position(row, repeat)) for repeat in range(self.repeats)
+            fidelity.seconds(fidelity.position(row, repeat))
+            for repeat in self._repeats_of(fidelity, row)
         )
 
     def read(self, architecture: Any, epochs: int, halfway: bool, repeat: int | None) -> Answer:
@@ -188,7 +219,8 @@ class TableSource:
         if repeat is not None:
             return self._read(architecture, fidelity, row, repeat, fidelity.noise)
         readings = (
-            self._read(architecture, fidelity, row, each, None) for each in range(self.repeats)
+            self._read(architecture, fidelity, row, each, None)
+            for each in self._repeats_of(fidelity, row)
         )
         return mean_answer(list(readings))
 
@@ -200,8 +232,8 @@ class TableSource:
             if fidelity.seconds is None:
                 return None
             first = row * fidelity.stride + fidelity.offset
-            positions = range(first, first + fidelity.repeats)
-            mean = math.fsum(map(fidelity.seconds, positions)) / fidelity.repeats
+            repeats = self._repeats_of(fidelity, row) if self.gaps else range(fidelity.repeats)
+            mean = math.fsum(fidelity.seconds(first + each) for each in repeats) / len(repeats)
             self._epoch_seconds[row] = mean / self.epochs[-1]
         return self._epoch_seconds[row]
 
@@ -262,6 +294,7 @@ class TrainerSource:
         self.space = space
         self.epochs = tuple(epochs)
         self.repeats = repeats
+        self.gaps = False
         self._trainer = trainer
         first = space.sample(np.random.default_rng(0))
         self.priced = trainer.price(first, self.epochs[-1], False) is not None
@@ -278,6 +311,10 @@ class TrainerSource:
     def trains(self, architecture: Any) -> bool:
         """Always."""
         return True
+
+    def repeats_of(self, architecture: Any, epochs: int, halfway: bool) -> Sequence[int]:
+        """All of them."""
+        return range(self.repeats)
 
     def price(
         self, architecture: Any, epochs: int, halfway: bool, repeat: int | None
@@ -316,6 +353,7 @@ class TableThenTrainer:
         self.name = table.name
         self.epochs = table.epochs
         self.repeats = table.repeats
+        self.gaps = table.gaps
         self.priced = table.priced
         self.halfway_epochs = table.halfway_epochs
 
@@ -333,6 +371,12 @@ class TableThenTrainer:
         except (NotInSpace, NotInTable):
             return True
         return False
+
+    def repeats_of(self, architecture: Any, epochs: int, halfway: bool) -> Sequence[int]:
+        """Those that the table has; all of what it lacks, as every seed can be trained."""
+        if self.trains(architecture):
+            return range(self.repeats)
+        return self._table.repeats_of(architecture, epochs, halfway)
 
     def price(
         self, architecture: Any, epochs: int, halfway: bool, repeat: int | None
@@ -429,7 +473,9 @@ class _Fidelity:
         "halfway",
         "noise",
         "offset",
+        "place",
         "repeats",
+        "repeats_of",
         "seconds",
         "stride",
         "train",
@@ -447,6 +493,7 @@ class _Fidelity:
             return None if nowhere else column.reader()
 
         self.epochs = table.epochs[place]
+        self.place = place
         self.noise = None if noise is None else noise.reader(place, key)
         self.repeats = table.repeats
         self.halfway = checkpoint == "halfway"
@@ -454,7 +501,9 @@ class _Fidelity:
         self.offset = place * table.repeats
         self.seconds = reader("seconds")
         self.train = reader("train_accuracy")
-        self.validation = table.column("validation_accuracy", checkpoint).reader()
+        validation = table.column("validation_accuracy", checkpoint)
+        self.validation = validation.reader()
+        self.repeats_of = validation.repeats_of
 
     def position(self, row: int, repeat: int) -> int:
         """Where a reading stands in a column; a surrogate's drawn repeats share the only one."""

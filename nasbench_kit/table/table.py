@@ -71,6 +71,8 @@ METRICS = ("train_accuracy", "validation_accuracy", "test_accuracy", "seconds")
 COST = "cost/"
 
 Checkpoint = Literal["final", "halfway"]
+#: What is given for a reading that does not exist: an error, or a NaN.
+Missing = Literal["refuse", "nan"]
 
 
 @dataclass(frozen=True)
@@ -135,23 +137,43 @@ class Column:
 
         return read_with_care
 
-    def array(self, fidelity: int) -> NDArray[np.float64]:
+    def repeats_of(self, row: int, fidelity: int) -> Sequence[int]:
+        """The repeats of a row that have a value at one fidelity (by position), ascending."""
+        if self.present is None:
+            return range(self.values.shape[2])
+        repeats: list[int] = self.present[row, fidelity].nonzero()[0].tolist()
+        return repeats
+
+    def array(self, fidelity: int, missing: Missing = "refuse") -> NDArray[np.float64]:
         """Exact values at one fidelity (by position): float64 [rows, repeats].
+
+        Args:
+            fidelity: its position.
+            missing: whether a value that does not exist is an error, or a NaN.
 
         Raises:
             NotRecorded: some of them do not exist.
         """
-        if self.present is not None and not self.present[:, fidelity].all():
-            missing = int((self.present[:, fidelity] == 0).sum())
-            raise NotRecorded(f"{missing} readings are missing; ask only for rows that have them")
+        absent = None if self.present is None else self.present[:, fidelity] == 0
+        if absent is not None and not absent.any():
+            absent = None
+        if absent is not None and missing == "refuse":
+            raise NotRecorded(
+                f"{int(absent.sum())} readings are missing; ask only for rows that have them, or for "
+                "NaN in their place (missing='nan')"
+            )
         stored = self.values[:, fidelity]
+        if absent is not None:
+            stored = np.where(absent, 0, stored)  # whatever is stored there means nothing
         if self.images is not None and stored.max(initial=0) > self.images:
             raise _beyond(stored.max(), self.images)
         values = stored.astype(np.float64) if self.images is None else self._decoded[stored]
-        if np.isnan(values).any():
+        if missing == "refuse" and np.isnan(values).any():
             raise NotRecorded(
                 f"{np.isnan(values).sum()} readings are missing (the table holds NaN)"
             )
+        if absent is not None:
+            values[absent] = np.nan
         _, epochs, repeats = self.values.shape
         for position, exact in self.exceptions.items():
             row, place = divmod(position, epochs * repeats)
@@ -167,6 +189,25 @@ def _named(name: object) -> str:
 
 def _beyond(count: int, images: int | None) -> CorruptFile:
     return CorruptFile(f"the table counts {count} of {images} images; get it, or build it, again")
+
+
+def over_repeats(
+    readings: NDArray[np.float64], statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """A statistic over the readings that each row has: float64 [rows].
+
+    Args:
+        readings: [rows, repeats], NaN where there is none.
+        statistic: from readings [n, repeats], none of them missing, to a number a row [n].
+    """
+    there = ~np.isnan(readings)
+    if there.all():
+        return statistic(readings)
+    result = np.full(len(readings), np.nan)
+    for pattern in np.unique(there, axis=0):
+        rows = (there == pattern).all(axis=1)
+        result[rows] = statistic(readings[rows][:, pattern]) if pattern.any() else np.nan
+    return result
 
 
 def proportional(longest: NDArray[np.floating], epochs: Sequence[int]) -> NDArray[np.float32]:
@@ -311,32 +352,61 @@ class Table:
             )
         return self.columns[checkpoint, metric]
 
-    def has(self, metric: str, checkpoint: Checkpoint = "final") -> bool:
-        """Whether the table records this metric at this checkpoint."""
+    def has(self, metric: str, checkpoint: Checkpoint = "final", epochs: int | None = None) -> bool:
+        """Whether the table records this metric at this checkpoint.
+
+        Args:
+            metric: its name.
+            checkpoint: of the training.
+            epochs: a fidelity at which some row has to have a reading; None where any will do.
+        """
         named = isinstance(metric, str) and isinstance(checkpoint, str)
-        return named and (checkpoint, metric) in self.columns
+        if not named or (checkpoint, metric) not in self.columns:
+            return False
+        present = self.columns[checkpoint, metric].present
+        return epochs is None or present is None or bool(present[:, self.fidelity(epochs)].any())
 
     def values(
-        self, metric: str, epochs: int | None = None, checkpoint: Checkpoint = "final"
+        self,
+        metric: str,
+        epochs: int | None = None,
+        checkpoint: Checkpoint = "final",
+        *,
+        missing: Missing = "refuse",
     ) -> NDArray[np.float64]:
         """Exact readings at one fidelity (default: the largest): float64 [rows, repeats].
+
+        Args:
+            metric: its name.
+            epochs: the fidelity.
+            checkpoint: of the training.
+            missing: where rows have differing numbers of repeats, "nan" gives NaN for those that do
+                not exist.
 
         Raises:
             NotRecorded: the table lacks the metric, the fidelity, or some of the readings.
             CorruptFile: the table's file was altered since it was opened.
         """
         self.verify()
-        return self.column(metric, checkpoint).array(self.fidelity(epochs))
+        return self.column(metric, checkpoint).array(self.fidelity(epochs), missing)
 
     def mean(
         self, metric: str, epochs: int | None = None, checkpoint: Checkpoint = "final"
     ) -> NDArray[np.float64]:
-        """Mean over the repeats: float64 [rows].
+        """Mean over the repeats that there are: float64 [rows].
 
         Raises:
-            NotRecorded: as ``values``.
+            NotRecorded: the table lacks the metric or the fidelity, or a row has no reading at all.
+            CorruptFile: as ``values``.
         """
-        return self.values(metric, epochs, checkpoint).mean(axis=1)
+        readings = self.values(metric, epochs, checkpoint, missing="nan")
+        means = over_repeats(readings, lambda rows: rows.mean(axis=1))
+        if without := int(np.isnan(means).sum()):
+            raise NotRecorded(
+                f"{without:,} rows of the table {self.name} have no {metric} at "
+                f"{self.epochs[self.fidelity(epochs)]} epochs"
+            )
+        return means
 
     def sources(self) -> NDArray[np.uint8]:
         """Where each row's numbers come from, as indices into SOURCES."""

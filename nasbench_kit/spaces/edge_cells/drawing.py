@@ -67,7 +67,7 @@ def _edge(edge: Edge, line: int) -> str:
     return (
         f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="1.5"{dashes} '
         f'marker-end="url(#edge-arrow)"/>'
-        f'<text x="{middle:g}" y="{line + swing - 4:g}" fill="{colour}" paint-order="stroke" '
+        f'<text x="{middle:g}" y="{line + swing - 6:g}" fill="{colour}" paint-order="stroke" '
         f'stroke="#fff" stroke-width="3">{escape(edge.operation)}</text>'
     )
 
