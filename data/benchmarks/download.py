@@ -6,6 +6,7 @@ for by an HTTP range. Only a file with the published SHA-256 is used.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import socket
@@ -14,7 +15,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -93,11 +94,11 @@ def download(
     keep: bool = False,
     progress: Progress = lambda what, done, total: None,
     pause: float = 1.0,
-) -> ConversionReport | Table:
-    """Fetch an official file, check it, and convert it into the table of its name.
+) -> ConversionReport:
+    """Fetch an official file of NAS-Bench-101, check it, and convert it into the table of its name.
 
     Args:
-        official: FULL, ONLY_108 or MACRO.
+        official: FULL or ONLY_108.
         mirror: Another address of the folder that holds the file.
         source: The file, where it is there already; nothing is fetched then.
         keep: Whether to keep the fetched file beside the table; one that was there is always kept.
@@ -110,10 +111,53 @@ def download(
             by hand.
         CorruptFile: the SHA-256 is another one.
         NotWritable: `nasbench_kit.system.files.home` cannot be written, or the disk is full.
-
-    Returns:
-        What was found and made of NAS-Bench-101; of NAS-Bench-Macro, the table.
     """
+    with _arrived(
+        official, mirror=mirror, source=source, keep=keep, progress=progress, pause=pause
+    ) as (path, target):
+        size = path.stat().st_size
+        return convert(
+            path,
+            target,
+            progress=lambda done: progress("converting", done, size),
+            provenance={
+                "name": official.table,
+                "sha256": official.sha256,
+                "images": "cifar10",
+                "recipe": asdict(NASBENCH101),
+            },
+        )
+
+
+def download_macro(
+    *,
+    mirror: str | None = None,
+    source: Path | None = None,
+    keep: bool = False,
+    progress: Progress = lambda what, done, total: None,
+    pause: float = 1.0,
+) -> Table:
+    """Fetch NAS-Bench-Macro's file, check it, and convert it; see ``download``."""
+    with _arrived(
+        MACRO, mirror=mirror, source=source, keep=keep, progress=progress, pause=pause
+    ) as (path, target):
+        (table,) = macro.tables(path, Options())
+        table.provenance["sha256"] = MACRO.sha256
+        table.save(target)
+        return table
+
+
+@contextlib.contextmanager
+def _arrived(
+    official: Official,
+    *,
+    mirror: str | None,
+    source: Path | None,
+    keep: bool,
+    progress: Progress,
+    pause: float,
+) -> Iterator[tuple[Path, Path]]:
+    """A file, fetched if need be and checked, and the table to make of it; gone when that is done."""
     target = home() / "tables" / f"{official.table}.h5"
     path = source or target.with_name(official.file)
     try:
@@ -127,32 +171,9 @@ def download(
         fetch(f"{folder.rstrip('/')}/{official.file}", path, official, progress, pause)
     else:
         check(path, official, progress)
-    made = _converted(path, target, official, progress)
+    yield path, target
     if fetched and not keep:
         path.unlink()
-    return made
-
-
-def _converted(
-    path: Path, target: Path, official: Official, progress: Progress
-) -> ConversionReport | Table:
-    if official is MACRO:
-        (table,) = macro.tables(path, Options())
-        table.provenance["sha256"] = official.sha256
-        table.save(target)
-        return table
-    size = path.stat().st_size
-    return convert(
-        path,
-        target,
-        progress=lambda done: progress("converting", done, size),
-        provenance={
-            "name": official.table,
-            "sha256": official.sha256,
-            "images": "cifar10",
-            "recipe": asdict(NASBENCH101),
-        },
-    )
 
 
 def fetch(url: str, target: Path, official: Official, progress: Progress, pause: float) -> None:

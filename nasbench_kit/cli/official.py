@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nasbench_kit.cli.common import (
     add_json,
@@ -110,7 +110,13 @@ def run_download(args: argparse.Namespace) -> int:
         WrongTable: a table of another file is there already.
         InvalidSetting: ``--only108`` of another benchmark.
     """
-    from nasbench_kit.data.benchmarks.download import FULL, MACRO, ONLY_108, download
+    from nasbench_kit.data.benchmarks.download import (
+        FULL,
+        MACRO,
+        ONLY_108,
+        download,
+        download_macro,
+    )
 
     if args.only108 and args.dataset != "nasbench101":
         raise InvalidSetting(f"--only108 goes with nasbench101, not with {args.dataset}")
@@ -128,16 +134,16 @@ def run_download(args: argparse.Namespace) -> int:
             print(f"{official.table} is there already: {target} (--force makes it anew)")
         return 0
     with _progress() as progress:
-        made = download(
-            official,
-            mirror=args.mirror or None,
-            source=args.source,
-            keep=args.keep,
-            progress=progress,
-        )
-    if isinstance(made, Table):
-        return _tell_tables({target: made}, args.json, several=False)
-    return _tell(made, args.json)
+        options: dict[str, Any] = {
+            "mirror": args.mirror or None,
+            "source": args.source,
+            "keep": args.keep,
+            "progress": progress,
+        }
+        if official is MACRO:
+            return _tell_tables({target: download_macro(**options)}, args.json, several=False)
+        report = download(official, **options)
+    return _tell(report, args.json)
 
 
 def run_convert(args: argparse.Namespace) -> int:

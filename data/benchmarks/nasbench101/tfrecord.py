@@ -45,7 +45,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import google_crc32c
 import numpy as np
@@ -121,7 +121,7 @@ class RecordChunk:
     train_accuracy: NDArray[np.float64]
     validation_accuracy: NDArray[np.float64]
     test_accuracy: NDArray[np.float64]
-    further: NDArray[np.object_] = None  # type: ignore[assignment]  # filled in
+    further: NDArray[Any] = None  # type: ignore[assignment]  # filled in
 
     def __post_init__(self) -> None:
         if self.further is None:
