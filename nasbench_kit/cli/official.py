@@ -63,7 +63,12 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         "compared. What benchmark a source is of is told from its content.",
         epilog="Example: nasbench-kit convert nasbench_only108.tfrecord nasbench101.h5",
     )
-    convert.add_argument("source", type=Path, help="the file or folder to read")
+    convert.add_argument(
+        "source",
+        type=Path,
+        help="the file or folder to read, or the name of an installed package: nas-bench-graph, "
+        "analog-nasbench",
+    )
     convert.add_argument(
         "target",
         type=Path,
