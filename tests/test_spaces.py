@@ -15,6 +15,7 @@ from hypothesis import given, strategies as st
 from nasbench_kit import CellSpace, spaces
 from nasbench_kit.errors import InvalidArchitecture, InvalidSetting, NotInSpace, UnknownName
 from nasbench_kit.spaces import Decision, DecisionSpace, Space
+from nasbench_kit.spaces.graphs.nasbench_graph import NASBenchGraph
 from nasbench_kit.spaces.layers.nasbench_macro import NASBenchMacro
 from nasbench_kit.spaces.skeleton import Skeleton
 from nasbench_kit.testing.made_up import MadeUpSpace
@@ -56,6 +57,12 @@ class TestMacro(SpaceConformance):
     @pytest.fixture
     def space(self) -> Space:
         return NASBenchMacro()
+
+
+class TestGraph(SpaceConformance):
+    @pytest.fixture
+    def space(self) -> Space:
+        return NASBenchGraph()
 
 
 class TestMadeUp(SpaceConformance):

@@ -14,7 +14,7 @@ from nasbench_kit.analysis.landscape.study import label
 from nasbench_kit.analysis.statistics.anytime import final_regrets
 from nasbench_kit.analysis.statistics.rank_tests import Pair, mann_whitney
 from nasbench_kit.compare.run_folder import all_traces, clocks, read_manifest, searched_space
-from nasbench_kit.compare.scores import Scores, regrets
+from nasbench_kit.compare.scores import Scores, metric_in_words, regrets
 from nasbench_kit.compare.trace import Spending
 from nasbench_kit.errors import CorruptFile, InvalidSetting, UnknownName, WrongTable
 
@@ -126,7 +126,7 @@ class Comparison:
     @property
     def metric(self) -> str:
         """The metric of which the loss is taken, in words."""
-        return str(self.manifest["scored_by"]).replace("_", " ")
+        return metric_in_words(str(self.manifest["scored_by"]), self.table)
 
     @property
     def loss(self) -> str:

@@ -1,4 +1,4 @@
-"""The official files of NAS-Bench-101, from the network to a table.
+"""The official files of NAS-Bench-101 and NAS-Bench-Macro, from the network to a table.
 
 A download goes on where it stopped: what has arrived lies in a ``.part`` file, and the rest is asked
 for by an HTTP range. Only a file with the published SHA-256 is used.
@@ -6,6 +6,7 @@ for by an HTTP range. Only a file with the published SHA-256 is used.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import socket
@@ -14,14 +15,17 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from nasbench_kit.data.benchmarks.nasbench101.convert import ConversionReport, convert
+from nasbench_kit.data.benchmarks.nasbench_macro import read as macro
+from nasbench_kit.data.benchmarks.reader import Options
 from nasbench_kit.errors import CorruptFile, DownloadFailed, InvalidSetting, NotWritable
 from nasbench_kit.system.files import check_writable, home
 from nasbench_kit.table import file as table_file
+from nasbench_kit.table.table import Table
 from nasbench_kit.training.recipe import NASBENCH101
 
 #: Called with what is going on, bytes done, and bytes in all (0 if the server does not tell).
@@ -41,15 +45,22 @@ _NETWORK = (
 )
 
 
+ADDRESS = "https://storage.googleapis.com/nasbench"
+
+
 @dataclass(frozen=True)
 class Official:
-    """An official file (google-research/nasbench, README)."""
+    """A file as its authors publish it (google-research/nasbench, README, unless it says otherwise)."""
 
     #: Name of the table made of it.
     table: str
     file: str
     sha256: str
     size: str
+    #: Of the folder that holds it.
+    address: str = ADDRESS
+    #: What is written after ``nasbench-kit download``.
+    words: str = "nasbench101"
 
 
 FULL = Official(
@@ -63,24 +74,32 @@ ONLY_108 = Official(
     file="nasbench_only108.tfrecord",
     sha256="4c39c3936e36a85269881d659e44e61a245babcb72cb374eacacf75d0e5f4fd1",
     size="499 MB",
+    words="nasbench101 --only108",
 )
-ADDRESS = "https://storage.googleapis.com/nasbench"
+MACRO = Official(
+    table="nasbench-macro",
+    file="nas-bench-macro_cifar10.json",
+    sha256="686dee8363cc21cca8c1f321ad5749454f2d9b9ca5972682e137e539bc522297",
+    size="1.2 MB",
+    address="https://raw.githubusercontent.com/xiusu/NAS-Bench-Macro/HEAD/data",
+    words="nasbench-macro",
+)
 
 
 def download(
     official: Official,
     *,
-    mirror: str = ADDRESS,
+    mirror: str | None = None,
     source: Path | None = None,
     keep: bool = False,
     progress: Progress = lambda what, done, total: None,
     pause: float = 1.0,
 ) -> ConversionReport:
-    """Fetch an official file, check it, and convert it into the table of its name.
+    """Fetch an official file of NAS-Bench-101, check it, and convert it into the table of its name.
 
     Args:
         official: FULL or ONLY_108.
-        mirror: Address of the folder that holds the file.
+        mirror: Another address of the folder that holds the file.
         source: The file, where it is there already; nothing is fetched then.
         keep: Whether to keep the fetched file beside the table; one that was there is always kept.
         progress: Called as the work goes on.
@@ -93,6 +112,52 @@ def download(
         CorruptFile: the SHA-256 is another one.
         NotWritable: `nasbench_kit.system.files.home` cannot be written, or the disk is full.
     """
+    with _arrived(
+        official, mirror=mirror, source=source, keep=keep, progress=progress, pause=pause
+    ) as (path, target):
+        size = path.stat().st_size
+        return convert(
+            path,
+            target,
+            progress=lambda done: progress("converting", done, size),
+            provenance={
+                "name": official.table,
+                "sha256": official.sha256,
+                "images": "cifar10",
+                "recipe": asdict(NASBENCH101),
+            },
+        )
+
+
+def download_macro(
+    *,
+    mirror: str | None = None,
+    source: Path | None = None,
+    keep: bool = False,
+    progress: Progress = lambda what, done, total: None,
+    pause: float = 1.0,
+) -> Table:
+    """Fetch NAS-Bench-Macro's file, check it, and convert it; see ``download``."""
+    with _arrived(
+        MACRO, mirror=mirror, source=source, keep=keep, progress=progress, pause=pause
+    ) as (path, target):
+        (table,) = macro.tables(path, Options())
+        table.provenance["sha256"] = MACRO.sha256
+        table.save(target)
+        return table
+
+
+@contextlib.contextmanager
+def _arrived(
+    official: Official,
+    *,
+    mirror: str | None,
+    source: Path | None,
+    keep: bool,
+    progress: Progress,
+    pause: float,
+) -> Iterator[tuple[Path, Path]]:
+    """A file, fetched if need be and checked, and the table to make of it; gone when that is done."""
     target = home() / "tables" / f"{official.table}.h5"
     path = source or target.with_name(official.file)
     try:
@@ -102,24 +167,13 @@ def download(
         raise NotWritable(f"{error}, with NASBENCH_KIT_HOME") from error
     fetched = source is None and not path.exists()
     if fetched:
-        fetch(f"{mirror.rstrip('/')}/{official.file}", path, official, progress, pause)
+        folder = official.address if mirror is None else mirror
+        fetch(f"{folder.rstrip('/')}/{official.file}", path, official, progress, pause)
     else:
         check(path, official, progress)
-    size = path.stat().st_size
-    report = convert(
-        path,
-        target,
-        progress=lambda done: progress("converting", done, size),
-        provenance={
-            "name": official.table,
-            "sha256": official.sha256,
-            "images": "cifar10",
-            "recipe": asdict(NASBENCH101),
-        },
-    )
+    yield path, target
     if fetched and not keep:
         path.unlink()
-    return report
 
 
 def fetch(url: str, target: Path, official: Official, progress: Progress, pause: float) -> None:
@@ -226,9 +280,8 @@ def _not_writable(path: Path, error: OSError) -> NotWritable:
 
 
 def _by_hand(url: str, reason: object, official: Official) -> str:
-    option = "" if official is FULL else " --only108"
     return (
         f"cannot fetch {url} ({reason}). The same command goes on from what has arrived. Without a "
-        f"network here: fetch {ADDRESS}/{official.file} ({official.size}) on another machine, copy "
-        f"it over, then run: nasbench-kit download nasbench101{option} --from {official.file}"
+        f"network here: fetch {official.address}/{official.file} ({official.size}) on another machine, copy "
+        f"it over, then run: nasbench-kit download {official.words} --from {official.file}"
     )

@@ -10,14 +10,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nasbench_kit.data.benchmarks.analog_nasbench import read as analog
 from nasbench_kit.data.benchmarks.nasbench101 import sample
 from nasbench_kit.data.benchmarks.nasbench101.foreign import beginning
+from nasbench_kit.data.benchmarks.nasbench_graph import read as graph
+from nasbench_kit.data.benchmarks.nasbench_macro import read as macro
 from nasbench_kit.data.benchmarks.reader import Options, Reader
 
 __all__ = ["READERS", "Options", "Reader", "reader_of"]
 
 #: Asked in this order.
-READERS: tuple[Reader, ...] = (sample.READER,)
+READERS: tuple[Reader, ...] = (
+    sample.READER,
+    macro.READER,
+    graph.READER,
+    graph.FILE_READER,
+    analog.READER,
+)
 
 
 def reader_of(source: Path) -> Reader | None:

@@ -30,7 +30,7 @@ from nasbench_kit.compare.benchmark import Benchmark
 from nasbench_kit.compare.plan import Plan, RewardImages
 from nasbench_kit.compare.run_folder import LIMITS, all_traces, clocks
 from nasbench_kit.compare.running import missing, run
-from nasbench_kit.compare.scores import Scores, results_of, write_results
+from nasbench_kit.compare.scores import Scores, metric_in_words, results_of, write_results
 from nasbench_kit.data import tables
 from nasbench_kit.data.images.image_sets import open_images
 from nasbench_kit.errors import InvalidSetting, RunsFailed, WorkerDied
@@ -283,7 +283,7 @@ def _write_figure(
         folder,
         curves,
         axis,
-        metric=benchmark.scored_by,
+        metric=metric_in_words(benchmark.scored_by, benchmark.table),
         table=_titled(benchmark),
         loss=scores.loss_name,
     )
@@ -448,7 +448,7 @@ def _print_summary(
         note += f" {unit.capitalize()} by kind of charge are means over runs."
     if unpaid := [name for name, runs in by_name.items() if any(run.unpaid for run in runs)]:
         note += f" Recommended something before paying for anything: {', '.join(unpaid)}."
-    metric = benchmark.scored_by.replace("_", " ")
+    metric = metric_in_words(benchmark.scored_by, benchmark.table)
     print_table(
         f"Final {loss} in mean {metric} (points) on {_titled(benchmark)}, budget "
         f"{_limits(plan.budget)}",

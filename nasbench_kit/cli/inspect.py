@@ -33,6 +33,9 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     """Register the commands of this file."""
     listing = subparsers.add_parser("tables", help="list the tables at hand, or describe one")
     listing.add_argument("name", nargs="?", help="show the data card of this table (name or file)")
+    listing.add_argument(
+        "--available", action="store_true", help="list the benchmarks that can be had, and how"
+    )
     listing.add_argument("--verify", action="store_true", help="read every byte of the tables")
     add_json(listing)
     listing.set_defaults(run=run_tables)
@@ -76,7 +79,13 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def run_tables(args: argparse.Namespace) -> int:
-    """List the tables, or print one's card."""
+    """List the tables, or print one's card.
+
+    Raises:
+        InvalidSetting: a table's name, or ``--verify``, with ``--available``.
+    """
+    if args.available:
+        return _list_available(args)
     names = [args.name] if args.name else list(tables.known())
     described, broken = [], []
     for name in names:
@@ -94,11 +103,24 @@ def run_tables(args: argparse.Namespace) -> int:
         columns = ("table", "source", "space", "cells", "epochs", "repeats", "metrics")
         keys = ("name", "source", "space", "cells", "epochs", "repeats", "metrics")
         rows = [[_plain(entry[key]) for key in keys] for entry in described]
-        notes = ["One table's data card: nasbench-kit tables NAME"]
+        notes = [
+            "One table's data card: nasbench-kit tables NAME",
+            "What else can be had: nasbench-kit tables --available",
+        ]
         notes += [
             f"{entry['name']}: seconds at {_plain(entry['assumed_seconds'])} epochs are assumed"
             for entry in described
             if entry["assumed_seconds"]
+        ]
+        notes += [
+            f"{entry['name']}: searches select by {entry['selection_metric']}, the only one that it has"
+            for entry in described
+            if entry["selection_metric"] != "validation accuracy"
+        ]
+        notes += [
+            f"{entry['name']}: earlier readings are {_halfway(entry['halfway_epochs'])}"
+            for entry in described
+            if entry["halfway_epochs"]
         ]
         print_table(
             "Tables at hand",
@@ -112,14 +134,46 @@ def run_tables(args: argparse.Namespace) -> int:
     return 0
 
 
+def _list_available(args: argparse.Namespace) -> int:
+    """What benchmarks there are, and how each becomes a table."""
+    from nasbench_kit.data.available import AVAILABLE
+
+    if args.name or args.verify:
+        raise InvalidSetting("--available lists what can be had; give it alone, or with --json")
+    if args.json:
+        print_json([benchmark._asdict() for benchmark in AVAILABLE])
+        return 0
+    print_table(
+        "Benchmarks that can be had",
+        ("benchmark", "architectures", "size", "licence", "how"),
+        [
+            (each.name, f"{each.architectures:,}", each.size, each.licence, each.how)
+            for each in AVAILABLE
+        ],
+        "FILE, FOLDER, OUT: paths of yours. docs/tables.md says where the files are from.",
+        secondary=("architectures", "licence", "size"),
+    )
+    return 0
+
+
+def _halfway(epochs: dict[str, float]) -> str:
+    return f"after {', '.join(f'{at:g} of {length}' for length, at in epochs.items())} epochs"
+
+
 def _plain(value: Any) -> str:
     if isinstance(value, list | tuple):
         return " ".join(map(str, value))
+    if isinstance(value, dict):
+        return _halfway(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _listed(described: dict[str, Any]) -> str:
-    return "\n".join(f"{key}: {_plain(value)}" for key, value in described.items())
+    return "\n".join(
+        f"{key}: {_plain(value)}" for key, value in described.items() if value not in ({}, [])
+    )
 
 
 def _described(name: str, table: Table, verify: bool) -> dict[str, Any]:
@@ -134,7 +188,10 @@ def _described(name: str, table: Table, verify: bool) -> dict[str, Any]:
         "epochs": list(table.epochs),
         "repeats": table.repeats,
         "metrics": sorted({metric for _, metric in table.columns}),
+        "costs": sorted(table.costs),
+        "selection_metric": table.selection_metric,
         "assumed_seconds": list(table.assumed_seconds),
+        "halfway_epochs": table.provenance.get("halfway_epochs", {}),
         "verified": verify,
     }
 
@@ -165,7 +222,9 @@ def run_query(args: argparse.Namespace) -> int:
             dict(zip(("metric", "checkpoint", "epochs", "repeats"), reading, strict=True))
             for reading in readings
         ],
+        "costs": {name: float(column[row]) for name, column in table.costs.items()},
         "assumed_seconds": list(table.assumed_seconds),
+        "halfway_epochs": table.provenance.get("halfway_epochs", {}),
     }
     if args.json:
         print_json(described)
@@ -182,11 +241,12 @@ def run_query(args: argparse.Namespace) -> int:
         for metric, checkpoint, epochs, values in readings
     ]
     title = f"{described['hash']} in {table.name} ({described['source']})"
-    note = (
-        f"trainable parameters: {described['trainable_parameters']:,}"
-        if parameters is not None
-        else ""
-    )
+    notes = [f"{name}: {cost:.6g}" for name, cost in described["costs"].items()]
+    if parameters is not None:
+        notes.insert(0, f"trainable parameters: {described['trainable_parameters']:,}")
+    if described["halfway_epochs"]:
+        notes.append(f"(halfway) is {_halfway(described['halfway_epochs'])}")
+    note = "\n".join(notes)
     print_table(title, ("metric", "epochs", "mean", "repeats"), rows, note, secondary=("repeats",))
     return 0
 

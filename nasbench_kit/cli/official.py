@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nasbench_kit.cli.common import (
     add_json,
@@ -31,13 +31,16 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     """Register the commands of this file."""
     download = subparsers.add_parser(
         "download",
-        help="fetch NAS-Bench-101 and convert it",
-        description="Fetch an official file of NAS-Bench-101 (1.95 GB; 499 MB with --only108), check "
-        "its SHA-256, and convert it to a table in the folder NASBENCH_KIT_HOME, under the name "
-        "nasbench101 or nasbench101-only108. Interrupted, the same command goes on.",
+        help="fetch NAS-Bench-101 or NAS-Bench-Macro and convert it",
+        description="Fetch an official file of NAS-Bench-101 (1.95 GB; 499 MB with --only108) or "
+        "NAS-Bench-Macro (1.2 MB), check its SHA-256, and convert it to a table in the folder "
+        "NASBENCH_KIT_HOME, under the name nasbench101, nasbench101-only108 or nasbench-macro. "
+        "Interrupted, the same command goes on.",
         epilog="Without a network: nasbench-kit download nasbench101 --from nasbench_full.tfrecord",
     )
-    download.add_argument("dataset", choices=["nasbench101"], help="what to fetch: %(choices)s")
+    download.add_argument(
+        "dataset", choices=["nasbench101", "nasbench-macro"], help="what to fetch: %(choices)s"
+    )
     download.add_argument(
         "--only108", action="store_true", help="only the trainings of 108 epochs, without 4, 12, 36"
     )
@@ -60,7 +63,12 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         "compared. What benchmark a source is of is told from its content.",
         epilog="Example: nasbench-kit convert nasbench_only108.tfrecord nasbench101.h5",
     )
-    convert.add_argument("source", type=Path, help="the file or folder to read")
+    convert.add_argument(
+        "source",
+        type=Path,
+        help="the file or folder to read, or the name of an installed package: nas-bench-graph, "
+        "analog-nasbench",
+    )
     convert.add_argument(
         "target",
         type=Path,
@@ -105,10 +113,19 @@ def run_download(args: argparse.Namespace) -> int:
 
     Raises:
         WrongTable: a table of another file is there already.
+        InvalidSetting: ``--only108`` of another benchmark.
     """
-    from nasbench_kit.data.benchmarks.download import ADDRESS, FULL, ONLY_108, download
+    from nasbench_kit.data.benchmarks.download import (
+        FULL,
+        MACRO,
+        ONLY_108,
+        download,
+        download_macro,
+    )
 
-    official = ONLY_108 if args.only108 else FULL
+    if args.only108 and args.dataset != "nasbench101":
+        raise InvalidSetting(f"--only108 goes with nasbench101, not with {args.dataset}")
+    official = MACRO if args.dataset == "nasbench-macro" else ONLY_108 if args.only108 else FULL
     target = home() / "tables" / f"{official.table}.h5"
     if target.exists() and not args.force:
         if Table.open(target).provenance.get("sha256") != official.sha256:
@@ -122,13 +139,15 @@ def run_download(args: argparse.Namespace) -> int:
             print(f"{official.table} is there already: {target} (--force makes it again)")
         return 0
     with _progress() as progress:
-        report = download(
-            official,
-            mirror=args.mirror or ADDRESS,
-            source=args.source,
-            keep=args.keep,
-            progress=progress,
-        )
+        options: dict[str, Any] = {
+            "mirror": args.mirror or None,
+            "source": args.source,
+            "keep": args.keep,
+            "progress": progress,
+        }
+        if official is MACRO:
+            return _tell_tables({target: download_macro(**options)}, args.json, several=False)
+        report = download(official, **options)
     return _tell(report, args.json)
 
 
@@ -181,15 +200,23 @@ def _run_reader(reader: Reader, args: argparse.Namespace) -> int:
             target.parent.mkdir(parents=True, exist_ok=True)
             table.save(target)
             made[target] = table
-    if args.json:
+    return _tell_tables(made, args.json, several=reader.several)
+
+
+def _tell_tables(made: dict[Path, Table], as_json: bool, *, several: bool) -> int:
+    if as_json:
         tables = [
             {"target": str(target), "cells": len(table), "epochs": table.epochs}
             for target, table in made.items()
         ]
-        print_json({"tables": tables} if reader.several else tables[0])
+        print_json({"tables": tables} if several else tables[0])
     else:
         for target, table in made.items():
             print_text(f"{target}: {table!r}")
+            if table.selection_metric != "validation accuracy":
+                print_text(
+                    f"  searches select by {table.selection_metric}: the benchmark has no other"
+                )
     return 0
 
 

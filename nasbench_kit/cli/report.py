@@ -127,7 +127,7 @@ def _as_json(result: ComparisonResults) -> dict[str, Any]:
     return {
         "run": comparison.name,
         "table": comparison.label,
-        "scored_by": comparison.metric.replace(" ", "_"),
+        "scored_by": comparison.manifest["scored_by"],
         "verdict": result.verdict,
         "algorithms": [_jsonable(asdict(row)) for row in result.summaries],
         "overtaking": [_jsonable(asdict(row)) for row in result.overtakings],

@@ -8,6 +8,7 @@ from nasbench_kit.compare.running import missing, run
 from nasbench_kit.compare.scores import (
     Result,
     Scores,
+    metric_in_words,
     regrets,
     results_of,
     score,
@@ -24,6 +25,7 @@ __all__ = [
     "Scores",
     "Trace",
     "all_traces",
+    "metric_in_words",
     "missing",
     "regrets",
     "results_of",

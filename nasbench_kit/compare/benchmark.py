@@ -226,11 +226,13 @@ class Benchmark:
     def _cheapest(self, what: str) -> float:
         """The least that one query can cost."""
         table = self.table
-        halfway = table is None or table.has("validation_accuracy", "halfway")
         if what == "queries":
             return 1
-        if what == "epochs" or table is None:
-            return self.epochs[0] // 2 if halfway else self.epochs[0]
+        if table is None:
+            return self.epochs[0] // 2
+        if what == "epochs":
+            halfway = table.has("validation_accuracy", "halfway")
+            return min(table.halfway_epochs.values()) if halfway else self.epochs[0]
         prices = []
         for checkpoint, metric in table.columns:
             if metric == "seconds":

@@ -66,6 +66,14 @@ def scored_by(table: Table) -> str:
     return "test_accuracy" if tested else "validation_accuracy"
 
 
+def metric_in_words(metric: str, table: Table | None) -> str:
+    """A metric such as "test_accuracy" in words, which say where it is one that searches saw as well."""
+    if table is None or metric != "validation_accuracy":
+        return metric.replace("_", " ")
+    words = table.selection_metric
+    return words if words == "validation accuracy" else f"{words} (which searches select by, too)"
+
+
 def regrets(table: Table) -> NDArray[np.float64]:
     """Regret of every row: best mean accuracy minus its own, at the largest fidelity.
 

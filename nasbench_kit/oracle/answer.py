@@ -16,7 +16,8 @@ class Answer(NamedTuple):
     architecture: Any
     #: The training's length in epochs (also where the reading is from halfway).
     epochs: int
-    #: Whether the reading was taken after half of the training (at a high learning rate).
+    #: Whether the reading was taken after half of the training (at a high learning rate), or wherever
+    #: before its end the table says (`Table.halfway_epochs`).
     halfway: bool
     #: Which of the repeats was drawn; None for a mean over repeats.
     repeat: int | None

@@ -57,7 +57,8 @@ class Budget(ReadOnly):
 
     Args:
         seconds: training seconds in the table's own clock.
-        epochs: training epochs (a reading from halfway counts half, rounded down).
+        epochs: training epochs (a reading from halfway counts half, rounded down, or as many as
+            the table says that it was taken after).
         queries: charged queries.
 
     Raises:

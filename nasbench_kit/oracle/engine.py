@@ -89,6 +89,7 @@ class Engine:
         most = self.source.repeats
         self._outcomes = math.lcm(*range(1, most + 1)) if self.source.gaps else most
         self._longest = self.source.epochs[-1]
+        self._halfway: Mapping[int, float] = getattr(self.source, "halfway_epochs", {})
         self._pay = self.budget._account.pay
         self._shown_task = None if self._task is None else _shown(self._task)
 
@@ -161,11 +162,14 @@ class Engine:
         seconds = self._price(architecture, epochs, halfway, repeat)
         if seconds is None:
             seconds = self._unpriced(epochs)
-        spent = epochs // 2 if halfway else epochs
+        trains = self.source.trains(architecture)
+        spent: float = epochs
+        if halfway:
+            spent = epochs // 2 if trains else self._halfway.get(epochs, epochs // 2)
         if repeat is None:
             spent *= len(self.source.repeats_of(architecture, epochs, halfway))
         answer: Answer = self._pay(
-            "training" if self.source.trains(architecture) else "query",
+            "training" if trains else "query",
             seconds,
             spent,
             1,

@@ -145,7 +145,8 @@ class Oracle(ReadOnly):
         Args:
             architecture: any of the space; a cell in any labelling.
             epochs: length of the training; None is the table's longest.
-            halfway: read after half of it, at half its price, while the learning rate is high.
+            halfway: read after half of it, at half its price, while the learning rate is high; or
+                where the table has its earlier readings (`Table.halfway_epochs`), at their price.
 
         Raises:
             BudgetExhausted: the budget cannot pay; nothing is revealed or charged.

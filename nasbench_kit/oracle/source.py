@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 
 
 class Source(Protocol):
-    """What an oracle asks. A repeat of None means all repeats: summed prices, mean accuracies."""
+    """What an oracle asks. A repeat of None means all repeats: summed prices, mean accuracies.
+
+    A source whose stored answers from "halfway" were read elsewhere than at half of the training has an
+    attribute more, ``halfway_epochs``: after how many epochs, by the training's length.
+    """
 
     #: In messages.
     name: str
@@ -148,6 +152,7 @@ class TableSource:
         self._whole_space = table.space
         self._index = table.covered.index
         self._rows = len(table)
+        self.halfway_epochs: Mapping[int, float] = table.halfway_epochs
         self._assumed_seconds = table.assumed_seconds
         self._fidelities = {
             (epochs, checkpoint == "halfway"): _Fidelity(
@@ -371,6 +376,7 @@ class TableThenTrainer:
         self.repeats = table.repeats
         self.gaps = table.gaps
         self.priced = table.priced
+        self.halfway_epochs = table.halfway_epochs
 
     def key(self, architecture: Any) -> Hashable:
         """The table's row; of what the table lacks, the architecture itself."""
@@ -465,7 +471,7 @@ def _origin(table: Table) -> tuple[Path, str] | Table:
     columns: dict[tuple[str, str], Column] = {
         key: column for key, column in table.columns.items() if key[1] != "test_accuracy"
     }
-    shown = ("name", "source", "noise", "assumed_seconds")
+    shown = ("name", "source", "noise", "assumed_seconds", "halfway_epochs")
     return Table(
         table.space,
         table.epochs,

@@ -26,6 +26,12 @@ def _nasbench_macro() -> Space:
     return NASBenchMacro()
 
 
+def _nasbench_graph() -> Space:
+    from nasbench_kit.spaces.graphs.nasbench_graph import NASBenchGraph
+
+    return NASBenchGraph()
+
+
 def _nasbench201() -> Space:
     from nasbench_kit.spaces.edge_cells.nasbench201 import NASBench201
 
@@ -40,6 +46,7 @@ def _nats_sizes() -> Space:
 
 #: Spaces that have one name each; cell spaces have many (`CellSpace.named`).
 _SPACES: dict[str, Callable[[], Space]] = {
+    "nasbench-graph": _nasbench_graph,
     "nasbench201": _nasbench201,
     "nats-sizes": _nats_sizes,
     "nasbench-macro": _nasbench_macro,

@@ -24,7 +24,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nasbench_kit.errors import InvalidArchitecture, InvalidSetting, NotInSpace
+from nasbench_kit.errors import (
+    InvalidArchitecture,
+    InvalidSetting,
+    NasbenchKitError,
+    NotInSpace,
+)
 from nasbench_kit.spaces.protocols import Decision
 
 if TYPE_CHECKING:
@@ -62,8 +67,11 @@ class Choices:
         return self
 
     def written_as(self, text: str) -> bool:
-        """Whether the text is this architecture's."""
-        return text == self.to_text()
+        """Whether the text is this architecture's, in any of the forms that its space reads."""
+        try:
+            return text == self.to_text() or self.space.parse(text) == self
+        except NasbenchKitError:
+            return False
 
     def network(
         self,
@@ -191,9 +199,10 @@ class DecisionSpace:
                     f"{text!r}: {decision.name} is {option}; it must be 0 to "
                     f"{len(decision.options) - 1} ({', '.join(decision.options)})"
                 )
-        if not self.valid(options):
+        architecture = self.decode(options)
+        if architecture is None:
             raise NotInSpace(f"{text!r} makes no architecture of the space {self.name}")
-        return Choices(self, options)
+        return architecture
 
     # Architectures ---------------------------------------------------------------------------
 
@@ -208,7 +217,10 @@ class DecisionSpace:
         return architecture.options
 
     def decode(self, choices: Sequence[int]) -> Choices | None:
-        """The architecture of these options; None if they make none."""
+        """The architecture of these options; None if they make none.
+
+        Where several choices make one network, a space overrides it to give the valid ones.
+        """
         options = tuple(map(int, choices))
         return Choices(self, options) if self.valid(options) else None
 
@@ -242,12 +254,12 @@ class DecisionSpace:
             size = self._sizes[place]
             option = (options[place] + 1 + int(rng.random() * (size - 1))) % size
             mutated = self.decode((*options[:place], option, *options[place + 1 :]))
-            if mutated is not None:
+            if mutated is not None and mutated.options != options:
                 return mutated
         raise NotInSpace(f"{architecture.to_text()} has no neighbour in the space {self.name}")
 
     def neighbours(self, architecture: Choices) -> list[Choices]:
-        """All valid changes of one decision.
+        """All architectures that one changed decision makes, each once.
 
         Raises:
             NotInSpace: the architecture is outside.
@@ -259,7 +271,8 @@ class DecisionSpace:
             for option in range(size)
             if option != options[place]
         )
-        return [neighbour for neighbour in changed if neighbour is not None]
+        found = {each.options: each for each in changed if each is not None}
+        return [each for each in found.values() if each.options != options]
 
     @functools.cached_property
     def _sizes(self) -> tuple[int, ...]:

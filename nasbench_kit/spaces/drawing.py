@@ -9,9 +9,24 @@ if TYPE_CHECKING:
     from nasbench_kit.spaces.decisions import Choices
 
 #: Fill by option, distinguishable without colour vision by lightness too.
-_FILLS = ("#e5e5e5", "#56b4e9", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#f0e442")
+FILLS = (
+    "#e5e5e5",
+    "#56b4e9",
+    "#0072b2",
+    "#e69f00",
+    "#009e73",
+    "#cc79a7",
+    "#d55e00",
+    "#f0e442",
+    "#999999",
+)
 _DARK = ("#0072b2", "#009e73", "#d55e00")
 _WIDTH, _HEIGHT, _ROW, _MARGIN = 190, 22, 28, 10
+
+
+def ink(fill: str) -> str:
+    """Colour of text that is read on a fill."""
+    return "#ffffff" if fill in _DARK else "#000000"
 
 
 def choices_as_svg(architecture: Choices) -> str:
@@ -21,12 +36,11 @@ def choices_as_svg(architecture: Choices) -> str:
         zip(architecture.space.decisions, architecture.options, strict=True)
     ):
         top = _MARGIN + place * _ROW
-        fill = _FILLS[option % len(_FILLS)]
-        ink = "#ffffff" if fill in _DARK else "#000000"
+        fill = FILLS[option % len(FILLS)]
         text = escape(f"{decision.name}: {decision.options[option]}")
         rows.append(
             f'<rect x="{_MARGIN}" y="{top}" width="{_WIDTH}" height="{_HEIGHT}" rx="4" fill="{fill}"/>'
-            f'<text x="{_MARGIN + _WIDTH / 2}" y="{top + _HEIGHT / 2 + 4}" fill="{ink}">{text}</text>'
+            f'<text x="{_MARGIN + _WIDTH / 2}" y="{top + _HEIGHT / 2 + 4}" fill="{ink(fill)}">{text}</text>'
         )
     width = 2 * _MARGIN + _WIDTH
     height = 2 * _MARGIN + len(rows) * _ROW

@@ -13,6 +13,8 @@ The file holds, all contiguous:
                                    seconds. Accuracies are uint16 counts of `images` where that is
                                    exact, else float32; seconds are float32. Where the header says
                                    `assumed_seconds`, those of the longest training alone are stored.
+                                   Where it says `halfway_epochs`, the earlier readings are after so
+                                   many epochs, and not at half.
     .../METRIC.present             uint8, 1 where the reading exists; absent if all do
     .../METRIC.exception_at        flat positions whose exact value is not the stored one
     .../METRIC.exception_value     float64, what it is
@@ -426,6 +428,23 @@ class Table:
     def assumed_seconds(self) -> tuple[int, ...]:
         """Fidelities whose seconds nobody measured: the longest training's share of its epochs."""
         return tuple(self.provenance.get("assumed_seconds", ()))
+
+    @property
+    def selection_metric(self) -> str:
+        """What the column of validation accuracies holds, in words.
+
+        It is "test accuracy" where a benchmark recorded no other: then searches select by it, too.
+        """
+        return str(self.provenance.get("selection_metric", "validation accuracy"))
+
+    @property
+    def halfway_epochs(self) -> dict[int, float]:
+        """After how many epochs of a training its earlier reading was taken, by the training's length.
+
+        Half of them, rounded down as the official API counts, unless the table says otherwise.
+        """
+        recorded = self.provenance.get("halfway_epochs", {})
+        return {epochs: recorded.get(str(epochs), epochs // 2) for epochs in self.epochs}
 
     # Files -----------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 #: Images that an accuracy counts: 39 batches of 256 of the 10,000.
 IMAGES = 9_984
-#: Trainings of each cell at each length.
+#: Trainings of each cell at each length, in the official files.
 REPEATS = 3
 _POINTS: tuple[tuple[Checkpoint, int], ...] = (("halfway", 1), ("final", 2))
 #: What a table keeps of a record: (checkpoint, metric) -> (measure, position in evaluation_data).

@@ -7,8 +7,12 @@
 Records may come in any order. Those of equal hash and epochs are the repeats, numbered as they
 appear. What is checked: both checksums of every record; that its cell lies in the space and has the
 recorded hash; that all records of a cell tell one labelling and one number of parameters; that there
-are three of them at every training length. Before the table takes its place it is opened again, and
-all its readings are compared with the doubles that were read, bit for bit.
+are as many of them at every training length, officially three. Before the table takes its place it is
+opened again, and all its readings are compared with the doubles that were read, bit for bit.
+
+Files of other benchmarks in this layout are read as well: with another number of repeats, with earlier
+readings that are not at half of the training (the table says where), and with further measurements
+such as energy, which become costs: each the mean over a cell's repeats of the longest training.
 
 A cell keeps the labelling it was recorded in, dangling vertices included. (The official files hold
 pruned cells only, in a labelling of their own; the number of parameters depends on it.)
@@ -28,7 +32,6 @@ import numpy as np
 from nasbench_kit.data.benchmarks.nasbench101.columns import (
     IMAGES,
     READINGS,
-    REPEATS,
     exact_column,
     packed_hashes,
 )
@@ -68,6 +71,12 @@ class ConversionReport:
     #: Whether these are all cells of NAS-Bench-101.
     complete: bool = False
     epochs: tuple[int, ...] = ()
+    #: Trainings of each cell at each length.
+    repeats: int = 0
+    #: After how many epochs the earlier readings are, by training length, where that is not half.
+    halfway_epochs: dict[str, float] = field(default_factory=dict)
+    #: Measurements beside the official ones, which became costs.
+    costs: tuple[str, ...] = ()
     #: Readings whose exact value had to be kept beside the column.
     exceptions: int = 0
     checked_crc: bool = True
@@ -85,11 +94,20 @@ class ConversionReport:
         share = "the whole space" if self.complete else "a part of the space"
         made = (
             f"{self.target}: {self.cells:,} cells ({share}), "
-            f"{', '.join(map(str, self.epochs))} epochs, {self.records:,} records, "
+            f"{', '.join(map(str, self.epochs))} epochs, {self.repeats} repeats, "
+            f"{self.records:,} records, "
             f"{self.exceptions:,} exceptions, {self.bytes / 1e6:.1f} MB; every reading compared "
             f"bit for bit; {self.seconds:.1f} s, and {self.hash_seconds:.1f} s for hashes"
         )
-        lines = [made, *(self._line(kind) for kind in self.problems)]
+        lines = [made]
+        if self.halfway_epochs:
+            places = ", ".join(f"{at:g} of {all_}" for all_, at in self.halfway_epochs.items())
+            lines.append(f"the earlier readings are after {places} epochs, and are charged so")
+        if self.costs:
+            lines.append(
+                f"costs, means over the repeats of {self.epochs[-1]} epochs: {', '.join(self.costs)}"
+            )
+        lines += [self._line(kind) for kind in self.problems]
         if not self.checked_crc:
             lines.append("the checksums of the records were not compared")
         if self.dropped:
@@ -165,7 +183,7 @@ def _build(
     collected = _Collected(CellSpace(), report)
     for chunk in chunks:
         collected.add(chunk)
-    collected.find_missing()
+    collected.place()
     if not skip:
         report.refuse()
     table, read = collected.table({"name": target.stem, **provenance})
@@ -176,6 +194,9 @@ def _build(
     report.cells = len(table)
     report.complete = table.complete
     report.epochs = table.epochs
+    report.repeats = table.repeats
+    report.halfway_epochs = dict(table.provenance.get("halfway_epochs", {}))
+    report.costs = tuple(table.costs)
     report.exceptions = sum(len(column.exceptions) for column in table.columns.values())
     report.seconds = time.perf_counter() - started - report.hash_seconds
 
@@ -187,10 +208,16 @@ class _Collected:
         self.space = space
         self.report = report
         count = len(space)
-        #: epochs -> how many records.
-        self.found: dict[int, NDArray[np.int64]] = {}
+        #: epochs -> (rows [n], readings [readings, n]) of the records, as they came.
+        self.records: dict[int, list[tuple[NDArray[np.int32], NDArray[np.float64]]]] = {}
+        #: Trainings of each cell at each length; known once all records are there.
+        self.repeats = 0
         #: epochs -> float64 [readings, rows, repeats]; memory is taken where it is written.
         self.read: dict[int, NDArray[np.float64]] = {}
+        #: epochs -> after how many of them the earlier readings are; 0 where a record does not say.
+        self.halfway: dict[int, set[float]] = {}
+        #: (epochs, name) -> (row, value) of what records say beside the official measures.
+        self.further: dict[tuple[int, str], list[tuple[int, float]]] = {}
         #: Size, edge bits, operations code and parameters as first recorded; size 0: not yet.
         self.cells = np.zeros((count, 4), np.int64)
         self.hashes = np.zeros(count, "S32")
@@ -219,7 +246,13 @@ class _Collected:
         values = np.stack([getattr(chunk, name)[:, place] for name, place in READINGS.values()])
         for epochs in np.unique(chunk.epochs).tolist():
             of = np.flatnonzero(chunk.epochs == epochs)
-            self._put(epochs, rows[of], values[:, of])
+            self.records.setdefault(epochs, []).append((rows[of], values[:, of]))
+            halfway = np.unique(chunk.current_epoch[of, 1]).tolist()
+            self.halfway.setdefault(epochs, set()).update(halfway)
+            for place in of[chunk.further[of] != None].tolist():  # by element
+                for name, value in chunk.further[place].items():
+                    told = self.further.setdefault((epochs, name), [])
+                    told.append((int(rows[place]), value))
 
     def _meet(self, rows: NDArray[np.int32], cells: NDArray[np.int64]) -> None:
         """Write down cells at their first record."""
@@ -236,32 +269,74 @@ class _Collected:
                 self.hashes[row] = self.space[row].hash
         self.report.hash_seconds += time.perf_counter() - started
 
-    def _put(self, epochs: int, rows: NDArray[np.int32], values: NDArray[np.float64]) -> None:
-        """Readings [readings, n] of one training length, as further repeats."""
-        if epochs not in self.read:
-            self.found[epochs] = np.zeros(len(self.space), np.int64)
-            self.read[epochs] = np.empty((len(READINGS), len(self.space), REPEATS))
-        order = np.argsort(rows, kind="stable")
-        ordered = rows[order]
-        earlier = np.empty_like(order)  # records of the same cell before this one, in this call
-        earlier[order] = np.arange(len(rows)) - np.searchsorted(ordered, ordered)
-        repeat = self.found[epochs][rows] + earlier
-        self.found[epochs] += np.bincount(rows, minlength=len(self.space))
-        surplus = repeat >= REPEATS
-        if surplus.any():
-            kind = f"more than {REPEATS} records of a cell at {epochs} epochs"
-            self._note(kind, self.hashes[rows[surplus]], rows[surplus])
-            rows, repeat, values = rows[~surplus], repeat[~surplus], values[:, ~surplus]
-        self.read[epochs][:, rows, repeat] = values
-
-    def find_missing(self) -> None:
-        """Look for cells that lack repeats at a training length that others have."""
+    def place(self) -> None:
+        """Number the records of each cell and length as repeats; look for missing and surplus ones."""
+        counts = {
+            epochs: np.bincount(
+                np.concatenate([rows for rows, _ in parts]), minlength=len(self.space)
+            )
+            for epochs, parts in self.records.items()
+        }
+        if not counts:
+            return
+        # As most cells have; of equally many, the larger number.
+        common = np.bincount(np.concatenate([count[count > 0] for count in counts.values()]))
+        self.repeats = repeats = len(common) - 1 - int(np.argmax(common[::-1]))
         seen = self.cells[:, 0] > 0
-        for epochs, found in sorted(self.found.items()):
-            short = np.flatnonzero(seen & (found < REPEATS))
+        for epochs in list(self.records):
+            parts = self.records.pop(epochs)
+            rows = np.concatenate([part for part, _ in parts])
+            values = np.concatenate([part for _, part in parts], axis=1)
+            del parts
+            order = np.argsort(rows, kind="stable")
+            ordered = rows[order]
+            repeat = np.empty_like(order)
+            repeat[order] = np.arange(len(rows)) - np.searchsorted(ordered, ordered)
+            surplus = repeat >= repeats
+            if surplus.any():
+                kind = f"more than {repeats} records of a cell at {epochs} epochs"
+                self._note(kind, self.hashes[rows[surplus]], rows[surplus])
+                rows, repeat, values = rows[~surplus], repeat[~surplus], values[:, ~surplus]
+            self.read[epochs] = np.empty((len(READINGS), len(self.space), repeats))
+            self.read[epochs][:, rows, repeat] = values
+        for epochs, count in sorted(counts.items()):
+            short = np.flatnonzero(seen & (count < repeats))
             if len(short):
-                kind = f"fewer than {REPEATS} records of a cell at {epochs} epochs"
+                kind = f"fewer than {repeats} records of a cell at {epochs} epochs"
                 self._note(kind, self.hashes[short], short)
+
+    def halfway_epochs(self) -> dict[str, float]:
+        """After how many epochs the earlier readings are, by training length; halves left out.
+
+        Raises:
+            CorruptFile: those of one length are at different places.
+        """
+        found: dict[str, float] = {}
+        for epochs, places in sorted(self.halfway.items()):
+            told = sorted(places - {0.0})
+            if len(told) > 1 or not all(0 < at <= epochs for at in told):
+                examples = ", ".join(f"{at:g}" for at in told[:_EXAMPLES])
+                raise CorruptFile(
+                    f"{self.report.source}: the earlier readings of trainings of {epochs} epochs are "
+                    f"after {examples} epochs; a table has one place for all of them, above 0 and up "
+                    "to the end. Nothing was written; get the file again"
+                )
+            if told and told[0] != epochs / 2:
+                found[str(epochs)] = int(told[0]) if told[0] == int(told[0]) else told[0]
+        return found
+
+    def costs(self, rows: NDArray[np.int32], epochs: int) -> dict[str, NDArray[np.float64]]:
+        """What records of one length say beside the official measures: mean over repeats, [rows].
+
+        What some of these cells have none of is left out.
+        """
+        costs = {}
+        for (length, name), told in self.further.items():
+            places, values = zip(*told, strict=True)
+            count = np.bincount(places, minlength=len(self.space))[rows]
+            if length == epochs and count.all():
+                costs[f"cost/{name}"] = np.bincount(places, values, len(self.space))[rows] / count
+        return costs
 
     def _note(
         self, kind: str, hashes: NDArray[np.bytes_], rows: NDArray[np.integer] | None = None
@@ -278,7 +353,7 @@ class _Collected:
         """The table, and what it has to give back: readings [rows, repeats] by column and epochs.
 
         Raises:
-            CorruptFile: no cell is left.
+            CorruptFile: no cell is left, or as ``halfway_epochs``.
         """
         seen = self.cells[:, 0] > 0
         self.report.dropped = int((seen & self.bad).sum())
@@ -303,6 +378,8 @@ class _Collected:
         arrivals = np.concatenate(self.arrivals)
         order = np.searchsorted(rows, arrivals[~self.bad[arrivals]])
         size, bits, code, parameters = self.cells[rows].T
+        costs = self.costs(rows, epochs[-1])
+        costs_are = f"means over the repeats of {epochs[-1]} epochs"
         table = Table(
             self.space,
             epochs,
@@ -315,10 +392,13 @@ class _Collected:
                 "trainable_parameters": parameters.astype(np.uint32),
                 "hash": packed_hashes(self.hashes[rows]),
                 "record_order": order.astype(np.int32),
+                **costs,
             },
             provenance={
                 "source": "measured",
                 **provenance,
+                **({"halfway_epochs": halfway} if (halfway := self.halfway_epochs()) else {}),
+                **({"costs_are": costs_are} if costs else {}),
                 "left_out": {
                     "cells": self.report.dropped,
                     "because": {kind: found.count for kind, found in self.report.problems.items()},

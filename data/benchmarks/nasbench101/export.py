@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 #: Fields of a record that no table keeps and the official API ignores, and what is written there.
 FILLED = {
     "evaluation_data[0]": "zeros: no evaluation at the start of the training is known",
-    "current_epoch": "half of the epochs, and all",
+    "current_epoch": "the epochs of the earlier reading (half, unless the table says), and all",
     "checkpoint_path": "left out, as in the official files",
     "total_time": "the seconds of training; those of evaluation are not known",
 }
@@ -71,7 +71,11 @@ def export(
     parameters(table)
     check_replaceable(Path(target), "a .tfrecord", lambda head: head[12:14] == b'["')
     records = write_records(target, _chunks(table, progress or (lambda done, total: None)))
-    return ExportReport(str(target), records, len(table), Path(target).stat().st_size)
+    report = ExportReport(str(target), records, len(table), Path(target).stat().st_size)
+    report.filled |= {
+        f"cost {name}": "left out: the official layout has none" for name in table.costs
+    }
+    return report
 
 
 def _chunks(table: Table, progress: Callable[[int, int], object]) -> Iterator[RecordChunk]:
@@ -83,6 +87,8 @@ def _chunks(table: Table, progress: Callable[[int, int], object]) -> Iterator[Re
     done = 0
     for epochs in table.epochs:
         values = {column: table.values(column[1], epochs, column[0]) for column in READINGS}
+        recorded = str(epochs) in table.provenance.get("halfway_epochs", {})
+        halfway = table.halfway_epochs[epochs] if recorded else epochs / 2
         for start in range(0, len(order), _BLOCK):
             rows = np.repeat(order[start : start + _BLOCK], repeats)
             measured: dict[str, NDArray[np.float64]] = {}
@@ -97,7 +103,7 @@ def _chunks(table: Table, progress: Callable[[int, int], object]) -> Iterator[Re
                 operations=operations[rows],
                 trainable_parameters=parameters(table)[rows].astype(np.int32),
                 total_time=measured["training_time"][:, 2].copy(),
-                current_epoch=np.tile([0.0, epochs / 2, float(epochs)], (len(rows), 1)),
+                current_epoch=np.tile([0.0, halfway, float(epochs)], (len(rows), 1)),
                 **measured,
             )
             done += len(rows)

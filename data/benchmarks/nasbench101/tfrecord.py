@@ -23,6 +23,9 @@ r"""The official NAS-Bench-101 files (``nasbench_full.tfrecord``) without Tensor
                    10 varint   trainable_parameters
                    19 f8       total_time, seconds
 
+Benchmarks in this layout that add fields of their own (``FURTHER``) are read as well: what they add in
+doubles comes along by name, of EvaluationData as it was at the end; texts and messages do not.
+
 Repeated trainings of a cell are separate records of equal hash and epochs. Layout: ``api.py`` and
 ``model_metrics.proto`` of Ying et al. 2019; one genuine record is in the tests. Metrics of exactly
 this layout are decoded many at a time; any other order or selection of protobuf fields, and any
@@ -42,7 +45,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import google_crc32c
 import numpy as np
@@ -59,6 +62,21 @@ MEASURES = (
     "validation_accuracy",
     "test_accuracy",
 )
+#: Doubles that are no official ones, by the message and field number in which they stand: EC-NAS-Bench
+#: (Bakhtiarifard et al., ICASSP 2024; model_metrics_energy.proto). Energy and emissions are those of
+#: training so far, as training_time; the totals include evaluation, as total_time.
+FURTHER = {
+    ("evaluation_data", 6): "energy_kwh",
+    ("evaluation_data", 7): "co2eq_g",
+    ("evaluation_data", 8): "carbon_intensity_g_per_kwh",
+    ("evaluation_data", 11): "predicted_energy_kwh",
+    ("evaluation_data", 12): "predicted_co2eq_g",
+    ("evaluation_data", 13): "predicted_seconds",
+    ("evaluation_data", 14): "predicted_carbon_intensity_g_per_kwh",
+    ("metrics", 4): "total_energy_kwh",
+    ("metrics", 5): "total_co2eq_g",
+    ("metrics", 8): "overall_carbon_intensity_g_per_kwh",
+}
 _MAX_PAYLOAD = 1 << 15  # bytes. Real ones stay below 500; gzip's magic number is above
 _METRICS = np.dtype(
     [(name, "<f8", (3,)) for name in MEASURES]
@@ -87,6 +105,8 @@ class RecordChunk:
         train_accuracy: (n, 3) float64 in [0, 1].
         validation_accuracy: (n, 3) float64 in [0, 1].
         test_accuracy: (n, 3) float64 in [0, 1].
+        further: (n,) what else a record says in doubles, as of its end: a mapping from name (of
+            ``FURTHER``; of others message and field number) to value, or None. It is not written.
     """
 
     hash: NDArray[np.bytes_]
@@ -101,6 +121,11 @@ class RecordChunk:
     train_accuracy: NDArray[np.float64]
     validation_accuracy: NDArray[np.float64]
     test_accuracy: NDArray[np.float64]
+    further: NDArray[Any] = None  # type: ignore[assignment]  # filled in
+
+    def __post_init__(self) -> None:
+        if self.further is None:
+            object.__setattr__(self, "further", np.full(len(self.hash), None))
 
     def __len__(self) -> int:
         """Number of records."""
@@ -153,9 +178,11 @@ def read_chunks(
                 *batch, strict=True
             )
             metrics, done = _unpack(messages)
+            further = np.full(len(messages), None)
             for row in np.flatnonzero(~done).tolist():
                 try:
                     metrics[row] = _parse_metrics(messages[row])
+                    further[row] = _parse_further(messages[row])
                     done[row] = True
                 except ValueError as error:
                     report(numbers[row], offsets[row], error)
@@ -169,6 +196,7 @@ def read_chunks(
                 size=cell[:, 0].copy(),
                 adjacency=np.frombuffer(b"".join(adjacencies), "S49"),
                 operations=cell[:, 1:].copy(),
+                further=further,
                 **{name: metrics[name].copy() for name in _METRICS.fields or ()},
             )
             yield chunk if done.all() else chunk[done]
@@ -447,6 +475,26 @@ def _parse_metrics(message: bytes) -> NDArray[np.void]:
             if field <= len(MEASURES) and wire == 1:
                 metrics[MEASURES[field - 1]][index] = np.frombuffer(value, "<f8")[0]
     return metrics
+
+
+def _parse_further(message: bytes) -> dict[str, float] | None:
+    """The doubles of a ModelMetrics that are no official ones; of evaluation_data, the last one's."""
+    doubles: dict[str, float] = {}
+
+    def keep(where: str, field: int, value: bytes) -> None:
+        name = FURTHER.get((where, field), f"{where}_field_{field}")
+        doubles[name] = float(np.frombuffer(value, "<f8")[0])
+
+    points = []
+    for field, wire, value in _fields(message):
+        if (field, wire) == (1, 2):
+            points.append(value)
+        elif field > 3 and wire == 1:
+            keep("metrics", field, value)
+    for field, wire, value in _fields(points[-1]):
+        if field > len(MEASURES) and wire == 1:
+            keep("evaluation_data", field, value)
+    return doubles or None
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int, bytes]]:

@@ -106,7 +106,7 @@ class _Readers(NamedTuple):
 
     offset: int
     #: Epochs that a query costs.
-    charged: int
+    charged: float
     seconds: Callable[[int], float]
     train: Callable[[int], float]
     validation: Callable[[int], float]
@@ -121,7 +121,8 @@ class NASBench:
             the table's. Stricter limits set here are kept to.
         valid_epochs: training lengths that can be asked for.
         training_time_spent: seconds of all queries since the last reset.
-        total_epochs_spent: their epochs; a query from halfway counts half, rounded down.
+        total_epochs_spent: their epochs; a query from halfway counts half, rounded down,
+            or as many as the table says that its earlier readings are after.
         fixed_statistics: hash -> adjacency, operations, parameters; in the order of the file.
         computed_statistics: hash -> epochs -> list of the repeats' readings. Both are dictionaries,
             and whoever changes them changes the answers.
@@ -171,7 +172,7 @@ class NASBench:
             point: Checkpoint = "halfway" if halfway else "final"
             readers = [table.column(metric, point).reader() for metric in _METRICS.values()]
             for place, epochs in enumerate(table.epochs):
-                charged = epochs // 2 if halfway else epochs
+                charged = table.halfway_epochs[epochs] if halfway else epochs
                 self._readers[epochs, halfway] = _Readers(place * table.repeats, charged, *readers)
         self._parameters = parameters(table).data
         self._size, self._bits, self._code = (array.data for array in labelling(table))
@@ -255,14 +256,14 @@ class NASBench:
             return False
         return True
 
-    def get_budget_counters(self) -> tuple[float, int]:
+    def get_budget_counters(self) -> tuple[float, float]:
         """Seconds and epochs of all queries since the last reset."""
         return self.training_time_spent, self.total_epochs_spent
 
     def reset_budget_counters(self) -> None:
         """Count from zero again."""
         self.training_time_spent = 0.0
-        self.total_epochs_spent = 0
+        self.total_epochs_spent: float = 0
 
     # Statistics, not counted -----------------------------------------------------------------
 

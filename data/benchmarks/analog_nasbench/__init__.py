@@ -1,0 +1,1 @@
+"""AnalogNAS-Bench's file, of the package analog-nasbench."""

@@ -1,0 +1,1 @@
+"""NAS-Bench-Graph's files, of the package nas-bench-graph."""

@@ -1,0 +1,1 @@
+"""Spaces of graph networks, which only tables answer."""
