@@ -71,6 +71,7 @@ class Options:
         rng: draws samples and resamples.
         exact: whether to compute also what takes minutes on the full space.
         progress: called with (done, in all) during the longest part.
+        objectives: the costs of ``pareto``, by a word of their labels; none for all.
 
     Raises:
         InvalidSetting: no generator.
@@ -79,6 +80,7 @@ class Options:
     rng: Generator
     exact: bool = False
     progress: Callable[[int, int], None] | None = None
+    objectives: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         generator(self.rng)
@@ -147,12 +149,35 @@ def costs(table: Table) -> dict[str, NDArray[np.float64]]:
 
 
 def all_costs(table: Table) -> dict[str, NDArray[np.float64]]:
-    """Time, parameters, and what else the table records of costs, such as latency: [rows] each.
+    """Time, parameters, and what else is recorded of every row, such as latency: [rows] each.
 
     Raises:
         CorruptFile: the table's file was altered.
     """
     further = {
-        name.replace("_", " "): values.astype(np.float64) for name, values in table.costs.items()
+        name.replace("_", " "): values.astype(np.float64)
+        for name, values in table.costs.items()
+        if np.isfinite(values).all()
     }
     return costs(table) | further
+
+
+def chosen(
+    prices: Mapping[str, NDArray[np.float64]], names: Sequence[str]
+) -> dict[str, NDArray[np.float64]]:
+    """The costs of these names: labels, or words that only one label has.
+
+    Raises:
+        InvalidSetting: no cost is called so, or several are.
+    """
+    found = {}
+    for name in names:
+        labels = [label for label in prices if label == name] or [
+            label for label in prices if name in label.replace("(", "").replace(")", "").split()
+        ]
+        if len(labels) != 1:
+            raise InvalidSetting(
+                f"{name!r} names {len(labels)} costs of the table; it has {', '.join(prices) or 'none'}"
+            )
+        found[labels[0]] = prices[labels[0]]
+    return found
