@@ -158,7 +158,7 @@ def _between_fidelities(study: Study) -> None:
     for pair in pairs:
         rows.append((pair.short, pair.long, f"all {noun}s", *astuple(pair.everywhere)))
         rows.append((pair.short, pair.long, "best tenth", *astuple(pair.best)))
-    study.frames["fidelities"] = tidy("short long among cells pearson spearman tau", rows)
+    study.frames["fidelities"] = tidy(f"short long among {noun}s pearson spearman tau", rows)
     last = pairs[-1]
     published = study.table.space.name == "v7e9" and (last.short, last.long) == (36, 108)
     study.findings.append(
