@@ -15,7 +15,7 @@ import pytest
 from numpy.random import Generator
 
 from nasbench_kit import CellSpace, InvalidSetting, Oracle, Table
-from nasbench_kit.algorithms import RandomSearch, RegularizedEvolution
+from nasbench_kit.algorithms import LocalSearch, RandomSearch, RegularizedEvolution
 from nasbench_kit.compare.plan import Plan
 from nasbench_kit.compare.run_folder import all_traces
 from nasbench_kit.compare.running import run
@@ -23,7 +23,9 @@ from nasbench_kit.data.building.build import Build, build
 from nasbench_kit.data.images.digits import digits
 from nasbench_kit.errors import NotRecorded, RunsFailed, WorkerDied
 from nasbench_kit.oracle.search import Search
+from nasbench_kit.spaces.layers.nasbench_macro import NASBenchMacro
 from nasbench_kit.system.workers import ATTEMPTS, spread
+from nasbench_kit.testing.made_up import made_up_table
 from nasbench_kit.training.recipe import DIGITS
 
 ray = pytest.importorskip("ray")
@@ -68,6 +70,22 @@ def test_results_are_those_of_local_processes(small_table: Table, tmp_path: Path
     assert (tmp_path / "marker").exists()  # one worker died, and was replaced
     run(plan, tmp_path / "local")
     assert contents(tmp_path / "ray") == contents(tmp_path / "local")
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_space_of_decisions_is_searched_there_too(tmp_path: Path) -> None:
+    """Budget and traces speak of architectures by text, so nothing of the way depends on cells."""
+    made_up_table(NASBenchMacro()).save(tmp_path / "table.h5")
+    searches: dict[str, Search] = {
+        "random": RandomSearch(),
+        "evolution": RegularizedEvolution(population_size=10, sample_size=3),
+        "local": LocalSearch(),
+    }
+    plan = Plan(tmp_path / "table.h5", searches, range(2), {"queries": 40})
+    run(plan, tmp_path / "ray", executor="ray")
+    run(plan, tmp_path / "local", workers=1)
+    assert contents(tmp_path / "ray") == contents(tmp_path / "local")
+    assert len(all_traces(tmp_path / "ray")) == 6
 
 
 @pytest.mark.usefixtures("cluster")

@@ -12,7 +12,7 @@ Source: Ying et al. 2019, section 3.3.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nasbench_kit.analysis.landscape.encodings import Encodings
+
+
+class Distances(Protocol):
+    """How far apart the architectures of a space are: `Encodings` of cells, `Neighbourhood` of others."""
+
+    def distances(self, rows: NDArray[np.integer]) -> NDArray[np.integer]:
+        """From every architecture to the nearest of these rows: [rows]; negative where none is."""
+        ...
+
 
 #: More than any distance; a cell of seven vertices has 26 variables.
 _FAR = 255

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nasbench_kit.analysis.landscape.distance import cell_distances
 from nasbench_kit.spaces.nasbench101.cell import edge_bit
 
 if TYPE_CHECKING:
@@ -67,6 +68,10 @@ class Encodings:
         for edge in range(self.edges):
             count += self.valid[matrices ^ 1 << edge]
         return count * self.valid
+
+    def distances(self, rows: NDArray[np.integer]) -> NDArray[np.integer]:
+        """Edit distance of every cell to the nearest of these rows: [rows]."""
+        return cell_distances(self, rows)
 
     @property
     def closed(self) -> bool:

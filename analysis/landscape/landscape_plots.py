@@ -49,8 +49,10 @@ def draw_autocorrelation(curves: Mapping[str, Autocorrelation], ax: Axes | None 
     return ax
 
 
-def draw_by_distance(by_distance: ByDistance, ax: Axes | None = None, label: str = "") -> Axes:
-    """Mean accuracy at each distance, with the band of 90 % of the cells and their number."""
+def draw_by_distance(
+    by_distance: ByDistance, ax: Axes | None = None, label: str = "", *, noun: str = "cell"
+) -> Axes:
+    """Mean accuracy at each distance, with the band of 90 % of the architectures there."""
     ax = style.axes(ax)
     x = np.flatnonzero(by_distance.cells)
     ax.fill_between(
@@ -60,7 +62,7 @@ def draw_by_distance(by_distance: ByDistance, ax: Axes | None = None, label: str
         color=style.SKY,
         alpha=0.4,
         lw=0,
-        label="90 % of cells",
+        label=f"90 % of {noun}s",
     )
     ax.plot(x, 100 * by_distance.mean[x], "o-", color=style.BLUE, label="mean")
     style.count_by_ones(ax)
@@ -70,8 +72,10 @@ def draw_by_distance(by_distance: ByDistance, ax: Axes | None = None, label: str
     return ax
 
 
-def draw_correlogram(correlogram: Correlogram, ax: Axes | None = None) -> Axes:
-    """Correlation of two cells' accuracies by their edit distance, with 95 % intervals."""
+def draw_correlogram(
+    correlogram: Correlogram, ax: Axes | None = None, label: str = "edit distance of two cells"
+) -> Axes:
+    """Correlation of the accuracies of two architectures by their distance, with 95 % intervals."""
     ax = style.axes(ax)
     x = np.flatnonzero(
         (correlogram.pairs >= 100) & (correlogram.error < 0.2)
@@ -81,37 +85,44 @@ def draw_correlogram(correlogram: Correlogram, ax: Axes | None = None) -> Axes:
         x, correlogram.rho[x], 1.96 * correlogram.error[x], fmt="o-", color=style.BLUE, capsize=2
     )
     style.count_by_ones(ax)
-    ax.set_xlabel("edit distance of two cells")
+    ax.set_xlabel(label)
     ax.set_ylabel("correlation of accuracies")
     return ax
 
 
 def draw_volume(
-    valid: NDArray[np.int64], everything: NDArray[np.int64], ax: Axes | None = None
+    valid: NDArray[np.int64], everything: NDArray[np.int64] | None, ax: Axes | None = None
 ) -> Axes:
     """Share of all encodings within each distance of the nearest top encoding.
 
     Args:
-        valid: counts by distance of the encodings that are cells (`encoding_distances`).
-        everything: the same of all encodings.
+        valid: counts by distance of the encodings that are cells (`encoding_distances`), or of the
+            architectures of another space.
+        everything: the same of all encodings; None in another space, where there is no difference.
         ax: where to draw.
     """
     ax = style.axes(ax)
-    for counts, label, line in (
-        (valid, "valid encodings", "o-"),
-        (everything, "all encodings", "s--"),
-    ):
-        ax.plot(100 * counts.cumsum() / counts.sum(), line, label=label, markersize=3)
+    ax.plot(100 * valid.cumsum() / valid.sum(), "o-", label="valid encodings", markersize=3)
+    if everything is None:
+        ax.set_xlabel("distance to the nearest of the best")
+    else:
+        share = 100 * everything.cumsum() / everything.sum()
+        ax.plot(share, "s--", label="all encodings", markersize=3)
+        ax.set_xlabel("edit distance to the nearest top encoding")
     style.count_by_ones(ax)
-    ax.set_xlabel("edit distance to the nearest top encoding")
     ax.set_ylabel("share within it (%)")
     ax.set_ylim(0, 102)
-    style.legend(ax)
+    if everything is not None:
+        style.legend(ax)
     return ax
 
 
 def draw_neighbourhoods(
-    top: NDArray[np.float64], around: Sequence[NDArray[np.float64]], ax: Axes | None = None
+    top: NDArray[np.float64],
+    around: Sequence[NDArray[np.float64]],
+    ax: Axes | None = None,
+    *,
+    noun: str = "cell",
 ) -> Axes:
     """The accuracies of all neighbours of each top cell: quartiles, 5 % to 95 %, and the cell's own.
 
@@ -119,6 +130,7 @@ def draw_neighbourhoods(
         top: accuracy of each top cell, best first.
         around: the accuracies of its neighbours.
         ax: where to draw.
+        noun: what an architecture is called.
     """
     ax = style.axes(ax)
     for place, (own, near) in enumerate(zip(top.tolist(), around, strict=True), start=1):
@@ -129,9 +141,9 @@ def draw_neighbourhoods(
             ax.plot(place, median, "_", color="white", markersize=5)
         ax.plot(place, 100 * own, "*", color=style.VERMILION, markersize=7)
     style.count_by_ones(ax)
-    ax.set_xlabel("top cells, best first")
+    ax.set_xlabel(f"top {noun}s, best first")
     ax.set_ylabel("accuracy (%)")
-    ax.plot([], [], "*", color=style.VERMILION, label="the cell")
+    ax.plot([], [], "*", color=style.VERMILION, label=f"the {noun}")
     ax.plot([], [], color=style.BLUE, linewidth=4, label="half of its neighbours")
     ax.plot([], [], color=style.SKY, linewidth=1, label="90 % of them")
     style.legend(ax)
@@ -139,9 +151,13 @@ def draw_neighbourhoods(
 
 
 def draw_reach(
-    values: NDArray[np.float64], searches: Mapping[str, LocalSearchOutcome], ax: Axes | None = None
+    values: NDArray[np.float64],
+    searches: Mapping[str, LocalSearchOutcome],
+    ax: Axes | None = None,
+    *,
+    noun: str = "cell",
 ) -> Axes:
-    """Probability that a search ends with a regret of at most x, and the same for a random cell."""
+    """Probability that a search ends with a regret of at most x, and the same for a random draw."""
     ax = style.axes(ax)
     regret = 100 * (values.max() - values)
     order = np.argsort(regret)
@@ -149,7 +165,7 @@ def draw_reach(
     shown = np.maximum(regret[order], regret[regret > 0].min() / 2)
     uniform = np.full(len(values), 1 / len(values))
     curves = {label: search.basin for label, search in searches.items()} | {
-        "a random cell": uniform
+        f"a random {noun}": uniform
     }
     lines = zip(curves.items(), (*style.COLOURS[: len(searches)], style.GREY), strict=True)
     for (label, weight), color in lines:
@@ -158,13 +174,15 @@ def draw_reach(
         )
     ax.set_xscale("log")
     style.count_by_factors(ax)
-    ax.set_xlabel("regret of the final cell (points)")
+    ax.set_xlabel(f"regret of the final {noun} (points)")
     ax.set_ylabel("probability (%)")
     style.legend(ax)
     return ax
 
 
-def draw_basins(searches: Mapping[str, LocalSearchOutcome], ax: Axes | None = None) -> Axes:
+def draw_basins(
+    searches: Mapping[str, LocalSearchOutcome], ax: Axes | None = None, *, noun: str = "cell"
+) -> Axes:
     """Share of all starts that end at each local optimum, largest first; both axes logarithmic."""
     ax = style.axes(ax)
     for (label, search), color in zip(searches.items(), style.COLOURS, strict=False):
@@ -175,6 +193,6 @@ def draw_basins(searches: Mapping[str, LocalSearchOutcome], ax: Axes | None = No
     style.count_by_factors(ax)
     ax.yaxis.set_major_formatter("{x:g}")
     ax.set_xlabel("local optima, largest basin first")
-    ax.set_ylabel("basin (% of all cells)")
+    ax.set_ylabel(f"basin (% of all {noun}s)")
     style.legend(ax)
     return ax

@@ -1,6 +1,7 @@
-"""Whether near cells have near accuracies: the top cells, and accuracy against edit distance.
+"""Whether near architectures have near accuracies: the top ones, and accuracy against distance.
 
-Works on the whole space or on a uniform sample of its cells: ``values`` is [rows] of the space, NaN
+Of cells it is the edit distance, of any other space the steps in its neighbour graph. Works on the
+whole space or on a uniform sample of its architectures: ``values`` is [rows] of the space, NaN
 where a partial table has no row.
 
 Source: Ying et al. 2019, section 3.3; Jones and Forrest 1995 for fitness-distance correlation.
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nasbench_kit.analysis.landscape.distance import cell_distances
 from nasbench_kit.analysis.landscape.fidelity import pearson
 from nasbench_kit.errors import NotRecorded
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-    from nasbench_kit.analysis.landscape.encodings import Encodings
+    from nasbench_kit.analysis.landscape.distance import Distances
 
 #: Called with (done, in all).
 Progress = Callable[[int, int], None]
@@ -67,11 +67,11 @@ class ByDistance:
 
 
 def fitness_distance(
-    encodings: Encodings, values: NDArray[np.float64], targets: NDArray[np.integer]
+    space: Distances, values: NDArray[np.float64], targets: NDArray[np.integer]
 ) -> ByDistance:
-    """Values against the edit distance to the nearest of the target cells (rows)."""
-    distances = cell_distances(encodings, targets)
-    recorded = ~np.isnan(values)
+    """Values against the distance to the nearest of the targets (rows)."""
+    distances = space.distances(targets)
+    recorded = ~np.isnan(values) & (distances >= 0)
     distances, values = distances[recorded], values[recorded]
     shells = [values[distances == d] for d in range(int(distances.max()) + 1)]
     low, mean, high = np.array(
@@ -86,7 +86,7 @@ def fitness_distance(
 
 @dataclass(frozen=True)
 class Correlogram:
-    """Correlation of the values of two cells, by their edit distance.
+    """Correlation of the values of two architectures, by their distance.
 
     Args:
         pairs: number of pairs seen at distance 0, 1, ...
@@ -100,7 +100,7 @@ class Correlogram:
 
 
 def correlogram(
-    encodings: Encodings,
+    space: Distances,
     values: NDArray[np.float64],
     rng: Generator,
     *,
@@ -126,15 +126,20 @@ def correlogram(
     chosen = (
         recorded if exhaustive else rng.choice(recorded, min(anchors, len(recorded)), replace=False)
     )
-    most = encodings.edges + encodings.interior
-    pairs, products = np.zeros((2, len(chosen), most + 1))
+    counts, sums = [], []
     for number, anchor in enumerate(chosen.tolist()):
-        distances = cell_distances(encodings, np.array([anchor]))[recorded]
-        pairs[number] = np.bincount(distances, minlength=most + 1)
-        sums = np.bincount(distances, deviation[recorded], most + 1)
-        products[number] = deviation[anchor] * sums
+        distances = space.distances(np.array([anchor]))[recorded]
+        reached = distances >= 0
+        counts.append(np.bincount(distances[reached]))
+        sums.append(
+            deviation[anchor] * np.bincount(distances[reached], deviation[recorded[reached]])
+        )
         if progress:
             progress(number + 1, len(chosen))
+    pairs, products = np.zeros((2, len(chosen), max(map(len, counts))))
+    for number, (count, summed) in enumerate(zip(counts, sums, strict=True)):
+        pairs[number, : len(count)] = count
+        products[number, : len(count)] = summed
     total = pairs.sum(axis=0)
     with np.errstate(invalid="ignore"):
         rho = products.sum(axis=0) / total / variance
@@ -142,5 +147,4 @@ def correlogram(
         residual = products / variance - rho * pairs
         error = np.linalg.norm(residual, axis=0) / total * (not exhaustive)
     rho[0], error[0] = 1, 0  # a cell with itself, whichever were chosen
-    reached = int(np.flatnonzero(total).max()) + 1
-    return Correlogram(total[:reached].astype(np.int64), rho[:reached], error[:reached])
+    return Correlogram(total.astype(np.int64), rho, error)

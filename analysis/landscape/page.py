@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nasbench_kit.analysis.figures import style
-from nasbench_kit.analysis.landscape.study import ACCURACY, METRIC, costs, description, label
+from nasbench_kit.analysis.landscape.study import ACCURACY, METRIC, all_costs, description, label
 from nasbench_kit.analysis.pages import drawing, write_page
 from nasbench_kit.errors import NotRecorded
 from nasbench_kit.system.files import replacing
@@ -94,7 +94,7 @@ def _best(table: Table) -> list[dict[str, Any]]:
         means = table.mean(METRIC)
     except NotRecorded:
         return []
-    readings = {ACCURACY: 100 * means} | costs(table)
+    readings = {ACCURACY: 100 * means} | all_costs(table)
     return [
         {
             "svg": drawing(architecture := table.covered[row]),

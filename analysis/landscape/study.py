@@ -46,6 +46,11 @@ class Study:
     figures: dict[str, Figure] = field(default_factory=dict)
     frames: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
+    @property
+    def noun(self) -> str:
+        """What one of the table's architectures is called in its sentences and figures."""
+        return "cell" if isinstance(self.table.space, CellSpace) else "architecture"
+
     def panels(self, name: str, title: str, count: int = 1) -> list[Axes]:
         """Axes side by side in a new figure, which is headed by the title and the table's name."""
         from matplotlib.figure import Figure  # not pyplot's, which would keep it in global state
@@ -66,6 +71,7 @@ class Options:
         rng: draws samples and resamples.
         exact: whether to compute also what takes minutes on the full space.
         progress: called with (done, in all) during the longest part.
+        objectives: the costs of ``pareto``, by a word of their labels; none for all.
 
     Raises:
         InvalidSetting: no generator.
@@ -74,6 +80,7 @@ class Options:
     rng: Generator
     exact: bool = False
     progress: Callable[[int, int], None] | None = None
+    objectives: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         generator(self.rng)
@@ -110,8 +117,8 @@ def of_cells(table: Table) -> CellSpace:
     """
     if not isinstance(table.space, CellSpace):
         raise InvalidSetting(
-            f"the architectures of {table.space.name} are no cells, of which this is an analysis; noise, "
-            "fidelity and pareto know any space"
+            f"the architectures of {table.space.name} are no cells of NAS-Bench-101, of which this is an "
+            "analysis; 'analyze decisions' shows what the options of its decisions do"
         )
     return table.space
 
@@ -126,7 +133,7 @@ def on_space(table: Table, values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def costs(table: Table) -> dict[str, NDArray[np.float64]]:
-    """The recorded costs of the cells at the largest fidelity, by axis label: [rows] each.
+    """Training time at the largest fidelity and parameters, where recorded, by axis label: [rows] each.
 
     Raises:
         CorruptFile: the table's file was altered.
@@ -139,3 +146,38 @@ def costs(table: Table) -> dict[str, NDArray[np.float64]]:
     if "trainable_parameters" in table.extra:
         columns["trainable parameters"] = table.extra["trainable_parameters"].astype(np.float64)
     return columns
+
+
+def all_costs(table: Table) -> dict[str, NDArray[np.float64]]:
+    """Time, parameters, and what else is recorded of every row, such as latency: [rows] each.
+
+    Raises:
+        CorruptFile: the table's file was altered.
+    """
+    further = {
+        name.replace("_", " "): values.astype(np.float64)
+        for name, values in table.costs.items()
+        if np.isfinite(values).all()
+    }
+    return costs(table) | further
+
+
+def chosen(
+    prices: Mapping[str, NDArray[np.float64]], names: Sequence[str]
+) -> dict[str, NDArray[np.float64]]:
+    """The costs of these names: labels, or words that only one label has.
+
+    Raises:
+        InvalidSetting: no cost is called so, or several are.
+    """
+    found = {}
+    for name in names:
+        labels = [label for label in prices if label == name] or [
+            label for label in prices if name in label.replace("(", "").replace(")", "").split()
+        ]
+        if len(labels) != 1:
+            raise InvalidSetting(
+                f"{name!r} names {len(labels)} costs of the table; it has {', '.join(prices) or 'none'}"
+            )
+        found[labels[0]] = prices[labels[0]]
+    return found

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
     from nasbench_kit.analysis.landscape.fidelity import FidelityPair, RepeatNoise
     from nasbench_kit.analysis.landscape.structure import Estimate
+    from nasbench_kit.spaces.protocols import Decision
+
+#: Marks of options.
+_MARKERS = "osD^vP*X"
 
 
 def draw_estimates(
@@ -64,6 +68,49 @@ def draw_groups(
     return ax
 
 
+def draw_options(
+    decisions: Sequence[Decision], means: Sequence[NDArray[np.float64]], ax: Axes | None = None
+) -> Axes:
+    """One line a decision, the first on top; on it the mean value with each of its options.
+
+    A legend names the options if all decisions have the same; elsewhere their numbers stand in it.
+    """
+    ax = style.axes(ax)
+    same = len({decision.options for decision in decisions}) == 1
+    most = max(decisions, key=lambda decision: len(decision.options)).options
+    places = np.arange(len(decisions))[::-1]
+    for option, name in enumerate(most):
+        having = [len(decision.options) > option for decision in decisions]
+        ax.plot(
+            [mean[option] for mean in means if len(mean) > option],
+            places[having],
+            _MARKERS[option % len(_MARKERS)],
+            color=style.COLOURS[option % len(style.COLOURS)],
+            label=name if same else f"option {option}",
+            clip_on=False,
+        )
+    ax.set_yticks(places, [decision.name for decision in decisions])
+    ax.set_ylim(-0.6, len(decisions) - 0.4)
+    ax.xaxis.set_major_locator(MaxNLocator(4))
+    low, high = ax.get_xlim()
+    if max(abs(low), abs(high)) >= 10_000:
+        ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+    style.legend(ax, columns=1 if len(most) < 5 else 2)
+    return ax
+
+
+def draw_shares(names: Sequence[str], shares: NDArray[np.float64], ax: Axes | None = None) -> Axes:
+    """How much of the variance each decision explains alone, as bars, the first on top."""
+    ax = style.axes(ax)
+    places = np.arange(len(names))[::-1]
+    ax.barh(places, 100 * shares, color=style.BLUE)
+    ax.set_yticks(places, names)
+    ax.set_ylim(-0.6, len(names) - 0.4)
+    ax.set_xlabel("share of the variance (%)")
+    ax.grid(axis="y", visible=False)
+    return ax
+
+
 def draw_density(
     x: NDArray[np.float64],
     y: NDArray[np.float64],
@@ -71,15 +118,17 @@ def draw_density(
     *,
     log: bool = False,
     scale: bool = True,
+    noun: str = "cell",
 ) -> Axes:
-    """Number of cells at each place, in logarithmic colours.
+    """Number of architectures at each place, in logarithmic colours.
 
     Args:
-        x: [cells].
-        y: [cells].
+        x: [architectures].
+        y: [architectures].
         ax: where to draw.
         log: whether the x axis is logarithmic.
         scale: whether to draw the colour bar.
+        noun: what an architecture is called.
     """
     ax = style.axes(ax)
     drawn = ax.hexbin(
@@ -97,7 +146,7 @@ def draw_density(
         style.count_by_factors(ax)
     if scale:
         assert ax.figure is not None
-        ax.figure.colorbar(drawn, ax=ax, label="cells", pad=0.02, aspect=30, format="{x:g}")
+        ax.figure.colorbar(drawn, ax=ax, label=f"{noun}s", pad=0.02, aspect=30, format="{x:g}")
     return ax
 
 
@@ -107,20 +156,23 @@ def draw_front(
     """All but the worst cells as a density, and the Pareto front as steps."""
     best = front(cost, value)
     shown = value >= min(np.quantile(value, 0.01), value[best].min())
-    ax = draw_density(cost[shown], value[shown], ax, log=True, scale=False)
+    log = bool((cost > 0).all())
+    ax = draw_density(cost[shown], value[shown], ax, log=log, scale=False)
     ax.step(cost[best], value[best], where="post", color=style.VERMILION, label="Pareto front")
     ax.plot(cost[best], value[best], ".", color=style.VERMILION, markersize=3)
     style.legend(ax)
     return ax
 
 
-def draw_ecdf(values: Mapping[str, NDArray[np.float64]], ax: Axes | None = None) -> Axes:
-    """Share of the cells that are at most as good as x, one curve for each array."""
+def draw_ecdf(
+    values: Mapping[str, NDArray[np.float64]], ax: Axes | None = None, *, noun: str = "cell"
+) -> Axes:
+    """Share of the architectures that are at most as good as x, one curve for each array."""
     ax = style.axes(ax)
     for (label, array), color in zip(values.items(), style.COLOURS, strict=False):
         x, share = ecdf(array)
         ax.plot(x, 100 * share, color=color, drawstyle="steps-post", label=label)
-    ax.set_ylabel("share of cells (%)")
+    ax.set_ylabel(f"share of {noun}s (%)")
     style.legend(ax)
     return ax
 
@@ -149,12 +201,14 @@ def draw_agreements(
     return ax
 
 
-def draw_noise(by_fidelity: Sequence[RepeatNoise], ax: Axes | None = None) -> Axes:
-    """Spread over cells against the spread of one cell's repeats, by fidelity."""
+def draw_noise(
+    by_fidelity: Sequence[RepeatNoise], ax: Axes | None = None, *, noun: str = "cell"
+) -> Axes:
+    """Spread over architectures against the spread of the repeats of one, by fidelity."""
     ax = style.axes(ax)
     x = np.arange(len(by_fidelity))
     for label, line, spread in (
-        ("between cells", "o-", [noise.between_cells for noise in by_fidelity]),
+        (f"between {noun}s", "o-", [noise.between_cells for noise in by_fidelity]),
         ("between repeats", "s--", [noise.within_cells for noise in by_fidelity]),
         ("the same, best 10 %", "^:", [noise.best_within_cells for noise in by_fidelity]),
     ):
@@ -167,22 +221,24 @@ def draw_noise(by_fidelity: Sequence[RepeatNoise], ax: Axes | None = None) -> Ax
     return ax
 
 
-def draw_noise_by_rank(noise: RepeatNoise, ax: Axes | None = None) -> Axes:
-    """Standard deviation between repeats in each tenth of the cells, worst tenth first."""
+def draw_noise_by_rank(noise: RepeatNoise, ax: Axes | None = None, *, noun: str = "cell") -> Axes:
+    """Standard deviation between repeats in each tenth of the architectures, worst tenth first."""
     ax = style.axes(ax)
     ax.bar(np.arange(1, 11), 100 * noise.within_tenths, color=style.BLUE)
     ax.set_xticks(range(1, 11))
-    ax.set_xlabel("tenth of the cells, worst first")
+    ax.set_xlabel(f"tenth of the {noun}s, worst first")
     ax.set_ylabel(f"between repeats, {noise.epochs} epochs (points)")
     ax.grid(axis="x", visible=False)
     return ax
 
 
-def draw_repeat_agreement(by_fidelity: Sequence[RepeatNoise], ax: Axes | None = None) -> Axes:
+def draw_repeat_agreement(
+    by_fidelity: Sequence[RepeatNoise], ax: Axes | None = None, *, noun: str = "cell"
+) -> Axes:
     """Kendall's tau-b between two repeats, by fidelity."""
     ax = style.axes(ax)
     x = np.arange(len(by_fidelity))
-    ax.plot(x, [noise.repeats_agree.tau for noise in by_fidelity], "o-", label="all cells")
+    ax.plot(x, [noise.repeats_agree.tau for noise in by_fidelity], "o-", label=f"all {noun}s")
     ax.plot(x, [noise.best_agree.tau for noise in by_fidelity], "s--", label="best 10 %")
     ax.set_xticks(x, [str(noise.epochs) for noise in by_fidelity])
     ax.set_xlabel("epochs")

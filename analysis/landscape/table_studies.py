@@ -13,13 +13,15 @@ from nasbench_kit.analysis.landscape.fidelity import (
     between_fidelities,
     noise as noise_of,
 )
-from nasbench_kit.analysis.landscape.pareto import front
+from nasbench_kit.analysis.landscape.pareto import front, nondominated
 from nasbench_kit.analysis.landscape.structure import Estimate, mean_change, replacements, shapes
 from nasbench_kit.analysis.landscape.study import (
     ACCURACY,
     METRIC,
     Options,
     Study,
+    all_costs,
+    chosen,
     costs,
     of_cells,
     tidy,
@@ -28,6 +30,9 @@ from nasbench_kit.errors import NotRecorded
 from nasbench_kit.spaces.nasbench101.space import CellSpace
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
     from nasbench_kit.table.table import Table
 
 #: Mean changes that Ying et al. 2019 (section 3.2) quote: points of accuracy, percent of time.
@@ -138,27 +143,27 @@ def fidelity(table: Table, options: Options) -> Study:
         _between_fidelities(study)
     (ax,) = study.panels("ecdf", "Accuracy by fidelity")
     readings = {f"{epochs} epochs": 100 * table.mean(METRIC, epochs) for epochs in table.epochs}
-    plots.draw_ecdf(readings, ax).set_xlabel(ACCURACY)
+    plots.draw_ecdf(readings, ax, noun=study.noun).set_xlabel(ACCURACY)
     if table.has("test_accuracy", epochs=table.epochs[-1]):
         _validation_and_test(study)
     return study
 
 
 def _between_fidelities(study: Study) -> None:
-    pairs = list(between_fidelities(study.table))
+    pairs, noun = list(between_fidelities(study.table)), study.noun
     everywhere, best = study.panels("fidelities", "Rank correlation (tau-b) of fidelities", 2)
-    plots.draw_agreements(pairs, everywhere).set_title("all cells")
+    plots.draw_agreements(pairs, everywhere).set_title(f"all {noun}s")
     plots.draw_agreements(pairs, best, best=True).set_title("best 10 % of the longer one")
     rows: list[tuple[object, ...]] = []
     for pair in pairs:
-        rows.append((pair.short, pair.long, "all cells", *astuple(pair.everywhere)))
+        rows.append((pair.short, pair.long, f"all {noun}s", *astuple(pair.everywhere)))
         rows.append((pair.short, pair.long, "best tenth", *astuple(pair.best)))
-    study.frames["fidelities"] = tidy("short long among cells pearson spearman tau", rows)
+    study.frames["fidelities"] = tidy(f"short long among {noun}s pearson spearman tau", rows)
     last = pairs[-1]
     published = study.table.space.name == "v7e9" and (last.short, last.long) == (36, 108)
     study.findings.append(
         f"{last.short} against {last.long} epochs: Spearman {last.everywhere.spearman:.3f} over all "
-        f"cells, {last.best.spearman:.3f} among the best tenth"
+        f"{noun}s, {last.best.spearman:.3f} among the best tenth"
         + (" (the paper: .365)." if published else ".")
     )
 
@@ -172,7 +177,9 @@ def _validation_and_test(study: Study) -> None:
     }
     (ax,) = study.panels("validation_test", "Validation and test accuracy")
     longest = table.epochs[-1]
-    plots.draw_density(100 * table.mean(METRIC), 100 * table.mean("test_accuracy"), ax)
+    plots.draw_density(
+        100 * table.mean(METRIC), 100 * table.mean("test_accuracy"), ax, noun=study.noun
+    )
     ax.set_xlabel(ACCURACY)
     ax.set_ylabel("test accuracy (%)")
     study.findings.append(
@@ -180,7 +187,8 @@ def _validation_and_test(study: Study) -> None:
         f"tau-b {rows[longest].tau:.3f}."
     )
     study.frames["validation_test"] = tidy(
-        "epochs cells pearson spearman tau", ((e, *astuple(found)) for e, found in rows.items())
+        f"epochs {study.noun}s pearson spearman tau",
+        ((e, *astuple(found)) for e, found in rows.items()),
     )
 
 
@@ -199,20 +207,21 @@ def noise(table: Table, options: Options) -> Study:
     ]
     by_fidelity = [noise_of(table, epochs) for epochs in repeated or table.epochs[-1:]]
     spread, agreeing, ranks = study.panels("noise", "Noise between repeats", 3)
-    plots.draw_noise(by_fidelity, spread)
-    plots.draw_repeat_agreement(by_fidelity, agreeing)
-    plots.draw_noise_by_rank(by_fidelity[-1], ranks)
+    noun = study.noun
+    plots.draw_noise(by_fidelity, spread, noun=noun)
+    plots.draw_repeat_agreement(by_fidelity, agreeing, noun=noun)
+    plots.draw_noise_by_rank(by_fidelity[-1], ranks, noun=noun)
     last = by_fidelity[-1]
     study.findings.append(
-        f"At {last.epochs} epochs repeats of one cell spread by {100 * last.within_cells:.2f} "
-        f"points, cells by {100 * last.between_cells:.2f}."
+        f"At {last.epochs} epochs repeats of one {noun} spread by {100 * last.within_cells:.2f} "
+        f"points, {noun}s by {100 * last.between_cells:.2f}."
     )
     study.findings.append(
-        f"Two single repeats rank all cells with tau-b {last.repeats_agree.tau:.3f}, the best tenth "
+        f"Two single repeats rank all {noun}s with tau-b {last.repeats_agree.tau:.3f}, the best tenth "
         f"with {last.best_agree.tau:.3f}."
     )
     study.findings.append(
-        f"Between two repeats a cell moves by {last.rank_shift:.1%} of all ranks (median); the "
+        f"Between two repeats {'a' if noun == 'cell' else 'an'} {noun} moves by {last.rank_shift:.1%} of all ranks (median); the "
         f"winner of one repeat ranks {last.winner_rank:,.0f} by the mean over repeats."
     )
     rows = []
@@ -233,7 +242,7 @@ def noise(table: Table, options: Options) -> Study:
             )
         )
     study.frames["noise"] = tidy(
-        "epochs between_cells within_cells best_tenth_within_cells median_rank_shift winner_rank "
+        f"epochs between_{noun}s within_{noun}s best_tenth_within_{noun}s median_rank_shift winner_rank "
         "tau_of_repeats tau_of_repeats_best_tenth",
         rows,
     )
@@ -241,15 +250,22 @@ def noise(table: Table, options: Options) -> Study:
 
 
 def pareto(table: Table, options: Options) -> Study:
-    """The best architectures for their time and parameters, and of cells for their memory."""
+    """The best architectures for each of their costs, and for the chosen ones together.
+
+    Costs are training time, parameters, what else the table records, and of cells their memory.
+
+    Raises:
+        InvalidSetting: an objective that the table does not record.
+    """
     study = Study(table, "Trade-offs")
     accuracy, covered = 100 * table.mean(METRIC), table.covered
-    prices = costs(table)
+    prices = all_costs(table)
     if isinstance(covered, CellSpace):
         prices["memory (feature maps)"] = shapes(covered).feature_maps
+    if options.objectives:
+        prices = chosen(prices, options.objectives)
     rows: list[tuple[object, ...]] = []
-    panels = study.panels("pareto", "Best accuracy for the cost", len(prices))
-    for ax, (what, values) in zip(panels, prices.items(), strict=True):
+    for ax, (what, values) in zip(_cost_panels(study, len(prices)), prices.items(), strict=True):
         plots.draw_front(values, accuracy, ax)
         ax.set_xlabel(what)
         ax.set_ylabel(ACCURACY)
@@ -259,9 +275,39 @@ def pareto(table: Table, options: Options) -> Study:
             (what, row, covered[row].to_text(), values[row], accuracy[row] / 100)
             for row in best.tolist()
         ]
-    if isinstance(covered, CellSpace):
+    if "memory (feature maps)" in prices:
         study.findings.append(
             "Memory counts the full-width feature maps that one cell keeps for its backward pass."
         )
     study.frames["pareto"] = tidy("cost row architecture value accuracy", rows)
+    if len(options.objectives) > 1:
+        _joint_front(study, accuracy, prices)
     return study
+
+
+def _cost_panels(study: Study, count: int) -> list[Axes]:
+    """A panel for each cost, three in a figure."""
+    panels: list[Axes] = []
+    for start in range(0, count, 3):
+        number = f"_{start // 3 + 1}" if start else ""
+        panels += study.panels(
+            f"pareto{number}", "Best accuracy for the cost", min(3, count - start)
+        )
+    return panels
+
+
+def _joint_front(
+    study: Study, accuracy: NDArray[np.float64], prices: dict[str, NDArray[np.float64]]
+) -> None:
+    best = nondominated(np.column_stack([-accuracy, *prices.values()]))
+    best = best[np.argsort(-accuracy[best], kind="stable")]
+    covered = study.table.covered
+    study.findings.append(
+        f"{len(best):,} of {len(accuracy):,} {study.noun}s are beaten by no other in accuracy and all of "
+        f"{', '.join(prices)} at once."
+    )
+    study.frames["front"] = {
+        "row": best,
+        "architecture": [covered[row].to_text() for row in best.tolist()],
+        "accuracy": accuracy[best] / 100,
+    } | {what: values[best] for what, values in prices.items()}

@@ -33,7 +33,14 @@ STUDIES = {
     "topology": "depth, width, parameters and time against accuracy",
     "fidelity": "rank correlation between fidelities and splits",
     "noise": "noise between repeats and its effect on ranks",
-    "pareto": "best accuracy for time, parameters and memory",
+    "pareto": "best accuracy for time, parameters and other costs",
+    "decisions": "what each option of each decision does",
+}
+#: The module of each study, in nasbench_kit.analysis.landscape.
+_MODULES = {
+    "locality": "landscape_studies",
+    "random-walk": "landscape_studies",
+    "decisions": "decision_studies",
 }
 
 
@@ -53,6 +60,14 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument(
         "--exact", action="store_true", help="random-walk: exact too (minutes on the full space)"
     )
+    parser.add_argument(
+        "--objectives",
+        nargs="+",
+        default=[],
+        metavar="COST",
+        help="pareto: these costs alone, and the front of all of them together (time, parameters, "
+        "memory, or what else the table records, such as latency)",
+    )
     parser.add_argument("--seed", type=seed, default=0, help="of samples (default: %(default)s)")
     add_json(parser)
     parser.set_defaults(run=run_analyze)
@@ -68,11 +83,14 @@ def run_analyze(args: argparse.Namespace) -> int:
 
     from nasbench_kit.analysis.figures import style
     from nasbench_kit.analysis.landscape import page, study
+    from nasbench_kit.spaces.nasbench101.space import CellSpace
 
     check_page(args.out / "index.html")
     check_writable(args.out / "index.html")
     table = tables.open_table(args.table)
     names = list(STUDIES) if args.study == "all" else [args.study]
+    if args.study == "all" and isinstance(table.space, CellSpace):
+        names.remove("decisions")  # operations and topology tell more of cells
     studies: list[Study] = []
     failure: NotWritable | None = None
     for name in names:
@@ -80,7 +98,9 @@ def run_analyze(args: argparse.Namespace) -> int:
         rng = np.random.default_rng([args.seed, list(STUDIES).index(name)])
         with style.figure_style(), progress_bar(name) as progress:
             try:
-                result = function(name)(table, study.Options(rng, args.exact, progress))
+                result = function(name)(
+                    table, study.Options(rng, args.exact, progress, args.objectives)
+                )
                 progress(1, 1)
             except (NotRecorded, InvalidSetting) as error:
                 if args.study != "all":
@@ -112,9 +132,8 @@ def run_analyze(args: argparse.Namespace) -> int:
 
 def function(name: str) -> Callable[[Table, Options], Study]:
     """The function of a study."""
-    landscape = name in ("locality", "random-walk")
     module = importlib.import_module(
-        f"nasbench_kit.analysis.landscape.{'landscape' if landscape else 'table'}_studies"
+        f"nasbench_kit.analysis.landscape.{_MODULES.get(name, 'table_studies')}"
     )
     made: Callable[[Table, Options], Study] = getattr(module, name.replace("-", "_"))
     return made
