@@ -93,7 +93,7 @@ def _print(
             {
                 "page": str(path),
                 "comparisons": [_as_json(result) for result in results],
-                "across": None if across is None else _ranks_as_json(across),
+                "across": None if across is None else ranks_as_json(across),
             }
         )
         return
@@ -129,13 +129,14 @@ def _as_json(result: ComparisonResults) -> dict[str, Any]:
         "table": comparison.label,
         "scored_by": comparison.metric.replace(" ", "_"),
         "verdict": result.verdict,
-        "algorithms": [_jsonable(asdict(row)) for row in result.summaries],
-        "overtaking": [_jsonable(asdict(row)) for row in result.overtakings],
-        "pairs": [_jsonable(pair._asdict()) for pair in comparison.pairs],
+        "algorithms": [jsonable(asdict(row)) for row in result.summaries],
+        "overtaking": [jsonable(asdict(row)) for row in result.overtakings],
+        "pairs": [jsonable(pair._asdict()) for pair in comparison.pairs],
     }
 
 
-def _ranks_as_json(across: AcrossTables) -> dict[str, Any]:
+def ranks_as_json(across: AcrossTables) -> dict[str, Any]:
+    """Ranks over tables and Friedman's test, as JSON can hold them."""
     ranks: dict[str, Any] = {
         "tables": across.tables,
         "mean_ranks": dict(zip(across.algorithms, across.mean_ranks.tolist(), strict=True)),
@@ -144,16 +145,16 @@ def _ranks_as_json(across: AcrossTables) -> dict[str, Any]:
     }
     if across.friedman is not None:
         names = ("chi_squared", "f", "p", "critical_difference")
-        ranks["friedman"] = {name: _jsonable(getattr(across.friedman, name)) for name in names}
+        ranks["friedman"] = {name: jsonable(getattr(across.friedman, name)) for name in names}
     return ranks
 
 
-def _jsonable(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
     """Numbers of numpy as Python's; intervals as objects; what is not finite as null."""
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return _jsonable(value._asdict())
+        return jsonable(value._asdict())
     if isinstance(value, dict):
-        return {key: _jsonable(inner) for key, inner in value.items()}
+        return {key: jsonable(inner) for key, inner in value.items()}
     if isinstance(value, np.ndarray | np.generic):
         value = value.item()
     return None if isinstance(value, float) and not np.isfinite(value) else value
