@@ -162,7 +162,10 @@ def _section(
         "verdict": result.verdict,
         "rows": result.summaries,
         "overtakings": result.overtakings,
-        "whiskers": {row.algorithm: whisker(row, result.summaries) for row in result.summaries},
+        "whiskers": {
+            row.algorithm: whisker(row.median, [one.median for one in result.summaries])
+            for row in result.summaries
+        },
         "pairs": [
             [None if a == b else comparison.pair(a, b) for b in took_part] for a in took_part
         ],
