@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from nasbench_kit.analysis.figures import plots, style
@@ -92,6 +93,8 @@ class FigureWriter:
                 ax.remove()
             for place, (ax, (heading, draw)) in enumerate(zip(grid, panels.items(), strict=False)):
                 draw(ax)
+                for line in [line for line in ax.lines if not np.size(line.get_xdata())]:
+                    line.remove()  # the layout would take an empty one for a point at the corner
                 ax.set_title(plots.name_label(heading), fontsize="small")
                 ax.tick_params(labelsize=6)
                 ax.xaxis.label.set_size(7)

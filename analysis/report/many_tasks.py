@@ -87,7 +87,7 @@ def verdict(results: ManyTasks, level: float = 0.05) -> str:
     if not rows:
         return "No algorithm ran on every task."
     best = rows[0]
-    low, point, high = (percent(value) for value in best.interquartile_mean)
+    low, point, high = (percent(float(value)) for value in best.interquartile_mean)
     ahead = (
         f"Over {len(results.comparisons)} tasks, {best.algorithm} has the best mean rank "
         f"({best.mean_rank:.2f}); the interquartile mean of its normalised regret is {point} (95 % "

@@ -145,7 +145,7 @@ def _print_plans(
     plans: Mapping[str, Plan], opened: Mapping[str, Benchmark], folder: Path, as_json: bool
 ) -> None:
     """What a call would run on each table, and what that would cost."""
-    tasks = []
+    tasks: list[dict[str, Any]] = []
     for task, plan in plans.items():
         todo = missing(plan, folder / task, images=False)
         taken = [clock["processor_seconds"] for clock in clocks(folder / task).values()]

@@ -21,7 +21,8 @@ from nasbench_kit.system.files import check_writable
 from nasbench_kit.table.table import Table
 
 if TYPE_CHECKING:
-    from nasbench_kit.analysis.report.report import AcrossTables, ComparisonResults
+    from nasbench_kit.analysis.report.report import ComparisonResults
+    from nasbench_kit.analysis.statistics.over_tasks import AcrossTables
 
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
