@@ -1,6 +1,6 @@
 """Experiment files (TOML), and the flags that mean the same.
 
-    table = "digits"             # name or path
+    table = "digits"             # name or path; or a list of them: a comparison over many tasks
     seeds = 100                  # 0 to 99
     policy = "always"
     reward_images = "validation" # of weight sharing; or "half-of-training"
@@ -23,6 +23,9 @@
     method = "regularized-evolution"
     population_size = 50
 
+    [get]                        # shown where a table of that name is not at hand
+    mine = "nasbench-kit convert FILE mine.h5"
+
 On flags an algorithm is LABEL=METHOD(SETTING=VALUE, ...), with all but METHOD optional and values as
 in TOML: ``--algorithms random-search "re50=regularized-evolution(population_size=50)"``. Both become
 the same dictionary; a flag takes the place of what the file says.
@@ -38,12 +41,13 @@ import dataclasses
 import importlib.metadata
 import json
 import math
+import os
 import re
 import shlex
 import sys
 import tomllib
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
@@ -136,7 +140,9 @@ _TEXTS = {
     "recipe": "the name of a recipe, digits or nasbench101",
     "out": "the path of a folder",
 }
-KEYS = (*SETTINGS, "budget", "algorithms")
+KEYS = (*SETTINGS, "budget", "algorithms", "get")
+#: What is compared over many tables when nothing else is settings; not all of them may have seconds.
+MANY_DEFAULTS: dict[str, Any] = {**DEFAULTS, "budget": {"queries": DEFAULT_QUERIES}}
 
 _FLAG = re.compile(r"(?:(?P<label>[^=()]+)=)?(?P<method>[^=()]+)(?:\((?P<settings>.*)\))?")
 
@@ -170,7 +176,7 @@ def read(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise InvalidSetting(f"{path} is no experiment file: {error}") from error
     _known_keys(settings, KEYS, str(path))
-    for key in ("budget", "algorithms"):
+    for key in ("budget", "algorithms", "get"):
         if not isinstance(settings.get(key, {}), dict):
             value = checks.shown(settings[key])
             raise InvalidSetting(f"{path}: {key} is {value}; write a table [{key}]")
@@ -305,7 +311,7 @@ def plan(settings: Mapping[str, Any]) -> Plan:
     if trained is None:
         _only_without_a_table(settings)
         name = settings.get("table", tables.DEFAULT)
-        path = tables.find(name)
+        path = _found([name], settings.get("get", {}))[name]
         table = Table.open(path)
         default = defaults(table, full=full) | fair_defaults(table, fallback=fallback)
     else:
@@ -395,6 +401,85 @@ def _searches(entries: Any, control: bool) -> tuple[Mapping[str, Any], dict[str,
         entries = {**entries, CONTROL: {}}
         searches[CONTROL] = search(CONTROL, {})
     return entries, searches
+
+
+def plans(settings: Mapping[str, Any]) -> dict[str, Plan]:
+    """The plans of an experiment over many tables, by the name of each task; see ``plan``.
+
+    A task is called as its table, or by the NAME of an entry ``NAME=TABLE``. Without a budget, each
+    run has as many queries on every table.
+
+    Args:
+        settings: as of ``plan``, with a list of tables.
+
+    Raises:
+        UnknownName: some tables are not at hand; the message names all of them, and how to get each.
+        InvalidSetting: two tasks of one name; or as ``plan``.
+    """
+    entries = settings["table"]
+    if not isinstance(entries, list | tuple) or not entries:
+        raise InvalidSetting(f"table is {checks.shown(entries)}; give a list of names or paths")
+    for entry in entries:
+        _check_texts({"table": entry})
+    split = [_task(entry) for entry in entries]
+    paths = _found([table for _, table in split], settings.get("get", {}))
+    default = _full_of_many() if settings.get("full") else MANY_DEFAULTS
+    given = {key: value for key, value in settings.items() if value or key != "budget"}
+    table_by_task: dict[str, str] = {}
+    for name, table in split:
+        task = name or Table.open(paths[table]).name
+        if task in table_by_task:
+            raise InvalidSetting(
+                f"two tasks are called {task!r}, {table_by_task[task]} and {table}; give one of them "
+                f"another name, as in NAME={table}"
+            )
+        table_by_task[task] = table
+    return {
+        task: plan({**default, **given, "table": table}) for task, table in table_by_task.items()
+    }
+
+
+def _task(entry: str) -> tuple[str | None, str]:
+    """Name of the task, if there is one, and table of an entry ``NAME=TABLE`` or ``TABLE``."""
+    name, equals, table = entry.partition("=")
+    if not equals or entry in tables.known() or os.path.isfile(entry):
+        return None, entry
+    return name.strip(), table.strip()
+
+
+def _full_of_many() -> dict[str, Any]:
+    """Every search that shares no weights, a hundred seeds and a serious budget."""
+    searches: dict[str, dict[str, Any]] = {
+        name: {} for name in ALGORITHMS if name not in WEIGHT_SHARING
+    }
+    return {"seeds": 100, "budget": {"queries": 10 * DEFAULT_QUERIES}, "algorithms": searches}
+
+
+def _found(names: Sequence[str], get: Any) -> dict[str, Path]:
+    """The files of tables by name.
+
+    Args:
+        names: of tables, or paths.
+        get: how to get tables that may not be at hand, by name.
+
+    Raises:
+        UnknownName: naming all that are not at hand.
+    """
+    if not isinstance(get, Mapping) or not all(isinstance(how, str) for how in get.values()):
+        raise InvalidSetting(f"get is {checks.shown(get)}; write a table [get] of texts")
+    found, absent = {}, []
+    for name in names:
+        try:
+            found[name] = tables.find(name)
+        except UnknownName as error:
+            absent.append(f"{name}: {get[name]}" if name in get else str(error))
+    if not absent:
+        return found
+    if len(names) == 1:
+        raise UnknownName(absent[0] if names[0] not in get else f"no table at hand is {absent[0]}")
+    raise UnknownName(
+        f"{len(absent)} of the {len(names)} tables are not at hand; {'; '.join(absent)}"
+    )
 
 
 def _check_texts(settings: Mapping[str, Any]) -> None:

@@ -33,7 +33,12 @@ if TYPE_CHECKING:
 
 
 def interval_estimates(
-    ax: Axes, intervals: Mapping[str, Interval], styles: Mapping[str, Look], *, quantity: str
+    ax: Axes,
+    intervals: Mapping[str, Interval],
+    styles: Mapping[str, Look],
+    *,
+    quantity: str,
+    unit: str = "points",
 ) -> Axes:
     """A point and a bar for each algorithm, the first on top; infinite values are not drawn."""
     for place, (name, interval) in enumerate(intervals.items()):
@@ -47,7 +52,7 @@ def interval_estimates(
             ax.plot([point, point], [-place - 0.25, -place + 0.25], linewidth=2.2, **look)
     _names(ax, list(intervals))
     ax.set_xlim(left=min(0.0, *(100 * float(interval[0]) for interval in intervals.values())))
-    ax.set_xlabel(f"{quantity} (points)", loc="right")
+    ax.set_xlabel(f"{quantity} ({unit})", loc="right")
     return ax
 
 
@@ -106,6 +111,7 @@ def shares_within(
     styles: Mapping[str, Look],
     *,
     quantity: str,
+    unit: str = "points",
 ) -> Axes:
     """Share of runs with a loss at most each threshold, with a band where it has an interval."""
     for name, share in shares.items():
@@ -126,7 +132,7 @@ def shares_within(
         ax.step(100 * thresholds, 100 * point, where="post", **look)
     regret_scale(ax.xaxis, 100 * thresholds)
     ax.set_xlim(100 * thresholds[0], 100 * thresholds[-1] or 1)
-    ax.set_xlabel(f"{quantity} (points)")
+    ax.set_xlabel(f"{quantity} ({unit})")
     _percent(ax, "runs within that (%)")
     return ax
 

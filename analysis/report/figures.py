@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _POINTS = 200
 #: Shares of the budget that a performance profile on one table averages over.
 _LIMITS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)
-_UNITS: dict[Axis, str] = {"seconds": "s", "epochs": "epochs", "queries": "queries"}
+UNITS: dict[Axis, str] = {"seconds": "s", "epochs": "epochs", "queries": "queries"}
 
 
 def comparison_figures(
@@ -141,7 +141,7 @@ def _intervals(
         lambda ax: comparison_plots.interval_estimates(
             ax, intervals, writer.styles, quantity=comparison.quantity
         ),
-        height=_bar_height(intervals),
+        height=bar_height(intervals),
     )
 
 
@@ -164,7 +164,7 @@ def _ranks(writer: FigureWriter, comparison: Comparison, axis: Axis) -> PageFigu
         "their rank, and a run that has recommended nothing is last.",
         lambda ax: comparison_plots.rank_curves(ax, grid, ranks, axis, writer.styles),
         names=list(comparison.traces),
-        height=_bar_height(ranks),
+        height=bar_height(ranks),
     )
 
 
@@ -193,7 +193,7 @@ def _target(writer: FigureWriter, comparison: Comparison, axis: Axis) -> PageFig
         for name, curve in curves.items()
         if curve.median is not None
     ]
-    by_then = f" Half of the runs had reached it by ({_UNITS[axis]}): {', '.join(halves)}." * bool(
+    by_then = f" Half of the runs had reached it by ({UNITS[axis]}): {', '.join(halves)}." * bool(
         halves
     )
     return writer.draw(
@@ -206,7 +206,7 @@ def _target(writer: FigureWriter, comparison: Comparison, axis: Axis) -> PageFig
     )
 
 
-def _thresholds(scores: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+def thresholds_of(scores: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     """Regrets at which a distribution is drawn: those at which it steps, or a selection of them."""
     steps = np.unique(np.concatenate([group.ravel() for group in scores]))
     steps = steps[np.isfinite(steps)]
@@ -217,7 +217,7 @@ def _thresholds(scores: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
 
 
 def _ecdf(writer: FigureWriter, comparison: Comparison) -> PageFigure:
-    thresholds = _thresholds(list(comparison.final.values()))
+    thresholds = thresholds_of(list(comparison.final.values()))
     shares = {name: share_within(runs, thresholds) for name, runs in comparison.final.items()}
     return writer.draw(
         file_name(comparison.name, "ecdf"),
@@ -244,25 +244,27 @@ def _profile(
         file_name(comparison.name, "profile"),
         f"Performance profile over five budgets: {comparison.label}",
         f"As for the final {comparison.loss}, averaged over budgets of {', '.join(map(amount, limits))} "
-        f"{_UNITS[axis]} (of the same runs, so they are correlated), with pointwise 95 % bootstrap "
+        f"{UNITS[axis]} (of the same runs, so they are correlated), with pointwise 95 % bootstrap "
         "bands over runs.",
-        _draw_profile(
+        profile_drawer(
             writer, {name: [group] for name, group in groups.items()}, comparison.quantity, rng
         ),
         names=list(comparison.traces),
     )
 
 
-def _draw_profile(
+def profile_drawer(
     writer: FigureWriter,
     scores: Mapping[str, Sequence[NDArray[np.float64]]],
     quantity: str,
     rng: Generator,
+    unit: str = "points",
 ) -> Callable[[Axes], object]:
-    thresholds = _thresholds([array for group in scores.values() for array in group])
+    """What draws a performance profile over tasks: algorithm -> scores of each task, [runs]."""
+    thresholds = thresholds_of([array for group in scores.values() for array in group])
     shares = {name: performance_profile(group, thresholds, rng) for name, group in scores.items()}
     return lambda ax: comparison_plots.shares_within(
-        ax, thresholds, shares, writer.styles, quantity=quantity
+        ax, thresholds, shares, writer.styles, quantity=quantity, unit=unit
     )
 
 
@@ -279,7 +281,7 @@ def _budget(writer: FigureWriter, comparison: Comparison, axis: Axis) -> PageFig
         lambda ax: comparison_plots.stacked_bars(ax, bars, writer.styles, limit=limit).set_xlabel(
             plots.LABELS[axis], loc="right"
         ),
-        height=_bar_height(bars),
+        height=bar_height(bars),
     )
 
 
@@ -298,11 +300,12 @@ def _ledger(writer: FigureWriter, comparison: Comparison) -> PageFigure:
         lambda ax: comparison_plots.stacked_bars(ax, bars, writer.styles).set_xlabel(
             "charged queries"
         ),
-        height=_bar_height(bars),
+        height=bar_height(bars),
     )
 
 
-def _bar_height(bars: Mapping[str, object]) -> float:
+def bar_height(bars: Mapping[str, object]) -> float:
+    """Inches of a figure with one row for each algorithm."""
     return max(2.2, 0.9 + 0.24 * len(bars))
 
 
@@ -330,7 +333,7 @@ def across_figures(
             f"Performance profile over tables{kind}",
             f"Share of runs within a final regret, averaged over {labels}, with pointwise 95 % "
             "bands (runs resampled within each table).",
-            _draw_profile(
+            profile_drawer(
                 writer,
                 {n: [comparison.final[n] for comparison in comparisons] for n in names},
                 quantity,
@@ -342,15 +345,20 @@ def across_figures(
         )
     ]
     if friedman is not None:
-        figures.append(
-            writer.draw(
-                "across-critical-difference",
-                f"Critical-difference diagram{kind}",
-                f"Mean ranks of the median final regret over {labels}; best at the left. A bar "
-                "joins algorithms that Nemenyi's comparison cannot tell apart at 0.05.",
-                lambda ax: comparison_plots.critical_difference(ax, friedman, writer.styles),
-                wide=True,
-                height=1.6 + 0.17 * len(names),
-            )
-        )
+        figures.append(critical_difference(writer, friedman, labels, kind))
     return figures
+
+
+def critical_difference(
+    writer: FigureWriter, friedman: FriedmanResult, labels: str, kind: str = ""
+) -> PageFigure:
+    """The critical-difference diagram of the algorithms that ran on all tables."""
+    return writer.draw(
+        "across-critical-difference",
+        f"Critical-difference diagram{kind}",
+        f"Mean ranks of the median final regret over {labels}; best at the left. A bar "
+        "joins algorithms that Nemenyi's comparison cannot tell apart at 0.05.",
+        lambda ax: comparison_plots.critical_difference(ax, friedman, writer.styles),
+        wide=True,
+        height=1.6 + 0.17 * len(friedman.algorithms),
+    )

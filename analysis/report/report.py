@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -31,13 +31,10 @@ from nasbench_kit.analysis.report.words import (
     whisker,
 )
 from nasbench_kit.analysis.statistics.comparison import Comparison
+from nasbench_kit.analysis.statistics.over_tasks import AcrossTables, across_tables, table_names
 from nasbench_kit.analysis.statistics.overtaking import Overtaking, overtaken
-from nasbench_kit.analysis.statistics.rank_tests import FriedmanResult, friedman, task_ranks
 from nasbench_kit.analysis.statistics.summary import Summary, summarize, verdict
 from nasbench_kit.errors import InvalidSetting
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 #: Number of different architectures that are drawn, best first.
 _CELLS = 8
@@ -51,30 +48,6 @@ class ComparisonResults:
     summaries: list[Summary]
     verdict: str
     overtakings: list[Overtaking]
-
-
-@dataclass(frozen=True)
-class AcrossTables:
-    """The statistics of several comparisons together.
-
-    They are of the algorithms that took part in every comparison.
-    """
-
-    algorithms: list[str]
-    #: Algorithms that are left out, as they did not run on every table.
-    missing: list[str]
-    tables: list[str]
-    #: Median final regret and its rank: [tables, algorithms].
-    medians: NDArray[np.float64]
-    ranks: NDArray[np.float64]
-    friedman: FriedmanResult | None
-    #: Why there is no Friedman test; empty where there is one.
-    refusal: str
-
-    @property
-    def mean_ranks(self) -> NDArray[np.float64]:
-        """Over tables: [algorithms]."""
-        return np.asarray(self.ranks.mean(axis=0))
 
 
 def analyse(
@@ -107,48 +80,7 @@ def analyse(
                 comparison, summaries, verdict(comparison, summaries), overtaken(comparison, rng)
             )
         )
-    return results, _across(comparisons) if len(comparisons) > 1 else None
-
-
-def _across(comparisons: Sequence[Comparison]) -> AcrossTables:
-    names = list(dict.fromkeys(name for comparison in comparisons for name in comparison.traces))
-    common = [
-        name for name in names if all(name in comparison.traces for comparison in comparisons)
-    ]
-    scores = {
-        name: np.array([float(np.median(comparison.final[name])) for comparison in comparisons])
-        for name in common
-    }
-    friedman_result, refusal = None, ""
-    try:
-        tables = len({comparison.checksum for comparison in comparisons})
-        if tables < len(comparisons):
-            on = "the same table" if tables == 1 else f"{tables} different tables"
-            raise InvalidSetting(
-                f"{len(comparisons)} comparisons on {on}; those on one table are no independent tasks, "
-                "so mean ranks are not compared"
-            )
-        friedman_result = friedman(scores)
-    except InvalidSetting as error:
-        refusal = str(error)
-    return AcrossTables(
-        common,
-        [name for name in names if name not in common],
-        _table_names(comparisons),
-        np.column_stack(list(scores.values())) if common else np.empty((len(comparisons), 0)),
-        task_ranks(scores) if common else np.empty((len(comparisons), 0)),
-        friedman_result,
-        refusal,
-    )
-
-
-def _table_names(comparisons: Sequence[Comparison]) -> list[str]:
-    """The tables' labels; with the folder's name where that alone is ambiguous."""
-    labels = [comparison.label for comparison in comparisons]
-    return [
-        name if labels.count(name) == 1 else f"{name} ({comparison.name})"
-        for name, comparison in zip(labels, comparisons, strict=True)
-    ]
+    return results, across_tables(comparisons) if len(comparisons) > 1 else None
 
 
 # The page ----------------------------------------------------------------------------------------
@@ -187,7 +119,7 @@ def write_report(
     ]
     if across is not None and across.algorithms:
         figures.append(across_figures(writer, comparisons, across.algorithms, across.friedman, rng))
-    labels = _table_names(comparisons)
+    labels = table_names(comparisons)
     write_page(
         path,
         "report.html",
@@ -230,7 +162,10 @@ def _section(
         "verdict": result.verdict,
         "rows": result.summaries,
         "overtakings": result.overtakings,
-        "whiskers": {row.algorithm: whisker(row, result.summaries) for row in result.summaries},
+        "whiskers": {
+            row.algorithm: whisker(row.median, [one.median for one in result.summaries])
+            for row in result.summaries
+        },
         "pairs": [
             [None if a == b else comparison.pair(a, b) for b in took_part] for a in took_part
         ],

@@ -11,7 +11,7 @@ from nasbench_kit.analysis.report.inline_svg import VARIABLES
 
 if TYPE_CHECKING:
     from nasbench_kit.analysis.figures.plots import Look
-    from nasbench_kit.analysis.statistics.summary import Summary
+    from nasbench_kit.analysis.statistics.aggregates import Interval
 
 
 def swatch(look: Look) -> str:
@@ -24,17 +24,17 @@ def swatch(look: Look) -> str:
     )
 
 
-def whisker(row: Summary, rows: Sequence[Summary]) -> str:
-    """The interval of the median as a small drawing; all rows share one scale, which marks 0."""
-    ends = [0.0, *(float(value) for one in rows for value in one.median if np.isfinite(value))]
+def whisker(interval: Interval, intervals: Sequence[Interval]) -> str:
+    """An interval as a small drawing; all of a table share one scale, which marks 0."""
+    ends = [0.0, *(float(value) for one in intervals for value in one if np.isfinite(value))]
     least = min(ends)
     across = (max(ends) - least) or 1.0
     low, point, high = (
         4 + 112 * (float(value) - least) / across if np.isfinite(value) else 120.0
-        for value in row.median
+        for value in interval
     )
     zero = 4 - 112 * least / across
-    dot = f'<circle cx="{point:.1f}" cy="8" r="4"/>' if np.isfinite(row.median.point) else ""
+    dot = f'<circle cx="{point:.1f}" cy="8" r="4"/>' if np.isfinite(interval.point) else ""
     return (
         '<svg class="whisker" viewBox="0 0 120 16" aria-hidden="true">'
         f'<path d="M{zero:g} 2V14" '

@@ -66,8 +66,10 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     )
     parser.add_argument(
         "--table",
+        nargs="+",
         metavar="NAME|PATH",
-        help=f"a table's name (see `nasbench-kit tables`) or file (default: {tables.DEFAULT})",
+        help=f"a table's name (see `nasbench-kit tables`) or file (default: {tables.DEFAULT}); several, "
+        "also as LABEL=NAME|PATH, are compared as the tasks of one folder",
     )
     parser.add_argument(
         "--algorithms",
@@ -153,7 +155,8 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument(
         "--out",
         metavar="DIR",
-        help="folder of the results (default: runs/TABLE, or runs/EXPERIMENT with a file)",
+        help="folder of the results (default: runs/TABLE, runs/many-tables with several, or "
+        "runs/EXPERIMENT with a file)",
     )
     parser.add_argument(
         "--full",
@@ -174,6 +177,10 @@ def run_compare(args: argparse.Namespace) -> int:
     """Run, score, print, and write results and figure."""
     check_workers(args.workers)
     settings = _settings(args)
+    if isinstance(settings.get("table"), list):
+        from nasbench_kit.cli.compare_many import run_many
+
+        return run_many(args, settings)
     plan = experiment.plan(settings)
     benchmark = Benchmark.of(plan)
     table = benchmark.table
@@ -191,8 +198,8 @@ def run_compare(args: argparse.Namespace) -> int:
         except (RunsFailed, WorkerDied) as error:
             failure = error
     traces = all_traces(folder)  # those of earlier calls too
-    missing_runs = _missing_runs(plan, folder, traces)
-    axis = _axis(benchmark, plan.budget)
+    lacking = missing_runs(plan, folder, traces)
+    axis = axis_of(benchmark, plan.budget)
 
     def show() -> None:
         if args.json:
@@ -201,7 +208,7 @@ def run_compare(args: argparse.Namespace) -> int:
                     "folder": str(folder),
                     "scored_by": benchmark.scored_by,
                     "runs": [asdict(result) for result in results_of(scores, traces)],
-                    "missing": missing_runs,
+                    "missing": lacking,
                 }
             )
         elif traces:
@@ -212,12 +219,12 @@ def run_compare(args: argparse.Namespace) -> int:
     with then(show):
         write_results(folder, table, traces)
         if traces:
-            figure = _write_figure(folder, benchmark, scores, traces, axis)
+            figure = write_figure(folder, benchmark, scores, traces, axis)
     if not args.json:
         if figure is not None:
             print_text(f"results, traces and figure: {folder}/  ({figure.name})")
-        if missing_runs:
-            absent = len(missing_runs)
+        if lacking:
+            absent = len(lacking)
             print_text(
                 f"incomplete: {absent:,} of {absent + len(traces):,} runs are missing in all numbers"
             )
@@ -228,7 +235,7 @@ def run_compare(args: argparse.Namespace) -> int:
     return 1
 
 
-def _missing_runs(plan: Plan, folder: Path, traces: Sequence[Trace]) -> list[dict[str, Any]]:
+def missing_runs(plan: Plan, folder: Path, traces: Sequence[Trace]) -> list[dict[str, Any]]:
     """The runs of this call, and those of earlier ones that failed, that are not finished."""
     errors = failures.load(folder)
     done = {(trace.algorithm, trace.seed) for trace in traces}
@@ -241,10 +248,16 @@ def _missing_runs(plan: Plan, folder: Path, traces: Sequence[Trace]) -> list[dic
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
     """What file and flags say together."""
-    settings = {} if args.experiment is None else experiment.read(args.experiment)
+    tables_named = list(args.table or ())
+    file = args.experiment
+    if file is None and len(tables_named) > 1 and tables_named[-1].endswith(".toml"):
+        file = Path(tables_named.pop())  # --table takes all words that follow
+    settings = {} if file is None else experiment.read(file)
     for name in experiment.SETTINGS:
         if (value := getattr(args, name)) is not None:
             settings[name] = value
+    if tables_named:
+        settings["table"] = tables_named if len(tables_named) > 1 else tables_named[0]
     limits = {name: getattr(args, name) for name in LIMITS}
     given = {name: limit for name, limit in limits.items() if limit is not None}
     settings["budget"] = settings.get("budget", {}) | given
@@ -260,7 +273,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
     return settings
 
 
-def _axis(benchmark: Benchmark, budget: Mapping[str, float]) -> Axis:
+def axis_of(benchmark: Benchmark, budget: Mapping[str, float]) -> Axis:
     """The spend that curves are drawn against: the budget's, where it has one limit."""
     if len(budget) == 1:
         (axis,) = budget
@@ -269,15 +282,15 @@ def _axis(benchmark: Benchmark, budget: Mapping[str, float]) -> Axis:
     return "seconds" if table is not None and table.has("seconds") else "queries"
 
 
-def _write_figure(
+def write_figure(
     folder: Path, benchmark: Benchmark, scores: Scores, traces: Sequence[Trace], axis: Axis
 ) -> Path:
+    """Draw the any-time figure of a comparison into its folder."""
     from nasbench_kit.analysis.figures import plots
     from nasbench_kit.analysis.statistics import anytime
 
     curves = {
-        name: anytime.quartiles(group, scores.loss, axis)
-        for name, group in _by_name(traces).items()
+        name: anytime.quartiles(group, scores.loss, axis) for name, group in grouped(traces).items()
     }
     return plots.save_anytime(
         folder,
@@ -289,7 +302,8 @@ def _write_figure(
     )
 
 
-def _by_name(traces: Sequence[Trace]) -> dict[str, list[Trace]]:
+def grouped(traces: Sequence[Trace]) -> dict[str, list[Trace]]:
+    """The traces by algorithm."""
     by_name: dict[str, list[Trace]] = {}
     for trace in traces:
         by_name.setdefault(trace.algorithm, []).append(trace)
@@ -306,7 +320,8 @@ def _titled(benchmark: Benchmark) -> str:
     )
 
 
-def _limits(budget: Mapping[str, float]) -> str:
+def limits_text(budget: Mapping[str, float]) -> str:
+    """A budget in words."""
     return ", ".join(f"{limit:,.10g} {name}" for name, limit in budget.items())
 
 
@@ -348,10 +363,10 @@ def _print_plan(plan: Plan, benchmark: Benchmark, folder: Path, as_json: bool) -
         print_json({"folder": str(folder), "command": plan.command, "algorithms": algorithms})
         return
     keys = list(algorithms[0])
-    rows = [[_shown(row[key]) for key in keys] for row in algorithms]
+    rows = [[shown(row[key]) for key in keys] for row in algorithms]
     print_table(
         f"Would run {len(todo):,} of {len(plan.algorithms) * len(plan.seeds):,} runs on "
-        f"{_titled(benchmark)} into {folder}/, budget of each {_limits(plan.budget)}",
+        f"{_titled(benchmark)} into {folder}/, budget of each {limits_text(plan.budget)}",
         [key.replace("_", " ") for key in keys],
         rows,
         "Costs are of all missing runs: what they may spend of the budget; the queries that this buys "
@@ -371,7 +386,7 @@ def _cost_of_fallback(plan: Plan) -> str:
     )
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """Numbers to four digits or in full, whichever is longer; "-" for none."""
     if isinstance(value, int | float):
         whole = isinstance(value, int) or 1000 <= abs(value) < np.inf
@@ -391,7 +406,7 @@ def _print_summary(
 ) -> None:
     from nasbench_kit.analysis.statistics.anytime import final_regrets, reaching
 
-    by_name = _by_name(traces)
+    by_name = grouped(traces)
     final = {name: final_regrets(runs, scores.loss) for name, runs in by_name.items()}
     table = benchmark.table
     unit: Axis = "seconds" if table is not None and table.has("seconds") else "epochs"
@@ -436,7 +451,7 @@ def _print_summary(
         columns += reaching_target
         for name, runs in by_name.items():
             spent = np.sort(reaching(runs, scores.loss, axis, target)[0])[(len(runs) - 1) // 2]
-            rows[name].append(_shown(float(spent)))
+            rows[name].append(shown(float(spent)))
         note += (
             f" {columns[-1].capitalize()}: what half of the runs had spent at most when they first "
             f"recommended anything of that {loss}, the worst of the medians."
@@ -451,7 +466,7 @@ def _print_summary(
     metric = metric_in_words(benchmark.scored_by, benchmark.table)
     print_table(
         f"Final {loss} in mean {metric} (points) on {_titled(benchmark)}, budget "
-        f"{_limits(plan.budget)}",
+        f"{limits_text(plan.budget)}",
         columns,
         rows.values(),
         note,

@@ -29,9 +29,10 @@ import contextlib
 import functools
 import json
 import os
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -87,13 +88,94 @@ def run(
     """
     checked_type(plan, Plan, "give what to compare as a Plan")
     folder = as_path(folder, "folder of the results")
+    check_call([plan], workers, executor, progress)
+    with held(plan, folder) as comparison:
+        jobs, deaths = comparison.missing(), None
+        try:
+            spread(comparison.work, jobs, workers, progress, executor)
+        except WorkerDied as error:
+            deaths = error
+        if plan.fallback is not None:
+            trainings = comparison.unscored()
+            spread(comparison.train, trainings, workers, after(len(jobs), progress), executor)
+        comparison.benchmark.check_unchanged(fresh=True)
+    if failed := comparison.failed():
+        raise RunsFailed(failures.listed(failed, folder, deaths))
+    if deaths is not None:
+        raise deaths
+    whole = merged(folder, comparison.manifest)
+    return [load_trace(trace_path(folder, *job), whole) for job in plan.jobs]
+
+
+def check_call(
+    plans: Iterable[Plan], workers: int, executor: Executor, progress: Progress | None
+) -> None:
+    """Refuse workers that can do nothing, and what they could not be sent, before all else.
+
+    Raises:
+        InvalidSetting: saying which.
+    """
     if progress is not None and not callable(progress):
         raise InvalidSetting(f"progress is {progress!r}; give a callable of (done, in all)")
     check_workers(workers, executor)
-    for label, search in plan.algorithms.items():
-        check_sendable(search, f"the algorithm {label}", workers, executor)
-    for what in ("task", "fallback", "space"):
-        check_sendable(getattr(plan, what), f"the plan's {what}", workers, executor)
+    for plan in plans:
+        for label, search in plan.algorithms.items():
+            check_sendable(search, f"the algorithm {label}", workers, executor)
+        for what in ("task", "fallback", "space"):
+            check_sendable(getattr(plan, what), f"the plan's {what}", workers, executor)
+
+
+@dataclass(frozen=True)
+class Held:
+    """A comparison whose plan is checked and whose folder this process holds."""
+
+    plan: Plan
+    folder: Path
+    benchmark: Benchmark
+    manifest: Mapping[str, Any]
+
+    def missing(self) -> list[tuple[str, int]]:
+        """The runs (label, seed) that are to be made."""
+        return _missing(self.plan, self.folder)
+
+    def unscored(self) -> list[tuple[str, int]]:
+        """The trainings (text, seed) that are missing to score the runs."""
+        return [
+            (text, seed)
+            for text in outside(self.benchmark.table, all_traces(self.folder))
+            for seed in self.benchmark.scoring_seeds
+            if not score_path(self.folder, text, seed).exists()
+        ]
+
+    def failed(self) -> dict[tuple[str, int], str]:
+        """The errors of the plan's runs that failed, by (label, seed)."""
+        errors = failures.load(self.folder)
+        return {job: errors[job] for job in self.plan.jobs if job in errors}
+
+    @property
+    def work(self) -> Callable[[str, int], None]:
+        """Makes one run, in whatever process."""
+        return functools.partial(_run_and_save, *self._sent(), parent=os.getpid())
+
+    @property
+    def train(self) -> Callable[[str, int], None]:
+        """Trains a recommended architecture that no table has, in whatever process."""
+        return functools.partial(_train_and_save, *self._sent())
+
+    def _sent(self) -> tuple[Plan, Path, str | None]:
+        # Other processes may have another working directory.
+        table = None if self.plan.table is None else self.plan.table.absolute()
+        plan = replace(self.plan, table=table)
+        return plan, self.folder.absolute(), self.benchmark.checksum
+
+
+@contextlib.contextmanager
+def held(plan: Plan, folder: Path) -> Iterator[Held]:
+    """Check a plan and hold its folder.
+
+    Raises:
+        WrongTable, CorruptFile, NotWritable, InvalidSetting: as ``run``.
+    """
     benchmark = _checked(plan)
     manifest = plan.manifest(benchmark)
     merged(folder, manifest)  # refuses before the folder is made
@@ -105,30 +187,7 @@ def run(
             if trace_path(folder, *job).exists():  # killed between the two
                 checkpoint_path(folder, *job).unlink(missing_ok=True)
                 failure_path(folder, *job).unlink(missing_ok=True)
-        # Other processes may have another working directory.
-        table = None if plan.table is None else plan.table.absolute()
-        there, absolute = replace(plan, table=table), folder.absolute()
-        jobs = _missing(plan, folder)
-        checksum = benchmark.checksum
-        work = functools.partial(_run_and_save, there, absolute, checksum, parent=os.getpid())
-        deaths = None
-        try:
-            spread(work, jobs, workers, progress, executor)
-        except WorkerDied as error:
-            deaths = error
-        if plan.fallback is not None:
-            train = functools.partial(_train_and_save, there, absolute, checksum)
-            trainings = _unscored(benchmark, folder)
-            spread(train, trainings, workers, _after(len(jobs), progress), executor)
-        benchmark.check_unchanged(fresh=True)
-    errors = failures.load(folder)
-    failed = {job: errors[job] for job in plan.jobs if job in errors}
-    if failed:
-        raise RunsFailed(failures.listed(failed, folder, deaths))
-    if deaths is not None:
-        raise deaths
-    whole = merged(folder, manifest)
-    return [load_trace(trace_path(folder, *job), whole) for job in plan.jobs]
+        yield Held(plan, folder, benchmark, manifest)
 
 
 def missing(plan: Plan, folder: str | Path, *, images: bool = True) -> list[tuple[str, int]]:
@@ -154,17 +213,7 @@ def _missing(plan: Plan, folder: Path) -> list[tuple[str, int]]:
     return [job for job in plan.jobs if not trace_path(folder, *job).exists()]
 
 
-def _unscored(benchmark: Benchmark, folder: Path) -> list[tuple[str, int]]:
-    """The trainings (text, seed) that are missing to score the runs of a folder."""
-    return [
-        (text, seed)
-        for text in outside(benchmark.table, all_traces(folder))
-        for seed in benchmark.scoring_seeds
-        if not score_path(folder, text, seed).exists()
-    ]
-
-
-def _after(done_before: int, progress: Progress | None) -> Progress | None:
+def after(done_before: int, progress: Progress | None) -> Progress | None:
     """Progress of jobs that come after others."""
     if progress is None:
         return None
