@@ -65,6 +65,7 @@ class Run:
     latencies: tuple[float, ...] | None  # seconds a batch of 256
     config: Mapping[str, Any]  # the network's: channels, cells, classes
     train_percent: Mapping[int, float]
+    train_percent_of_top5: Mapping[int, float] | None  # how often the class is among the best five
     train_losses: Mapping[int, float]
     train_seconds: Mapping[int, float] | None
     evaluations: tuple[str, ...]  # x-valid, x-test, ori-test
@@ -276,9 +277,10 @@ class Records:
             if found["arch_str"] != self.texts[index]:
                 raise ValueError
             seeds = {
-                str(dataset): tuple(int(seed) for seed in seeds)
+                dataset: tuple(int(seed) for seed in seeds)
                 for dataset, seeds in found["dataset_seed"].items()
             }
+            _texts(list(seeds))
             runs = {
                 (dataset, seed): _run(dataset, seed, found["all_results"][dataset, seed])
                 for dataset in seeds
@@ -315,6 +317,9 @@ class Records:
             self._tar.close()
             self._tar = None
 
+    def __reduce__(self) -> tuple[type[Records], tuple[Path]]:
+        return Records, (self.path,)  # opened again in another process
+
     def __enter__(self) -> Self:
         return self
 
@@ -329,7 +334,7 @@ class Records:
 
 def _run(dataset: str, seed: int, found: dict[str, Any]) -> Run:
     """A run of the file's dictionary; whatever is of another form is a KeyError, ValueError or TypeError."""
-    latency, times = found["latency"], found["train_times"]
+    latency, times, top5 = found["latency"], found["train_times"], found["train_acc5es"]
     return Run(
         dataset=dataset,
         seed=seed,
@@ -339,9 +344,10 @@ def _run(dataset: str, seed: int, found: dict[str, Any]) -> Run:
         latencies=None if latency is None else tuple(_numbers(latency)),
         config=_mapping(found["arch_config"]),
         train_percent=_by_number(found["train_acc1es"]),
+        train_percent_of_top5=None if top5 is None else _by_number(top5),
         train_losses=_by_number(found["train_losses"]),
         train_seconds=None if times is None else _by_number(times),
-        evaluations=tuple(str(name) for name in found["eval_names"]),
+        evaluations=tuple(_texts(found["eval_names"])),
         percent=_by_number(found["eval_acc1es"]),
         losses=_by_number(found["eval_losses"]),
         seconds=_by_number(found["eval_times"]),
@@ -357,6 +363,12 @@ def _mapping(found: Any) -> Mapping[Any, Any]:
 def _by_number(found: Any) -> Mapping[Any, float]:
     _numbers(list(_mapping(found).values()))
     return _mapping(found)
+
+
+def _texts(found: Any) -> list[str]:
+    if type(found) is not list or not all(type(text) is str for text in found):
+        raise TypeError
+    return found
 
 
 def _numbers(found: list[Any]) -> list[float]:
