@@ -1,4 +1,4 @@
-"""The package ``nats_bench`` (D-X-Y/NATS-Bench 1.7) over the official files, which are read as plain data.
+"""The package ``nats_bench`` (D-X-Y/NATS-Bench 1.8) over the official files, which are read as plain data.
 
     from nasbench_kit.compat.nats_bench import create         # instead of: from nats_bench import create
     api = create("NATS-tss-v1_0-3ffb9-simple", "tss", fast_mode=True, verbose=False)
@@ -25,7 +25,7 @@ NATS_BENCH_TSS_NAMEs = ("tss", "topology")
 
 def version() -> str:
     """The official version that this follows."""
-    return "v1.7"
+    return "v1.8"
 
 
 def create(
