@@ -195,8 +195,22 @@ def test_a_compressed_bomb_is_not_unpacked(folder: Path, monkeypatch: pytest.Mon
         Records(folder).row(0)
 
 
-def damaged(name: str, content: Any) -> Any:
-    return pytest.param(name, content, id=f"{name}-{str(content)[:30]}")
+ONE = row(0, {"12": {"cifar10": [1]}})
+WRONG: list[Any] = [
+    [],
+    {"12": []},
+    {12: {}},
+    {"12": {"arch_index": 0}},
+    row(1, {"12": {"cifar10": [1]}}),
+    {"12": {**ONE["12"], "arch_str": TEXTS[1]}},
+    {"12": {**ONE["12"], "all_results": {}}},
+    {"12": {**ONE["12"], "dataset_seed": {1: [1]}}},
+    row(0, {"12": {"cifar10": [1]}}, params="many"),
+    row(0, {"12": {"cifar10": [1]}}, latency=0.5),
+    row(0, {"12": {"cifar10": [1]}}, train_acc1es=[1.0]),
+    row(0, {"12": {"cifar10": [1]}}, eval_acc1es={"ori-test@1": "high"}),
+    row(0, {"12": {"cifar10": [1]}}, eval_names=[[]]),
+]
 
 
 @pytest.mark.parametrize(
@@ -207,23 +221,7 @@ def damaged(name: str, content: Any) -> Any:
         bz2.compress(b"no pickle"),
         bz2.compress(pickle.dumps({}))[:-4],
         bz2.compress(pickle.dumps(Call(ran))),
-        *(
-            bz2.compress(pickle.dumps(value, 4))
-            for value in (
-                [],
-                {"12": []},
-                {12: {}},
-                {"12": {"arch_index": 0}},
-                row(1, {"12": {"cifar10": [1]}}),
-                {"12": {**row(0, {"12": {"cifar10": [1]}})["12"], "arch_str": TEXTS[1]}},
-                {"12": {**row(0, {"12": {"cifar10": [1]}})["12"], "all_results": {}}},
-                row(0, {"12": {"cifar10": [1]}}, params="many"),
-                row(0, {"12": {"cifar10": [1]}}, latency=0.5),
-                row(0, {"12": {"cifar10": [1]}}, train_acc1es=[1.0]),
-                row(0, {"12": {"cifar10": [1]}}, eval_acc1es={"ori-test@1": "high"}),
-                row(0, {"12": {"cifar10": [1]}}, eval_names=[[]]),
-            )
-        ),
+        *(bz2.compress(pickle.dumps(value, 4)) for value in WRONG),
     ],
 )
 def test_damaged_rows_are_refused_in_one_line(content: bytes, folder: Path) -> None:

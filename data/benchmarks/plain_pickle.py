@@ -131,12 +131,11 @@ class _Machine:
 
         They are what long dictionaries consist of, and are taken many at a time for speed.
         """
-        data, stack, memo = self.data, self.stack, self.memo
-        if data[at] == _BININT1:
-            if run := _BY_INTEGER.match(data, at):
-                stack.extend(chain.from_iterable(struct.iter_unpack(">xBxd", run[0])))
-                at = run.end()
-            return at
+        data, memo = self.data, self.memo
+        pairs: list[tuple[Any, float]] = []
+        if data[at] == _BININT1 and (run := _BY_INTEGER.match(data, at)):
+            pairs.extend(struct.iter_unpack(">xBxd", run[0]))
+            at = run.end()
         while data[at] == _SHORT_BINUNICODE:
             size = data[at + 1]
             run = _by_text(size).match(data, at)
@@ -145,8 +144,13 @@ class _Machine:
             raws, values = zip(*struct.iter_unpack(f">xx{size}sxxd", run[0]), strict=True)
             texts = [raw.decode("utf-8", "surrogatepass") for raw in raws]
             memo.update(enumerate(texts, len(memo)))
-            stack.extend(chain.from_iterable(zip(texts, values, strict=True)))
+            pairs.extend(zip(texts, values, strict=True))
             at = run.end()
+        if data[at] == _SETITEMS:
+            self.marks.pop()
+            self._target(dict, collections.OrderedDict).update(pairs)
+            return at + 1
+        self.stack.extend(chain.from_iterable(pairs))
         return at
 
     # Each takes the place of its argument and returns that of the next opcode.
@@ -319,7 +323,9 @@ _BININT, _BININT1, _BININT2 = (code[0] for code in (pickle.BININT, pickle.BININT
 _BINGET, _LONG_BINGET, _LONG_BINPUT = (
     code[0] for code in (pickle.BINGET, pickle.LONG_BINGET, pickle.LONG_BINPUT)
 )
-_MARK, _EMPTY_DICT, _STOP = (code[0] for code in (pickle.MARK, pickle.EMPTY_DICT, pickle.STOP))
+_MARK, _EMPTY_DICT, _SETITEMS, _STOP = (
+    code[0] for code in (pickle.MARK, pickle.EMPTY_DICT, pickle.SETITEMS, pickle.STOP)
+)
 _TUPLE1, _TUPLE2, _TUPLE3 = (code[0] for code in (pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3))
 _CONSTANTS: Final[dict[int, Callable[[], Any]]] = {
     pickle.NONE[0]: lambda: None,
@@ -350,7 +356,7 @@ _OTHER: Final = {
     pickle.APPENDS[0]: "appends",
     pickle.ADDITEMS[0]: "additems",
     pickle.SETITEM[0]: "setitem",
-    pickle.SETITEMS[0]: "setitems",
+    _SETITEMS: "setitems",
     pickle.GLOBAL[0]: "global",
     pickle.STACK_GLOBAL[0]: "stack_global",
     pickle.REDUCE[0]: "reduce",

@@ -130,7 +130,8 @@ class Trainings:
         return [self.runs[dataset, seed] for seed in self.seeds[dataset]]
 
 
-class Row(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Row:
     """One architecture and what was measured of it."""
 
     index: int

@@ -45,7 +45,7 @@ class ResultsCount:
 
     def get_latency(self) -> float:
         """Seconds a batch of 256; -1 where it was not measured."""
-        return mean(self.latency) if self.latency else -1.0  # type: ignore[no-any-return]
+        return mean(self.latency) if self.latency else -1.0
 
     def get_eval_set(self) -> list[str]:
         """What was evaluated: x-valid, x-test, ori-test."""
@@ -233,7 +233,7 @@ class ArchResults:
         latencies = [result.get_latency() for result in self._results(dataset)]
         if min(latencies) <= 0:
             raise NoReading(f"the latency on {dataset} was not measured")
-        return mean(latencies)  # type: ignore[no-any-return]
+        return mean(latencies)
 
     def get_total_epoch(self, dataset: str | None = None) -> int:
         """How many epochs the trainings had."""
