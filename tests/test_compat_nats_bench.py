@@ -246,7 +246,7 @@ def test_an_api_goes_to_a_spawned_process(api: NATStopology) -> None:
         (lambda api: create(None, "both"), InvalidSetting, ValueError, "both"),
         (lambda api: create({}, "tss"), InvalidSetting, ValueError, "dict"),  # type: ignore[arg-type]
         (lambda api: create(api.archive_dir, "sss", verbose=False), WrongTable, ValueError, "sss"),
-        (lambda api: create("/none", "tss"), CorruptFile, OSError, "does not exist"),
+        (lambda api: create("/none", "tss"), CorruptFile, ValueError, "does not exist"),
     ],
 )  # fmt: skip
 def test_bad_questions_get_one_line_of_both_kinds(

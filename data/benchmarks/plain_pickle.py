@@ -5,8 +5,8 @@ knows numbers, texts, bytes, lists, tuples, sets, dictionaries and a few constru
 arguments, and it has no way to call anything else. A name outside the list is refused by that name.
 
 What a file declares is checked before it is believed: sizes against the bytes that are there, places
-in the memo by a dictionary, and keys (atoms, or flat tuples of atoms), since a hash of tuples nested
-a million deep ends the process. What comes out is as large as its input times a constant, but may
+in the memo by a dictionary, keys (atoms, or short flat tuples of atoms), since a hash of tuples nested
+a million deep ends the process, and what constructors copy in all. What comes out is as large as its input times a constant, but may
 refer to one object many times, or to itself: walk only as deep as you expect it to be.
 """
 
@@ -74,6 +74,7 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
+        self.copied = 0
 
     def run(self) -> Any:  # noqa: PLR0912 - a table of methods takes twice as long
         """Interpret up to STOP; the ten opcodes that data consists of stand here for their speed."""
@@ -245,6 +246,7 @@ class _Machine:
         """Call what was named, which must be one of the constructors here; a class takes state only."""
         name, arguments = self._popped(2)
         check(type(name) is Global and type(arguments) is tuple and name.make is not make_bag)
+        self._count(arguments)
         self.stack.append(name.make(*arguments))
         return at
 
@@ -256,6 +258,7 @@ class _Machine:
 
     def _build(self, at: int) -> int:
         state = self.stack.pop()
+        self._count(state if type(state) is tuple else (state,))
         build(self.stack[-1], state)
         return at
 
@@ -267,6 +270,11 @@ class _Machine:
         )
 
     # Parts of the above.
+
+    def _count(self, arguments: tuple[Any, ...]) -> None:
+        """See that no more is copied than the pickle holds: it could name one long argument for ever."""
+        self.copied += sum(len(one) for one in arguments if hasattr(one, "__len__"))
+        check(self.copied <= len(self.data))
 
     def _bytes(self, at: int, size: int) -> bytes:
         check(size <= len(self.data) - at)
@@ -307,10 +315,10 @@ def _text(raw: bytes) -> str:
 @functools.cache
 def _by_text(size: int) -> re.Pattern[bytes]:
     """Texts of so many bytes, each kept in the memo, and floats."""
-    return re.compile(b"(?:\x8c%s.{%d}\x94G.{8})+" % (re.escape(bytes([size])), size), re.DOTALL)
+    return re.compile(b"(?:\x8c%s.{%d}\x94G.{8})++" % (re.escape(bytes([size])), size), re.DOTALL)
 
 
-_BY_INTEGER: Final = re.compile(b"(?:K.G.{8})+", re.DOTALL)
+_BY_INTEGER: Final = re.compile(b"(?:K.G.{8})++", re.DOTALL)
 _NAMES: Final = {
     getattr(pickle, name)[0]: name
     for name in dir(pickle)

@@ -20,6 +20,7 @@ import re
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, NamedTuple, Self
@@ -170,14 +171,14 @@ class Records:
     def _open(self) -> None:
         if self.path.is_dir():
             for file in self.path.iterdir():
-                if file.name.endswith(_EXTENSION):
-                    self._members[file.name] = file.read_bytes
+                if file.name.endswith(_EXTENSION) and file.is_file():
+                    self._members[file.name] = partial(_content, file)
         elif not self.path.exists():
             raise CorruptFile(
                 f"{self.path} does not exist; it should be a folder or tar of NATS-Bench"
             )
         elif self.path.name.endswith(".pbz2"):
-            self._members["meta" + _EXTENSION] = self.path.read_bytes
+            self._members["meta" + _EXTENSION] = partial(_content, self.path)
         else:
             self._open_tar()
         if "meta" + _EXTENSION not in self._members:
@@ -331,6 +332,15 @@ class Records:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _content(file: Path) -> bytes:
+    if file.stat().st_size >= _LARGEST:
+        raise CorruptFile(
+            f"{file} is larger than {_LARGEST >> 20} MiB; of one file of all rows take the folder of one "
+            "file a row instead (its name ends in -simple)"
+        )
+    return file.read_bytes()
 
 
 def _run(dataset: str, seed: int, found: dict[str, Any]) -> Run:

@@ -20,6 +20,7 @@ from typing import Any
 from nasbench_kit.compat.nats_bench.errors import (
     InvalidArchitecture,
     InvalidSetting,
+    NoFiles,
     NoReading,
     NoRow,
 )
@@ -81,7 +82,8 @@ class NASBenchMetaAPI:
 
     Raises:
         InvalidSetting: no path (also a ``ValueError``).
-        CorruptFile: there is no such folder, or it is damaged or of something else.
+        NoFiles: there is no such folder or tar (also a ``ValueError``).
+        CorruptFile: it is damaged or of something else.
         WrongTable: it is of the other space (also a ``ValueError``).
     """
 
@@ -122,6 +124,8 @@ class NASBenchMetaAPI:
             print(f"{self} opened")
 
     def _opened(self, path: str | os.PathLike[str]) -> Records:
+        if not Path(path).exists():
+            raise NoFiles(f"{path} does not exist; it should be a folder or tar of NATS-Bench")
         records = Records(Path(path))
         if records.space != self._space:
             raise WrongTable(

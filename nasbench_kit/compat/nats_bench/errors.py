@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from nasbench_kit.errors import InvalidArchitecture, InvalidSetting, NotInTable, NotRecorded
+from nasbench_kit.errors import (
+    CorruptFile,
+    InvalidArchitecture,
+    InvalidSetting,
+    NotInTable,
+    NotRecorded,
+)
+
+
+class NoFiles(CorruptFile, ValueError):
+    """There is no such folder."""
 
 
 class NoRow(NotInTable, ValueError, AssertionError):
@@ -15,4 +25,4 @@ class NoReading(NotRecorded, KeyError, ValueError):
     __str__ = Exception.__str__  # a KeyError would put the sentence into quotation marks
 
 
-__all__ = ["InvalidArchitecture", "InvalidSetting", "NoReading", "NoRow"]
+__all__ = ["InvalidArchitecture", "InvalidSetting", "NoFiles", "NoReading", "NoRow"]
