@@ -12,12 +12,13 @@ from pathlib import Path
 
 from nasbench_kit.data.benchmarks.nasbench101 import sample
 from nasbench_kit.data.benchmarks.nasbench101.foreign import beginning
+from nasbench_kit.data.benchmarks.nats_bench import convert, rows201
 from nasbench_kit.data.benchmarks.reader import Options, Reader
 
 __all__ = ["READERS", "Options", "Reader", "reader_of"]
 
 #: Asked in this order.
-READERS: tuple[Reader, ...] = (sample.READER,)
+READERS: tuple[Reader, ...] = (convert.READER, rows201.READER, sample.READER)
 
 
 def reader_of(source: Path) -> Reader | None:
