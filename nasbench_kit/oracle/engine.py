@@ -163,7 +163,12 @@ class Engine:
             seconds = self._unpriced(epochs)
         spent = epochs // 2 if halfway else epochs
         if repeat is None:
-            spent *= len(self.source.repeats_of(architecture, epochs, halfway))
+            source = self.source
+            spent *= (
+                len(source.repeats_of(architecture, epochs, halfway))
+                if source.gaps
+                else source.repeats
+            )
         answer: Answer = self._pay(
             "training" if self.source.trains(architecture) else "query",
             seconds,
