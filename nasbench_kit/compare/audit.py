@@ -78,7 +78,7 @@ def _check_prices(charges: Sequence[Charge], table: Table, seen: Sequence[int] |
         if table.has("seconds", checkpoint)
     }
     noise, count, index = Noise.of(table.provenance), table.repeats, table.covered.index
-    repeats = range(count if noise is None else noise.repeats) if seen is None else seen
+    visible = range(count if noise is None else noise.repeats) if seen is None else seen
     first = {epochs: place * count for place, epochs in enumerate(table.epochs)}
     stride = len(first) * count
     for _, paid, _, _, answer in charges:
@@ -86,17 +86,14 @@ def _check_prices(charges: Sequence[Charge], table: Table, seen: Sequence[int] |
         if seconds is None:  # nobody knows, and no limit asks
             price = 0.0
         elif repeat is None:
-            row = index(architecture)
-            start = row * stride + first[epochs]
+            row, place = index(architecture), first[epochs]
             column = table.column("validation_accuracy", "halfway" if halfway else "final")
-            paid_for = (
-                column.repeats_of(row, first[epochs] // count)
-                if column.present is not None
-                else repeats
+            gaps = noise is None and column.present is not None
+            present = column.repeats_of(row, place // count) if gaps else visible
+            start = row * stride + place
+            price = math.fsum(
+                read[halfway](start + each % count) for each in present if each in visible
             )
-            if seen is not None:
-                paid_for = [repeat for repeat in paid_for if repeat in seen]
-            price = math.fsum(read[halfway](start + repeat % count) for repeat in paid_for)
         else:
             price = read[halfway](index(architecture) * stride + first[epochs] + repeat % count)
         if paid != price:
