@@ -48,6 +48,7 @@ from nasbench_kit.compare.run_folder import (
     failure_path,
     load_trace,
     merged,
+    searched_space,
     trace_path,
 )
 from nasbench_kit.compare.trained_scores import outside, save_score, score_path
@@ -80,6 +81,7 @@ def run(
             table has taken the place of the plan's meanwhile.
         CorruptFile: the table was altered, before or meanwhile, or a file of the folder.
         NotWritable: the folder cannot be written.
+        UnknownName: the space's name does not lead back to it, so nobody could read the traces.
         InvalidSetting: see ``missing``; or the searches cannot be sent to the workers.
         TrainingFailed: of the fallback; what was trained before is kept.
         RunsFailed: some runs raised an error; all others are finished.
@@ -96,6 +98,7 @@ def run(
         check_sendable(getattr(plan, what), f"the plan's {what}", workers, executor)
     benchmark = _checked(plan)
     manifest = plan.manifest(benchmark)
+    searched_space(manifest)  # whose name has to lead back to it: traces hold texts
     merged(folder, manifest)  # refuses before the folder is made
     files = (trace_path, clock_path, checkpoint_path)
     last = max(plan.seeds)
