@@ -13,11 +13,16 @@ from nasbench_kit import Budget, Oracle, Table, spaces
 from nasbench_kit.algorithms import RandomSearch
 from nasbench_kit.analysis.landscape.random_search_curve import RandomSearchCurve
 from nasbench_kit.cli import main
-from nasbench_kit.compare import regrets
-from nasbench_kit.errors import InvalidSetting
+from nasbench_kit.compare import Plan, regrets, run
+from nasbench_kit.data.images.digits import digits
+from nasbench_kit.errors import InvalidSetting, UnknownName
+from nasbench_kit.oracle.fallback import StoredTrainer
+from nasbench_kit.oracle.search import Search
+from nasbench_kit.oracle.store import Store
 from nasbench_kit.spaces.layers.nasbench_macro import NASBenchMacro
 from nasbench_kit.testing.made_up import MadeUpSpace, made_up_table
 from nasbench_kit.testing.searches import yielded
+from nasbench_kit.training.recipe import DIGITS
 
 SEARCHES = [
     "random-search",
@@ -163,6 +168,17 @@ def test_settings_of_trainings_go_without_a_table_only(
     assert kit("compare", "--table", path, "--repeats", 2, "--out", tmp_path / "out") == 2
     assert "the table was made with its own" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_space_without_a_name_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    def never(table: Table | None) -> StoredTrainer:
+        return StoredTrainer(digits(), DIGITS, store=Store(tmp_path / "trainings.sqlite"))
+
+    searches: dict[str, Search] = {"random": RandomSearch()}
+    plan = Plan(None, searches, [0], {"epochs": 8}, space=MadeUpSpace(4), fallback=never)
+    with pytest.raises(UnknownName, match="no space is called 'made-up-4'"):
+        run(plan, tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_an_unknown_source_is_refused() -> None:

@@ -183,14 +183,18 @@ def draw_reach(
 def draw_basins(
     searches: Mapping[str, LocalSearchOutcome], ax: Axes | None = None, *, noun: str = "cell"
 ) -> Axes:
-    """Share of all starts that end at each local optimum, largest first; both axes logarithmic."""
+    """Share of all starts that end at each local optimum, largest first; axes logarithmic where wide."""
     ax = style.axes(ax)
+    basins = np.concatenate([search.basin[search.basin > 0] for search in searches.values()])
     for (label, search), color in zip(searches.items(), style.COLOURS, strict=False):
         sizes = np.sort(search.basin[search.basin > 0])[::-1]
         ax.plot(np.arange(1, len(sizes) + 1), 100 * sizes, color=color, label=label)
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    style.count_by_factors(ax)
+    if basins.max() > 10 * basins.min():
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        style.count_by_factors(ax)
+    else:
+        style.count_by_ones(ax)
     ax.yaxis.set_major_formatter("{x:g}")
     ax.set_xlabel("local optima, largest basin first")
     ax.set_ylabel(f"basin (% of all {noun}s)")

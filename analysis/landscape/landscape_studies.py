@@ -141,11 +141,11 @@ def _volume_of_rows(study: Study, distances: Distances, top: NDArray[np.intp]) -
     counts = np.bincount(nearest[nearest >= 0])
     (ax,) = study.panels("volume", "Architectures near one of the best")
     plots.draw_volume(counts, None, ax)
-    within = counts.cumsum() / len(nearest)
+    within, lost = counts.cumsum() / len(nearest), int((nearest < 0).sum())
     study.findings.append(
         f"{within[min(1, len(within) - 1)]:.1%} of all architectures lie within one step of one of these "
-        f"{len(top)}, {within[min(2, len(within) - 1)]:.1%} within two; none of those that a path reaches "
-        f"is farther than {len(within) - 1}."
+        f"{len(top)}, {within[min(2, len(within) - 1)]:.1%} within two; the farthest is {len(within) - 1} "
+        "steps away" + (f", and no path leads to {lost:,}." if lost else ".")
     )
     study.frames["volume"] = {"distance": np.arange(len(counts)), "architectures": counts}
 

@@ -73,7 +73,8 @@ def draw_options(
 ) -> Axes:
     """One line a decision, the first on top; on it the mean value with each of its options.
 
-    A legend names the options if all decisions have the same; elsewhere their numbers stand in it.
+    A legend names the options if all decisions have the same; elsewhere it numbers them, and each line
+    lists its own in this order.
     """
     ax = style.axes(ax)
     same = len({decision.options for decision in decisions}) == 1
@@ -89,7 +90,13 @@ def draw_options(
             label=name if same else f"option {option}",
             clip_on=False,
         )
-    ax.set_yticks(places, [decision.name for decision in decisions])
+    lists = [", ".join(decision.options) for decision in decisions]
+    listed = not same and max(map(len, lists)) <= 24
+    names = [
+        f"{decision.name}\n{options}" if listed else decision.name
+        for decision, options in zip(decisions, lists, strict=True)
+    ]
+    ax.set_yticks(places, names)
     ax.set_ylim(-0.6, len(decisions) - 0.4)
     ax.xaxis.set_major_locator(MaxNLocator(4))
     low, high = ax.get_xlim()

@@ -49,6 +49,7 @@ from nasbench_kit.compare.run_folder import (
     failure_path,
     load_trace,
     merged,
+    searched_space,
     trace_path,
 )
 from nasbench_kit.compare.trained_scores import outside, save_score, score_path
@@ -81,6 +82,7 @@ def run(
             table has taken the place of the plan's meanwhile.
         CorruptFile: the table was altered, before or meanwhile, or a file of the folder.
         NotWritable: the folder cannot be written.
+        UnknownName: the space's name does not lead back to it, so nobody could read the traces.
         InvalidSetting: see ``missing``; or the searches cannot be sent to the workers.
         TrainingFailed: of the fallback; what was trained before is kept.
         RunsFailed: some runs raised an error; all others are finished.
@@ -178,6 +180,7 @@ def held(plan: Plan, folder: Path) -> Iterator[Held]:
     """
     benchmark = _checked(plan)
     manifest = plan.manifest(benchmark)
+    searched_space(manifest)  # whose name has to lead back to it: traces hold texts
     merged(folder, manifest)  # refuses before the folder is made
     files = (trace_path, clock_path, checkpoint_path)
     last = max(plan.seeds)
