@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from nasbench_kit import spaces
 from nasbench_kit.errors import InvalidArchitecture
@@ -138,7 +139,7 @@ def test_a_drawing_has_all_nodes_and_edges() -> None:
     root = ElementTree.fromstring(drawing)
     tags = [element.tag.rpartition("}")[2] for element in root.iter()]
     assert tags.count("circle") == 4
-    texts = [element.text for element in root.iter() if element.tag.endswith("text")]
+    texts = [str(element.text) for element in root.iter() if element.tag.endswith("text")]
     operations = [edge.operation for edge in edges_of(SPACE.parse(GOLDEN).options)]
     assert sorted(texts) == sorted([*operations, "0", "1", "2", "3"])
 
@@ -159,14 +160,18 @@ def test_cells_alike_by_sums_are_the_same_function() -> None:
     without a batch norm are, and not additive.
     """
     scale = {"nor_conv_1x1": 0.7, "nor_conv_3x3": 1.3, "avg_pool_3x3": 0.4}
-    functions = {name: lambda x, f=f: f * x / (1 + f * abs(x)) for name, f in scale.items()}
-    functions |= {"none": lambda x: 0.0 * x, "skip_connect": lambda x: x}
+
+    def function(operation: str, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        if operation in scale:
+            return scale[operation] * x / (1 + scale[operation] * abs(x))
+        return x if operation == "skip_connect" else 0.0 * x
+
     x = np.linspace(0.1, 3, 7)
     outputs: dict[str, set[tuple[float, ...]]] = {}
     for options in SPACE.ordered():
         nodes = [x, *np.zeros((3, len(x)))]
         for source, target, operation in edges_of(options):
-            nodes[target] = nodes[target] + functions[operation](nodes[source])
+            nodes[target] = nodes[target] + function(operation, nodes[source])
         key = unique_key(options, "sums")
         outputs.setdefault(key, set()).add(tuple(np.round(nodes[-1], 9).tolist()))
     assert all(len(found) == 1 for found in outputs.values())

@@ -232,6 +232,41 @@ def test_deep_data_is_read_without_recursion() -> None:
     assert value == []
 
 
+#: A long list, text, bytes or dictionary in the memo, and a name that copies it as often as it is called.
+COPIED = {
+    "sets": (b"](" + b"K\x01" * 9999 + b"e\x94cbuiltins\nset\n\x94", b"h\x01h\x00\x85R"),
+    "bytes": (
+        b"X" + struct.pack("<I", 9999) + b"a" * 9999 + b"\x94c_codecs\nencode\n\x94"
+        b"\x8c\x06latin1\x94",
+        b"h\x01h\x00h\x02\x86R",
+    ),
+    "bags": (
+        b"}(" + b"".join(b"\x8c\x05a%04dN" % number for number in range(3000)) + b"u\x94"
+        b"cpackage\nClass\n\x94",
+        b"h\x01)\x81h\x00b",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", COPIED)
+def test_what_is_copied_in_all_is_not_more_than_the_pickle_holds(kind: str) -> None:
+    start, copy = COPIED[kind]
+    for times in (1, 100, 10_000):
+        data = b"\x80\x04](" + start + copy * times + b"e."
+        if times == 1:
+            assert len(loads(data, "f", ["package.Class"])) == data.count(b"\x94") + 1
+        else:
+            with pytest.raises(CorruptFile):
+                loads(data, "f", ["package.Class"])
+
+
+def test_a_long_tuple_is_no_key() -> None:
+    """Its hash is computed anew each time that it is used."""
+    assert loads(pickle.dumps({(1,) * 32: 1}, 4), "f") == {(1,) * 32: 1}
+    with pytest.raises(CorruptFile):
+        loads(pickle.dumps({(1,) * 33: 1}, 4), "f")
+
+
 ATTRIBUTES = b"\x80\x04cpackage\nClass\n)\x81"
 
 

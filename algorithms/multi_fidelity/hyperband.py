@@ -45,7 +45,7 @@ class Hyperband:
     """All brackets in turn, from the one with the shortest trainings to plain random search.
 
     Raises:
-        InvalidSetting: eta below 2; when run, a table without two fidelities a factor eta apart.
+        InvalidSetting: eta below 2; when run, a table without two fidelities a factor eta or more apart.
     """
 
     #: Factor between fidelities, and of architectures between rungs.
@@ -77,23 +77,28 @@ class Hyperband:
 def brackets(epochs: Sequence[int], eta: int) -> list[list[Rung]]:
     """Hyperband's brackets for s = s_max, ..., 0, sized as HpBandSter does.
 
-    The fidelities are the largest one divided by eta as long as the table has the quotient.
+    The fidelities are the largest one divided by eta as long as the table has the quotient. Where it has
+    not even the first of them, they are the table's own, each at most the next one divided by eta: 1,
+    12 and 90 epochs, say. The rungs' sizes follow eta in any case.
 
     Args:
         epochs: the table's fidelities, ascending.
         eta: 2 or more.
 
     Raises:
-        InvalidSetting: the largest fidelity divided by eta is none of them.
+        InvalidSetting: no fidelity is as small as the largest one divided by eta.
     """
     chain = [epochs[-1]]
     while chain[0] % eta == 0 and chain[0] // eta in epochs:
         chain.insert(0, chain[0] // eta)
     if len(chain) == 1:
+        while shorter := [length for length in epochs if length * eta <= chain[0]]:
+            chain.insert(0, max(shorter))
+    if len(chain) == 1:
         known = ", ".join(map(str, epochs))
         raise InvalidSetting(
             f"eta is {eta} and the table has trainings of {known} epochs; halving needs one of "
-            f"{epochs[-1] / eta:g} epochs, choose another eta or table"
+            f"{epochs[-1] / eta:g} epochs or fewer, choose another eta or table"
         )
     found = []
     for s in reversed(range(len(chain))):

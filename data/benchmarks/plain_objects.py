@@ -16,6 +16,7 @@ import numpy as np
 
 #: Types of which a key of a dictionary or a member of a set may be, beside flat tuples of them.
 _ATOMS: Final = frozenset({str, int, float, bool, bytes, type(None)})
+_LONGEST_KEY: Final = 32  # a tuple is hashed anew at every use
 _DTYPE: Final = re.compile("[<|=]?(b1|[iu][1248]|f[248]|c8|c16)")
 #: What ``numpy.dtype`` saves of a plain numeric type beside its code and byte order.
 _DTYPE_STATE: Final = (None, None, None, -1, -1, 0)
@@ -150,6 +151,7 @@ def checked_keys(items: list[Any]) -> list[Any]:
     for kind in set(map(type, items)) - _ATOMS:
         check(kind is tuple)
         check(all(_atoms(item) for item in items if type(item) is tuple))
+        check(all(len(item) <= _LONGEST_KEY for item in items if type(item) is tuple))
     return items
 
 

@@ -5,8 +5,8 @@ knows numbers, texts, bytes, lists, tuples, sets, dictionaries and a few constru
 arguments, and it has no way to call anything else. A name outside the list is refused by that name.
 
 What a file declares is checked before it is believed: sizes against the bytes that are there, places
-in the memo by a dictionary, and keys (atoms, or flat tuples of atoms), since a hash of tuples nested
-a million deep ends the process. What comes out is as large as its input times a constant, but may
+in the memo by a dictionary, keys (atoms, or short flat tuples of atoms), since a hash of tuples nested
+a million deep ends the process, and what constructors copy in all. What comes out is as large as its input times a constant, but may
 refer to one object many times, or to itself: walk only as deep as you expect it to be.
 """
 
@@ -74,6 +74,7 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
+        self.copied = 0
 
     def run(self) -> Any:  # noqa: PLR0912 - a table of methods takes twice as long
         """Interpret up to STOP; the ten opcodes that data consists of stand here for their speed."""
@@ -131,12 +132,11 @@ class _Machine:
 
         They are what long dictionaries consist of, and are taken many at a time for speed.
         """
-        data, stack, memo = self.data, self.stack, self.memo
-        if data[at] == _BININT1:
-            if run := _BY_INTEGER.match(data, at):
-                stack.extend(chain.from_iterable(struct.iter_unpack(">xBxd", run[0])))
-                at = run.end()
-            return at
+        data, memo = self.data, self.memo
+        pairs: list[tuple[Any, float]] = []
+        if data[at] == _BININT1 and (run := _BY_INTEGER.match(data, at)):
+            pairs.extend(struct.iter_unpack(">xBxd", run[0]))
+            at = run.end()
         while data[at] == _SHORT_BINUNICODE:
             size = data[at + 1]
             run = _by_text(size).match(data, at)
@@ -145,8 +145,13 @@ class _Machine:
             raws, values = zip(*struct.iter_unpack(f">xx{size}sxxd", run[0]), strict=True)
             texts = [raw.decode("utf-8", "surrogatepass") for raw in raws]
             memo.update(enumerate(texts, len(memo)))
-            stack.extend(chain.from_iterable(zip(texts, values, strict=True)))
+            pairs.extend(zip(texts, values, strict=True))
             at = run.end()
+        if data[at] == _SETITEMS:
+            self.marks.pop()
+            self._target(dict, collections.OrderedDict).update(pairs)
+            return at + 1
+        self.stack.extend(chain.from_iterable(pairs))
         return at
 
     # Each takes the place of its argument and returns that of the next opcode.
@@ -241,6 +246,7 @@ class _Machine:
         """Call what was named, which must be one of the constructors here; a class takes state only."""
         name, arguments = self._popped(2)
         check(type(name) is Global and type(arguments) is tuple and name.make is not make_bag)
+        self._count(arguments)
         self.stack.append(name.make(*arguments))
         return at
 
@@ -252,6 +258,7 @@ class _Machine:
 
     def _build(self, at: int) -> int:
         state = self.stack.pop()
+        self._count(state if type(state) is tuple else (state,))
         build(self.stack[-1], state)
         return at
 
@@ -263,6 +270,11 @@ class _Machine:
         )
 
     # Parts of the above.
+
+    def _count(self, arguments: tuple[Any, ...]) -> None:
+        """See that no more is copied than the pickle holds: it could name one long argument for ever."""
+        self.copied += sum(len(one) for one in arguments if hasattr(one, "__len__"))
+        check(self.copied <= len(self.data))
 
     def _bytes(self, at: int, size: int) -> bytes:
         check(size <= len(self.data) - at)
@@ -303,10 +315,10 @@ def _text(raw: bytes) -> str:
 @functools.cache
 def _by_text(size: int) -> re.Pattern[bytes]:
     """Texts of so many bytes, each kept in the memo, and floats."""
-    return re.compile(b"(?:\x8c%s.{%d}\x94G.{8})+" % (re.escape(bytes([size])), size), re.DOTALL)
+    return re.compile(b"(?:\x8c%s.{%d}\x94G.{8})++" % (re.escape(bytes([size])), size), re.DOTALL)
 
 
-_BY_INTEGER: Final = re.compile(b"(?:K.G.{8})+", re.DOTALL)
+_BY_INTEGER: Final = re.compile(b"(?:K.G.{8})++", re.DOTALL)
 _NAMES: Final = {
     getattr(pickle, name)[0]: name
     for name in dir(pickle)
@@ -319,7 +331,9 @@ _BININT, _BININT1, _BININT2 = (code[0] for code in (pickle.BININT, pickle.BININT
 _BINGET, _LONG_BINGET, _LONG_BINPUT = (
     code[0] for code in (pickle.BINGET, pickle.LONG_BINGET, pickle.LONG_BINPUT)
 )
-_MARK, _EMPTY_DICT, _STOP = (code[0] for code in (pickle.MARK, pickle.EMPTY_DICT, pickle.STOP))
+_MARK, _EMPTY_DICT, _SETITEMS, _STOP = (
+    code[0] for code in (pickle.MARK, pickle.EMPTY_DICT, pickle.SETITEMS, pickle.STOP)
+)
 _TUPLE1, _TUPLE2, _TUPLE3 = (code[0] for code in (pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3))
 _CONSTANTS: Final[dict[int, Callable[[], Any]]] = {
     pickle.NONE[0]: lambda: None,
@@ -350,7 +364,7 @@ _OTHER: Final = {
     pickle.APPENDS[0]: "appends",
     pickle.ADDITEMS[0]: "additems",
     pickle.SETITEM[0]: "setitem",
-    pickle.SETITEMS[0]: "setitems",
+    _SETITEMS: "setitems",
     pickle.GLOBAL[0]: "global",
     pickle.STACK_GLOBAL[0]: "stack_global",
     pickle.REDUCE[0]: "reduce",

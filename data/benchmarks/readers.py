@@ -15,12 +15,15 @@ from nasbench_kit.data.benchmarks.nasbench101 import sample
 from nasbench_kit.data.benchmarks.nasbench101.foreign import beginning
 from nasbench_kit.data.benchmarks.nasbench_graph import read as graph
 from nasbench_kit.data.benchmarks.nasbench_macro import read as macro
+from nasbench_kit.data.benchmarks.nats_bench import convert, rows201
 from nasbench_kit.data.benchmarks.reader import Options, Reader
 
 __all__ = ["READERS", "Options", "Reader", "reader_of"]
 
 #: Asked in this order.
 READERS: tuple[Reader, ...] = (
+    convert.READER,
+    rows201.READER,
     sample.READER,
     macro.READER,
     graph.READER,

@@ -80,14 +80,11 @@ def _check_prices(charges: Sequence[Charge], table: Table) -> None:
         if seconds is None:  # nobody knows, and no limit asks
             price = 0.0
         elif repeat is None:
-            row = index(architecture)
-            start = row * stride + first[epochs]
+            row, place = index(architecture), first[epochs]
             column = table.column("validation_accuracy", "halfway" if halfway else "final")
-            paid_for = (
-                column.repeats_of(row, first[epochs] // count)
-                if column.present is not None
-                else range(repeats)
-            )
+            gaps = noise is None and column.present is not None
+            paid_for = column.repeats_of(row, place // count) if gaps else range(repeats)
+            start = row * stride + place
             price = math.fsum(read[halfway](start + repeat % count) for repeat in paid_for)
         else:
             price = read[halfway](index(architecture) * stride + first[epochs] + repeat % count)

@@ -15,7 +15,7 @@ def main(arguments: list[str]) -> int:
     if not arguments or not Path(arguments[0]).is_file():
         print(
             "usage: python -m nasbench_kit.compat CLIENT.py ARGUMENTS (CLIENT.py is a script that "
-            "imports nasbench)",
+            "imports nasbench or nats_bench)",
             file=sys.stderr,
         )
         return 2

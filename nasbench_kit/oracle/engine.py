@@ -167,7 +167,12 @@ class Engine:
         if halfway:
             spent = epochs // 2 if trains else self._halfway.get(epochs, epochs // 2)
         if repeat is None:
-            spent *= len(self.source.repeats_of(architecture, epochs, halfway))
+            source = self.source
+            spent *= (
+                len(source.repeats_of(architecture, epochs, halfway))
+                if source.gaps
+                else source.repeats
+            )
         answer: Answer = self._pay(
             "training" if trains else "query",
             seconds,

@@ -20,6 +20,7 @@ import re
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, NamedTuple, Self
@@ -65,6 +66,7 @@ class Run:
     latencies: tuple[float, ...] | None  # seconds a batch of 256
     config: Mapping[str, Any]  # the network's: channels, cells, classes
     train_percent: Mapping[int, float]
+    train_percent_of_top5: Mapping[int, float] | None  # how often the class is among the best five
     train_losses: Mapping[int, float]
     train_seconds: Mapping[int, float] | None
     evaluations: tuple[str, ...]  # x-valid, x-test, ori-test
@@ -129,7 +131,8 @@ class Trainings:
         return [self.runs[dataset, seed] for seed in self.seeds[dataset]]
 
 
-class Row(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Row:
     """One architecture and what was measured of it."""
 
     index: int
@@ -168,14 +171,14 @@ class Records:
     def _open(self) -> None:
         if self.path.is_dir():
             for file in self.path.iterdir():
-                if file.name.endswith(_EXTENSION):
-                    self._members[file.name] = file.read_bytes
+                if file.name.endswith(_EXTENSION) and file.is_file():
+                    self._members[file.name] = partial(_content, file)
         elif not self.path.exists():
             raise CorruptFile(
                 f"{self.path} does not exist; it should be a folder or tar of NATS-Bench"
             )
         elif self.path.name.endswith(".pbz2"):
-            self._members["meta" + _EXTENSION] = self.path.read_bytes
+            self._members["meta" + _EXTENSION] = partial(_content, self.path)
         else:
             self._open_tar()
         if "meta" + _EXTENSION not in self._members:
@@ -276,9 +279,10 @@ class Records:
             if found["arch_str"] != self.texts[index]:
                 raise ValueError
             seeds = {
-                str(dataset): tuple(int(seed) for seed in seeds)
+                dataset: tuple(int(seed) for seed in seeds)
                 for dataset, seeds in found["dataset_seed"].items()
             }
+            _texts(list(seeds))
             runs = {
                 (dataset, seed): _run(dataset, seed, found["all_results"][dataset, seed])
                 for dataset in seeds
@@ -315,6 +319,9 @@ class Records:
             self._tar.close()
             self._tar = None
 
+    def __reduce__(self) -> tuple[type[Records], tuple[Path]]:
+        return Records, (self.path,)  # opened again in another process
+
     def __enter__(self) -> Self:
         return self
 
@@ -327,9 +334,18 @@ class Records:
         self.close()
 
 
+def _content(file: Path) -> bytes:
+    if file.stat().st_size >= _LARGEST:
+        raise CorruptFile(
+            f"{file} is larger than {_LARGEST >> 20} MiB; of one file of all rows take the folder of one "
+            "file a row instead (its name ends in -simple)"
+        )
+    return file.read_bytes()
+
+
 def _run(dataset: str, seed: int, found: dict[str, Any]) -> Run:
     """A run of the file's dictionary; whatever is of another form is a KeyError, ValueError or TypeError."""
-    latency, times = found["latency"], found["train_times"]
+    latency, times, top5 = found["latency"], found["train_times"], found["train_acc5es"]
     return Run(
         dataset=dataset,
         seed=seed,
@@ -339,9 +355,10 @@ def _run(dataset: str, seed: int, found: dict[str, Any]) -> Run:
         latencies=None if latency is None else tuple(_numbers(latency)),
         config=_mapping(found["arch_config"]),
         train_percent=_by_number(found["train_acc1es"]),
+        train_percent_of_top5=None if top5 is None else _by_number(top5),
         train_losses=_by_number(found["train_losses"]),
         train_seconds=None if times is None else _by_number(times),
-        evaluations=tuple(str(name) for name in found["eval_names"]),
+        evaluations=tuple(_texts(found["eval_names"])),
         percent=_by_number(found["eval_acc1es"]),
         losses=_by_number(found["eval_losses"]),
         seconds=_by_number(found["eval_times"]),
@@ -357,6 +374,12 @@ def _mapping(found: Any) -> Mapping[Any, Any]:
 def _by_number(found: Any) -> Mapping[Any, float]:
     _numbers(list(_mapping(found).values()))
     return _mapping(found)
+
+
+def _texts(found: Any) -> list[str]:
+    if type(found) is not list or not all(type(text) is str for text in found):
+        raise TypeError
+    return found
 
 
 def _numbers(found: list[Any]) -> list[float]:
