@@ -17,6 +17,7 @@ from nasbench_kit.compare.run_folder import all_traces
 from nasbench_kit.compare.running import run
 from nasbench_kit.compare.scores import NoiseFloor, Scores
 from nasbench_kit.errors import InvalidSetting
+from nasbench_kit.oracle.search import Search
 from nasbench_kit.testing.searches import yielded
 
 SPACE = CellSpace(4)
@@ -104,7 +105,7 @@ def test_a_comparison_keeps_what_it_scores_by_from_its_searches(tmp_path: Path) 
     """Audited, saved and read again, on one worker and on two."""
     path = tmp_path / "planted.h5"
     a_table().save(path)
-    searches = {"random": RandomSearch(), "local": LocalSearch()}
+    searches: dict[str, Search] = {"random": RandomSearch(), "local": LocalSearch()}
     plan = Plan(path, searches, range(3), {"seconds": 60.0}, "mean", held_out_repeats=1)
     folders = [tmp_path / name for name in ("alone", "spread")]
     for workers, folder in enumerate(folders, start=1):
