@@ -143,3 +143,31 @@ def test_drawings_show_the_nodes_between_input_and_output() -> None:
     svg = SPACE.parse("31207")._repr_svg_()
     assert re.findall(r">(\w+)</text>", svg) == ["in", "out", "gcn", "gin", "gat", "fc"]
     assert svg.count("M") == 4 + 2  # an edge a node, and one for each of the two leaves
+
+
+@pytest.mark.parametrize("link", range(len(LINKS)))
+def test_no_box_covers_another_or_an_edge(link: int) -> None:
+    """Edges are drawn as points along them; none lies inside a box."""
+    svg = SPACE.parse(f"{link}0123")._repr_svg_()
+    boxes = [
+        tuple(map(float, found))
+        for found in re.findall(
+            r'<rect x="([\d.]+)" y="([\d.]+)" width="(\d+)" height="(\d+)"', svg
+        )
+    ]
+    assert len(boxes) == 6
+    for (x, y, width, height), (left, top, _, _) in itertools.combinations(boxes, 2):
+        assert abs(x - left) >= width or abs(y - top) >= height
+    (path,) = re.findall(r'<path d="([^"]+)"', svg)
+    for line in path.split("M")[1:]:
+        points = [tuple(map(float, line.split("V")[0].split("L")[0].split()))]
+        for kind, value in re.findall(r"([VL])([\d. ]+)", line):
+            end = tuple(map(float, value.split()))
+            points.append((points[-1][0], *end) if kind == "V" else end)
+        for (x, y), (right, below) in itertools.pairwise(points):
+            for part in np.linspace(0.01, 0.99, 50):
+                at = x + part * (right - x), y + part * (below - y)
+                assert not any(
+                    left < at[0] < left + width and top < at[1] < top + height
+                    for left, top, width, height in boxes
+                )
