@@ -32,7 +32,7 @@ __all__ = ["PICKLE_EXT", "ArchResults", "NASBenchMetaAPI", "ResultsCount", "get_
 
 PICKLE_EXT = "pickle.pbz2"
 _DATASETS = ("cifar10-valid", "cifar10", "cifar100", "ImageNet16-120")
-#: Rows that are kept; one takes some 4 MB.
+#: Rows that are kept; one takes some 2 MB.
 _KEPT = 64
 
 
