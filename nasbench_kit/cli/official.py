@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nasbench_kit.cli.common import (
     add_json,
@@ -146,7 +146,8 @@ def run_download(args: argparse.Namespace) -> int:
             "progress": progress,
         }
         if official is MACRO:
-            return _tell_tables({target: download_macro(**options)}, args.json, several=False)
+            made = _Made.of(target, download_macro(**options))
+            return _tell_tables([made], args.json, several=False)
         report = download(official, **options)
     return _tell(report, args.json)
 
@@ -188,7 +189,7 @@ def _run_reader(reader: Reader, args: argparse.Namespace) -> int:
         check_tables(args.target, args.source)
     else:
         check_table(args.target, args.source)
-    made = {}
+    made: list[_Made] = []
     with progress_bar(f"reading {reader.benchmark}") as progress:
         options = Options(
             progress=lambda what, done, total: progress(done, total),
@@ -199,24 +200,37 @@ def _run_reader(reader: Reader, args: argparse.Namespace) -> int:
             target = args.target / f"{table.name}.h5" if reader.several else args.target
             target.parent.mkdir(parents=True, exist_ok=True)
             table.save(target)
-            made[target] = table
+            # The table itself is let go: with curves, three of them are half a gigabyte.
+            made.append(_Made.of(target, table))
     return _tell_tables(made, args.json, several=reader.several)
 
 
-def _tell_tables(made: dict[Path, Table], as_json: bool, *, several: bool) -> int:
+class _Made(NamedTuple):
+    """A table that was written."""
+
+    target: Path
+    cells: int
+    epochs: tuple[int, ...]
+    description: str
+    selection_metric: str
+
+    @classmethod
+    def of(cls, target: Path, table: Table) -> _Made:
+        return cls(target, len(table), table.epochs, repr(table), table.selection_metric)
+
+
+def _tell_tables(made: Sequence[_Made], as_json: bool, *, several: bool) -> int:
     if as_json:
         tables = [
-            {"target": str(target), "cells": len(table), "epochs": table.epochs}
-            for target, table in made.items()
+            {"target": str(each.target), "cells": each.cells, "epochs": each.epochs}
+            for each in made
         ]
         print_json({"tables": tables} if several else tables[0])
-    else:
-        for target, table in made.items():
-            print_text(f"{target}: {table!r}")
-            if table.selection_metric != "validation accuracy":
-                print_text(
-                    f"  searches select by {table.selection_metric}: the benchmark has no other"
-                )
+        return 0
+    for each in made:
+        print_text(f"{each.target}: {each.description}")
+        if each.selection_metric != "validation accuracy":
+            print_text(f"  searches select by {each.selection_metric}: the benchmark has no other")
     return 0
 
 

@@ -55,6 +55,12 @@ def write(source: Path, folder: Path, texts: list[str], rows: range) -> None:
         target.with_suffix(".part").rename(target)
 
 
+def processor_seconds() -> float:
+    """Of this process and of all that it started and that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", type=Path)
@@ -71,7 +77,7 @@ def main() -> None:
         for start in range(0, len(texts), 250)
     ]
     spread(write, jobs, args.workers)
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), processor_seconds()
     options = Options(curves=args.curves, workers=args.workers)
     for table in tables(args.folder, options):
         table.save(args.folder / f"{table.name}.h5")
@@ -81,7 +87,8 @@ def main() -> None:
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
     print(
-        f"{len(texts):,} rows: {seconds:.0f} s with {args.workers} processes; {own:,.0f} MB, and at "
+        f"{len(texts):,} rows: {seconds:.0f} s with {args.workers} processes, "
+        f"{processor_seconds() - worked:.0f} s of processor time; {own:,.0f} MB, and at "
         f"most {others:,.0f} MB in each process"
     )
 
