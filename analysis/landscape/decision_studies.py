@@ -22,6 +22,8 @@ from nasbench_kit.errors import InvalidSetting, NotRecorded
 from nasbench_kit.spaces.nasbench101.space import CellSpace
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from nasbench_kit.table.table import Table
 
 #: Panels side by side.
@@ -78,6 +80,7 @@ def _accuracy(study: Study, found: MainEffects) -> None:
     means, shares = study.panels("decisions", "What each decision does", 2)
     plots.draw_options(names, found.means, means).set_xlabel(f"mean {ACCURACY}")
     plots.draw_shares([decision.name for decision in names], found.shares, shares)
+    _legend(means)
     first = int(np.argmax(found.shares))
     best, worst = int(np.nanargmax(found.means[first])), int(np.nanargmin(found.means[first]))
     study.findings.append(
@@ -104,7 +107,16 @@ def _costs(study: Study, effects: dict[str, MainEffects]) -> None:
         for ax, what in zip(panels, shown, strict=True):
             decisions = study.table.space.decisions
             plots.draw_options(decisions, effects[what].means, ax).set_xlabel(f"mean {what}")
-            study.findings.append(
-                f"One number for each option, added up, explains {effects[what].additive:.1%} of the "
-                f"variance of {what}."
-            )
+        _legend(panels[0])
+    if effects:
+        explained = (f"{what} {found.additive:.1%}" for what, found in effects.items())
+        study.findings.append(f"The same of the variance of costs: {', '.join(explained)}.")
+
+
+def _legend(ax: Axes) -> None:
+    """Of the options, for all panels of a figure."""
+    assert ax.figure is not None
+    handles, labels = ax.get_legend_handles_labels()
+    longest = max(map(len, labels))
+    columns = max(1, min(len(labels), int(ax.figure.get_figwidth() * 12) // (longest + 5)))
+    ax.figure.legend(handles, labels, loc="outside lower left", ncols=columns)

@@ -73,8 +73,8 @@ def draw_options(
 ) -> Axes:
     """One line a decision, the first on top; on it the mean value with each of its options.
 
-    A legend names the options if all decisions have the same; elsewhere it numbers them, and each line
-    lists its own in this order.
+    Labels for a legend name the options if all decisions have the same; elsewhere they number them, and
+    each line lists its own in this order.
     """
     ax = style.axes(ax)
     same = len({decision.options for decision in decisions}) == 1
@@ -102,7 +102,6 @@ def draw_options(
     low, high = ax.get_xlim()
     if max(abs(low), abs(high)) >= 10_000:
         ax.xaxis.set_major_formatter(EngFormatter(sep=""))
-    style.legend(ax, columns=1 if len(most) < 5 else 2)
     return ax
 
 
