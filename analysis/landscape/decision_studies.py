@@ -22,6 +22,9 @@ from nasbench_kit.errors import InvalidSetting, NotRecorded
 from nasbench_kit.spaces.nasbench101.space import CellSpace
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
     from nasbench_kit.table.table import Table
 
 #: Panels side by side.
@@ -78,6 +81,7 @@ def _accuracy(study: Study, found: MainEffects) -> None:
     means, shares = study.panels("decisions", "What each decision does", 2)
     plots.draw_options(names, found.means, means).set_xlabel(f"mean {ACCURACY}")
     plots.draw_shares([decision.name for decision in names], found.shares, shares)
+    _legend(study.figures["decisions"], means)
     first = int(np.argmax(found.shares))
     best, worst = int(np.nanargmax(found.means[first])), int(np.nanargmin(found.means[first]))
     study.findings.append(
@@ -99,12 +103,22 @@ def _costs(study: Study, effects: dict[str, MainEffects]) -> None:
     names = list(effects)
     for start in range(0, len(names), _PANELS):
         shown = names[start : start + _PANELS]
-        number = f"_{start // _PANELS + 1}" if start else ""
-        panels = study.panels(f"decision_costs{number}", "What each decision costs", len(shown))
+        name = "decision_costs" + (f"_{start // _PANELS + 1}" if start else "")
+        panels = study.panels(name, "What each decision costs", len(shown))
         for ax, what in zip(panels, shown, strict=True):
             decisions = study.table.space.decisions
             plots.draw_options(decisions, effects[what].means, ax).set_xlabel(f"mean {what}")
-            study.findings.append(
-                f"One number for each option, added up, explains {effects[what].additive:.1%} of the "
-                f"variance of {what}."
-            )
+        _legend(study.figures[name], panels[0])
+    if effects:
+        explained = (f"{what} {found.additive:.1%}" for what, found in effects.items())
+        study.findings.append(
+            f"Numbers added up in this way explain of the variance of costs: {', '.join(explained)}."
+        )
+
+
+def _legend(figure: Figure, ax: Axes) -> None:
+    """Of the options on one of the panels, for all panels of a figure."""
+    handles, labels = ax.get_legend_handles_labels()
+    longest = max(map(len, labels))
+    columns = max(1, min(len(labels), int(figure.get_figwidth() * 12) // (longest + 5)))
+    figure.legend(handles, labels, loc="outside lower left", ncols=columns)

@@ -60,13 +60,17 @@ def locality(table: Table, options: Options) -> Study:
     space, noun = table.space, study.noun
     around = neighbourhood(space)
     distances: Distances = Encodings(space) if isinstance(space, CellSpace) else around
-    readings = on_space(table, table.values(METRIC))
+    try:
+        readings = on_space(table, table.values(METRIC))
+    except NotRecorded:  # some repeats are missing: what there is of each row counts as one
+        readings = on_space(table, table.mean(METRIC)[:, None])
     values = readings.mean(axis=1)
     if np.nanmin(values) == np.nanmax(values):
         raise NotRecorded(f"all {noun}s of the table {table.name} are equally accurate")
 
     top = top_cells(readings)
-    how = "within two standard errors of the best" if table.repeats > 1 else "taken as the best"
+    several = readings.shape[1] > 1
+    how = "within two standard errors of the best" if several else "taken as the best"
     study.findings.append(
         f"The best {noun}, {space[int(top[0])].to_text()}, reaches {values[top[0]]:.2%}; "
         f"{len(top) - 1} others are {how}."

@@ -6,6 +6,7 @@ in percent.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -73,36 +74,30 @@ def draw_options(
 ) -> Axes:
     """One line a decision, the first on top; on it the mean value with each of its options.
 
-    A legend names the options if all decisions have the same; elsewhere it numbers them, and each line
-    lists its own in this order.
+    The labels for a legend name the option, of all decisions where they have different ones.
     """
     ax = style.axes(ax)
-    same = len({decision.options for decision in decisions}) == 1
-    most = max(decisions, key=lambda decision: len(decision.options)).options
     places = np.arange(len(decisions))[::-1]
-    for option, name in enumerate(most):
+    for option in range(max(len(decision.options) for decision in decisions)):
         having = [len(decision.options) > option for decision in decisions]
+        names = dict.fromkeys(
+            decision.options[option] for decision in itertools.compress(decisions, having)
+        )
+        turn = option // len(style.COLOURS)  # another mark for the same colour
         ax.plot(
-            [mean[option] for mean in means if len(mean) > option],
+            [mean[option] for mean in itertools.compress(means, having)],
             places[having],
-            _MARKERS[option % len(_MARKERS)],
+            _MARKERS[(option + turn) % len(_MARKERS)],
             color=style.COLOURS[option % len(style.COLOURS)],
-            label=name if same else f"option {option}",
+            label=", ".join(names),
             clip_on=False,
         )
-    lists = [", ".join(decision.options) for decision in decisions]
-    listed = not same and max(map(len, lists)) <= 24
-    names = [
-        f"{decision.name}\n{options}" if listed else decision.name
-        for decision, options in zip(decisions, lists, strict=True)
-    ]
-    ax.set_yticks(places, names)
+    ax.set_yticks(places, [decision.name for decision in decisions])
     ax.set_ylim(-0.6, len(decisions) - 0.4)
     ax.xaxis.set_major_locator(MaxNLocator(4))
     low, high = ax.get_xlim()
     if max(abs(low), abs(high)) >= 10_000:
         ax.xaxis.set_major_formatter(EngFormatter(sep=""))
-    style.legend(ax, columns=1 if len(most) < 5 else 2)
     return ax
 
 

@@ -270,7 +270,11 @@ def pareto(table: Table, options: Options) -> Study:
         ax.set_xlabel(what)
         ax.set_ylabel(ACCURACY)
         best = front(values, accuracy)
-        study.findings.append(f"{len(best)} architectures are best for their {what}.")
+        study.findings.append(
+            f"{len(best)} architectures are best for their {what}."
+            if len(best) > 1
+            else f"One architecture is best, whatever its {what}."
+        )
         rows += [
             (what, row, covered[row].to_text(), values[row], accuracy[row] / 100)
             for row in best.tolist()
