@@ -23,7 +23,7 @@
     method = "regularized-evolution"
     population_size = 50
 
-    [get]                        # shown where a table of that name is not at hand
+    [get]                        # shown where a table of that name, or pattern, is not at hand
     mine = "nasbench-kit convert FILE mine.h5"
 
 On flags an algorithm is LABEL=METHOD(SETTING=VALUE, ...), with all but METHOD optional and values as
@@ -38,6 +38,7 @@ from __future__ import annotations
 
 import codecs
 import dataclasses
+import fnmatch
 import importlib.metadata
 import json
 import math
@@ -460,26 +461,30 @@ def _found(names: Sequence[str], get: Any) -> dict[str, Path]:
 
     Args:
         names: of tables, or paths.
-        get: how to get tables that may not be at hand, by name.
+        get: how to get tables that may not be at hand, by name, or a pattern with ``*``.
 
     Raises:
         UnknownName: naming all that are not at hand.
     """
     if not isinstance(get, Mapping) or not all(isinstance(how, str) for how in get.values()):
         raise InvalidSetting(f"get is {checks.shown(get)}; write a table [get] of texts")
-    found, absent = {}, []
+    found: dict[str, Path] = {}
+    absent: dict[str, list[str]] = {}  # by the way to get them, or why they are not at hand
     for name in names:
         try:
             found[name] = tables.find(name)
         except UnknownName as error:
-            absent.append(f"{name}: {get[name]}" if name in get else str(error))
+            way = next((way for key, way in get.items() if fnmatch.fnmatchcase(name, key)), None)
+            absent.setdefault(way or str(error), []).append(name if way else "")
     if not absent:
         return found
+    lines = [
+        f"{', '.join(missing)}: {way}" if any(missing) else way for way, missing in absent.items()
+    ]
     if len(names) == 1:
-        raise UnknownName(absent[0] if names[0] not in get else f"no table at hand is {absent[0]}")
-    raise UnknownName(
-        f"{len(absent)} of the {len(names)} tables are not at hand; {'; '.join(absent)}"
-    )
+        raise UnknownName(f"no table at hand is {lines[0]}" if any(*absent.values()) else lines[0])
+    count = len(names) - len(found)
+    raise UnknownName(f"{count} of the {len(names)} tables are not at hand; {'; '.join(lines)}")
 
 
 def _check_texts(settings: Mapping[str, Any]) -> None:

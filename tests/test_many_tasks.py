@@ -144,7 +144,7 @@ def test_a_failing_run_hides_neither_its_task_nor_others(
         run_tasks(two, tmp_path / "many")
     lines = str(error.value).split("\n")
     assert lines[0] == "2 runs failed; all others are done"
-    assert lines[1] == "  short: breaks, seed 0: RuntimeError: one fidelity only"
+    assert lines[1] == "  short: breaks, 2 seeds: RuntimeError: one fidelity only"
     assert f"{tmp_path / 'many' / 'TASK' / 'failures'}/" in lines[-1]
     assert len(all_traces(tmp_path / "many/short")) == 2
     assert len(all_traces(tmp_path / "many/toy0")) == 4

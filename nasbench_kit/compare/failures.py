@@ -53,9 +53,36 @@ def listed(failed: Mapping[Job, str], folder: Path, deaths: WorkerDied | None = 
         deaths: of further runs, which could not leave an error.
     """
     lines = [f"{label}, seed {seed}: {error}" for (label, seed), error in failed.items()]
+    return _message(lines, len(failed), folder, deaths)
+
+
+def listed_by_task(
+    failed: Mapping[str, Mapping[Job, str]], folder: Path, deaths: WorkerDied | None = None
+) -> str:
+    """The same of a comparison over many tasks: a line for all seeds that failed alike.
+
+    Args:
+        failed: errors by task and run.
+        folder: of all tasks.
+        deaths: as of ``listed``.
+    """
+    seeds: dict[tuple[str, str, str], list[int]] = {}
+    for task, errors in failed.items():
+        for (label, seed), error in errors.items():
+            seeds.setdefault((task, label, error), []).append(seed)
+    lines = [
+        f"{task}: {label}, "
+        + (f"seed {alike[0]}" if len(alike) == 1 else f"{len(alike):,} seeds")
+        + f": {error}"
+        for (task, label, error), alike in seeds.items()
+    ]
+    return _message(lines, sum(map(len, failed.values())), folder / "TASK", deaths)
+
+
+def _message(lines: list[str], count: int, folder: Path, deaths: WorkerDied | None) -> str:
     if len(lines) > _NAMED:
         lines[_NAMED:] = [f"and {len(lines) - _NAMED:,} more"]
-    runs = "1 run" if len(failed) == 1 else f"{len(failed):,} runs"
+    runs = "1 run" if count == 1 else f"{count:,} runs"
     lines = [f"{runs} failed; all others are done", *(f"  {line}" for line in lines)]
     lines.append(f"tracebacks: {folder / 'failures'}/; the same call again tries them once more")
     if deaths is not None:

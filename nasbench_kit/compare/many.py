@@ -142,13 +142,9 @@ def run_tasks(
             spread(train, trainings, workers, after(len(jobs), progress), executor)
         for comparison in comparisons.values():
             comparison.benchmark.check_unchanged(fresh=True)
-    failed = {
-        (f"{task}: {label}", seed): error
-        for task, comparison in comparisons.items()
-        for (label, seed), error in comparison.failed().items()
-    }
-    if failed:
-        raise RunsFailed(failures.listed(failed, folder / "TASK", deaths))
+    failed = {task: comparison.failed() for task, comparison in comparisons.items()}
+    if any(failed.values()):
+        raise RunsFailed(failures.listed_by_task(failed, folder, deaths))
     if deaths is not None:
         raise deaths
 
