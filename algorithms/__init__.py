@@ -11,6 +11,7 @@ from nasbench_kit.algorithms.ask_tell import AskTell
 from nasbench_kit.algorithms.evolution.regularized_evolution import RegularizedEvolution
 from nasbench_kit.algorithms.local_search import LocalSearch
 from nasbench_kit.algorithms.model_based.optuna_search import OptunaSearch
+from nasbench_kit.algorithms.multi_fidelity.asha import ASHA
 from nasbench_kit.algorithms.multi_fidelity.bohb import BOHB
 from nasbench_kit.algorithms.multi_fidelity.hyperband import Hyperband
 from nasbench_kit.algorithms.policy_gradient.reinforce import Reinforce
@@ -19,6 +20,7 @@ from nasbench_kit.oracle.search import Search
 
 __all__ = [
     "ALGORITHMS",
+    "ASHA",
     "BOHB",
     "WEIGHT_SHARING",
     "AskTell",
@@ -70,9 +72,13 @@ ALGORITHMS: dict[str, Callable[[], Search]] = {
     "regularized-evolution-notebook": RegularizedEvolution.notebook,
     "regularized-evolution-naszilla": RegularizedEvolution.naszilla,
     "non-regularized-evolution": RegularizedEvolution.non_regularized,
+    "amoebanet": RegularizedEvolution.amoebanet,
+    "amoebanet-small": RegularizedEvolution.amoebanet_small,
     "reinforce": Reinforce,
+    "nats-reinforce": Reinforce.nats,
     "successive-halving": Hyperband.successive_halving,
     "hyperband": Hyperband,
+    "asha": ASHA,
     "bohb": BOHB,
     "optuna-tpe": OptunaSearch,
     "optuna-gp": OptunaSearch.gp,

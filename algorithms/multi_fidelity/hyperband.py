@@ -77,7 +77,23 @@ class Hyperband:
 def brackets(epochs: Sequence[int], eta: int) -> list[list[Rung]]:
     """Hyperband's brackets for s = s_max, ..., 0, sized as HpBandSter does.
 
-    The fidelities are the largest one divided by eta as long as the table has the quotient.
+    Args:
+        epochs: the table's fidelities, ascending.
+        eta: 2 or more.
+
+    Raises:
+        InvalidSetting: see ``rungs``.
+    """
+    chain = rungs(epochs, eta)
+    found = []
+    for s in reversed(range(len(chain))):
+        n = len(chain) // (s + 1) * eta**s  # Li et al. round up: (s_max + 1) eta^s / (s + 1)
+        found.append([Rung(n // eta**i, chain[-s - 1 + i]) for i in range(s + 1)])
+    return found
+
+
+def rungs(epochs: Sequence[int], eta: int) -> list[int]:
+    """The fidelities of halving, ascending: the largest one divided by eta while there is the quotient.
 
     Args:
         epochs: the table's fidelities, ascending.
@@ -95,11 +111,7 @@ def brackets(epochs: Sequence[int], eta: int) -> list[list[Rung]]:
             f"eta is {eta} and the table has trainings of {known} epochs; halving needs one of "
             f"{epochs[-1] / eta:g} epochs, choose another eta or table"
         )
-    found = []
-    for s in reversed(range(len(chain))):
-        n = len(chain) // (s + 1) * eta**s  # Li et al. round up: (s_max + 1) eta^s / (s + 1)
-        found.append([Rung(n // eta**i, chain[-s - 1 + i]) for i in range(s + 1)])
-    return found
+    return chain
 
 
 def halve(

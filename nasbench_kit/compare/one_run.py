@@ -57,7 +57,8 @@ def run_one(
     oracle = benchmark.oracle(budget, for_oracle, task)
     incumbents, ended = follow(search, oracle.handle(), budget, for_search, benchmark.text)
     try:
-        audit(budget, benchmark.table, incumbents)
+        workers = getattr(search, "workers", None)
+        audit(budget, benchmark.table, incumbents, oracle.elapsed, workers)
     except AccountsDisagree as error:
         raise AccountsDisagree(
             f"{label} with seed {seed}: {error}; nothing of it is saved"
@@ -72,6 +73,7 @@ def run_one(
         unique_architectures=_different(benchmark.table, budget.ledger),
         incumbents=incumbents,
         ledger=_by_kind(budget.ledger),
+        elapsed=oracle.elapsed,
     )
 
 

@@ -48,6 +48,8 @@ class Result:
     unique_architectures: int
     #: Whether it recommended a cell before it had paid for anything.
     unpaid: bool
+    #: When the last of simulated workers was done; None where there are none.
+    elapsed: float | None = None
 
 
 def scored_by(table: Table) -> str:
@@ -203,6 +205,7 @@ def results_of(scores: Scores, traces: Sequence[Trace]) -> list[Result]:
                 queries=trace.queries,
                 unique_architectures=trace.unique_architectures,
                 unpaid=trace.unpaid,
+                elapsed=trace.elapsed,
             )
         )
     return results
@@ -222,7 +225,8 @@ def write_results(folder: str | Path, table: Table | None, traces: Sequence[Trac
     _check(table, traces)
     scores = Scores.of(folder, table)
     results = results_of(scores, traces)
-    columns = fields(Result)
+    simulated = any(trace.elapsed is not None for trace in traces)
+    columns = [each for each in fields(Result) if simulated or each.name != "elapsed"]
     if table is not None:
         table.verify(fresh=True)  # after all that is read from it, before anything is written
         table.check_in_place()
