@@ -8,6 +8,7 @@ import operator
 from collections.abc import Callable
 
 from nasbench_kit.algorithms.ask_tell import AskTell
+from nasbench_kit.algorithms.evolution.hierarchical_evolution import HierarchicalEvolution
 from nasbench_kit.algorithms.evolution.regularized_evolution import RegularizedEvolution
 from nasbench_kit.algorithms.local_search import LocalSearch
 from nasbench_kit.algorithms.model_based.optuna_search import OptunaSearch
@@ -24,6 +25,7 @@ __all__ = [
     "BOHB",
     "WEIGHT_SHARING",
     "AskTell",
+    "HierarchicalEvolution",
     "Hyperband",
     "LocalSearch",
     "OptunaSearch",
@@ -74,6 +76,9 @@ ALGORITHMS: dict[str, Callable[[], Search]] = {
     "non-regularized-evolution": RegularizedEvolution.non_regularized,
     "amoebanet": RegularizedEvolution.amoebanet,
     "amoebanet-small": RegularizedEvolution.amoebanet_small,
+    "hierarchical-evolution": HierarchicalEvolution,
+    "hierarchical-evolution-small": HierarchicalEvolution.small,
+    "hierarchical-random": HierarchicalEvolution.random,
     "reinforce": Reinforce,
     "nats-reinforce": Reinforce.nats,
     "successive-halving": Hyperband.successive_halving,
@@ -90,5 +95,13 @@ ALGORITHMS: dict[str, Callable[[], Search]] = {
     "controller-reinforce-katib": _with_torch(
         "policy_gradient.controller_reinforce", "ControllerReinforce.katib"
     ),
+    "nas-rl": _with_torch("policy_gradient.nas_rl", "NASRL"),
+    "nas-rl-small": _with_torch("policy_gradient.nas_rl", "NASRL.small"),
+    "nasnet-ppo": _with_torch("policy_gradient.nasnet_ppo", "NASNetPPO"),
+    "nasnet-ppo-small": _with_torch("policy_gradient.nasnet_ppo", "NASNetPPO.small"),
+    "pnas": _with_torch("model_based.pnas", "PNAS"),
+    "pnas-small": _with_torch("model_based.pnas", "PNAS.small"),
+    "pnas-random": _with_torch("model_based.pnas", "PNAS.random"),
+    "pnas-random-small": _with_torch("model_based.pnas", "PNAS.random_small"),
     **WEIGHT_SHARING,
 }
