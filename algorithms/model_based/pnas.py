@@ -14,7 +14,8 @@ What grows is the space's:
   are whole networks, and with most options missing there would be none to train.
 
 The predictor is the paper's ensemble of perceptrons: tokens are embedded and averaged over the blocks
-(here vertices or decisions), so that it reads architectures larger than those it was fitted on. The
+(here vertices or decisions; those with the same options share tokens too), so that it reads architectures
+larger than those it was fitted on. The
 paper's own control draws architectures of full size, which is random search; `PNAS.random` keeps the
 levels and chooses at random, which leaves the predictor out and nothing else.
 
@@ -298,11 +299,22 @@ class Decisions:
         return architecture
 
     def features(self, genotypes: Sequence[tuple[int, ...]]) -> NDArray[np.float32]:
-        """Mean over decisions: which option, one-hot."""
-        starts = np.cumsum([0, *self._sizes[:-1]])
-        taken = np.zeros((len(genotypes), sum(self._sizes)), np.float32)
-        np.put_along_axis(taken, np.asarray(genotypes) + starts, 1.0, axis=1)
+        """Mean over decisions: which option, one-hot, of this decision and of all with the same options."""
+        options = np.asarray(genotypes)
+        own = _first_tokens(self._sizes)
+        alike = list(dict.fromkeys(decision.options for decision in self._space.decisions))
+        starts = _first_tokens([len(each) for each in alike])
+        shared = [starts[alike.index(decision.options)] for decision in self._space.decisions]
+        taken = np.zeros((len(options), sum(self._sizes) + sum(map(len, alike))), np.float32)
+        rows = np.arange(len(options))[:, None]
+        np.add.at(taken, (rows, options + own), 1.0)
+        np.add.at(taken, (rows, options + shared + sum(self._sizes)), 1.0)
         return taken / len(self._sizes)
+
+
+def _first_tokens(sizes: Sequence[int]) -> NDArray[np.int64]:
+    """Where the tokens of each begin, one after the other."""
+    return np.cumsum([0, *sizes[:-1]])
 
 
 # The predictor -----------------------------------------------------------------------------------
@@ -326,7 +338,8 @@ class Ensemble:
             drawn = rng.uniform(-1, 1, (members, *shape)) / math.sqrt(fan_in)
             return torch.tensor(drawn, dtype=torch.float32, requires_grad=True)
 
-        self._embedding = weights(1, tokens, embedding)
+        # Zeros, so that a token which was in no result yet speaks neither for nor against.
+        self._embedding = torch.zeros(members, tokens, embedding, requires_grad=True)
         self._hidden = weights(embedding, embedding, hidden)
         self._hidden_bias = weights(embedding, 1, hidden)
         self._output = weights(hidden, hidden, 1)

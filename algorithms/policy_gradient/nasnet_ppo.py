@@ -85,11 +85,11 @@ class NASNetPPO:
 
     @classmethod
     def small(cls) -> Self:
-        """A learning rate of 0.01 and batches of ten, for some 150 queries.
+        """A learning rate of 0.003 and batches of ten, for some 150 queries.
 
         The paper's controller learns from 1,000 batches; of 150 queries twenty each make seven.
         """
-        return cls(learning_rate=0.01, batch_size=10)
+        return cls(learning_rate=0.003, batch_size=10)
 
     def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Architecture]:
         """Section 3.1 and appendix; recommends the best architecture of all.
