@@ -34,7 +34,7 @@ def gradients(value: Tensor, policy: DecisionController) -> list[Tensor]:
     return [gradient for gradient in found if gradient is not None]
 
 
-def everything(space: MadeUpSpace) -> Any:
+def everything(space: Any) -> Any:
     return np.array([architecture.options for architecture in space])
 
 
@@ -71,8 +71,9 @@ def test_stacked_layers_are_those_of_torchs_lstm() -> None:
 
 def test_the_baseline_is_of_earlier_rewards() -> None:
     policy = controller()
-    known = {"learning_rate": 1e-3, "entropy_weight": 0.0, "baseline_decay": 0.9}
-    learner = PolicyGradient(policy, **known, earlier_rewards=True)
+    learner = PolicyGradient(
+        policy, learning_rate=1e-3, entropy_weight=0.0, baseline_decay=0.9, earlier_rewards=True
+    )
     written = policy.read(everything(policy.space)[:1])
     logarithm = written.log_probability.item()
     assert learner.loss(written, [0.3]).item() == 0  # the first reward is its own baseline

@@ -309,7 +309,7 @@ class Decisions:
         rows = np.arange(len(options))[:, None]
         np.add.at(taken, (rows, options + own), 1.0)
         np.add.at(taken, (rows, options + shared + sum(self._sizes)), 1.0)
-        return taken / len(self._sizes)
+        return taken / np.float32(len(self._sizes))
 
 
 def _first_tokens(sizes: Sequence[int]) -> NDArray[np.int64]:

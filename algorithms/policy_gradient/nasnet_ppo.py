@@ -113,18 +113,19 @@ class NASNetPPO:
             for _ in range(_PATIENCE):
                 with torch.no_grad():
                     written = learner.controller.write(1)
-                note = written.decisions[0], float(written.log_probability)
+                decisions, logarithm = written.decisions[0], float(written.log_probability)
                 (architecture,) = learner.controller.architectures(written.decisions)
                 if architecture is not None:
-                    return Job(architecture, self.epochs, note)
-                learner.tell(*note, 0.0)
+                    return Job(architecture, self.epochs, (decisions, logarithm))
+                learner.tell(decisions, logarithm, 0.0)
             raise Stalled(
                 f"the controller wrote {_PATIENCE:,} encodings in a row that make no architecture"
             )
 
         best = None
         for job, answer in simulate(oracle, ask, self.workers):
-            learner.tell(*job.note, answer.validation_accuracy)
+            decisions, logarithm = job.note
+            learner.tell(decisions, logarithm, answer.validation_accuracy)
             if best is None or answer.validation_accuracy > best.validation_accuracy:
                 best = answer
             yield best.architecture
