@@ -8,9 +8,11 @@ import operator
 from collections.abc import Callable
 
 from nasbench_kit.algorithms.ask_tell import AskTell
+from nasbench_kit.algorithms.evolution.hierarchical_evolution import HierarchicalEvolution
 from nasbench_kit.algorithms.evolution.regularized_evolution import RegularizedEvolution
 from nasbench_kit.algorithms.local_search import LocalSearch
 from nasbench_kit.algorithms.model_based.optuna_search import OptunaSearch
+from nasbench_kit.algorithms.multi_fidelity.asha import ASHA
 from nasbench_kit.algorithms.multi_fidelity.bohb import BOHB
 from nasbench_kit.algorithms.multi_fidelity.hyperband import Hyperband
 from nasbench_kit.algorithms.policy_gradient.reinforce import Reinforce
@@ -19,9 +21,11 @@ from nasbench_kit.oracle.search import Search
 
 __all__ = [
     "ALGORITHMS",
+    "ASHA",
     "BOHB",
     "WEIGHT_SHARING",
     "AskTell",
+    "HierarchicalEvolution",
     "Hyperband",
     "LocalSearch",
     "OptunaSearch",
@@ -71,9 +75,16 @@ ALGORITHMS: dict[str, Callable[[], Search]] = {
     "regularized-evolution-notebook": RegularizedEvolution.notebook,
     "regularized-evolution-naszilla": RegularizedEvolution.naszilla,
     "non-regularized-evolution": RegularizedEvolution.non_regularized,
+    "amoebanet": RegularizedEvolution.amoebanet,
+    "amoebanet-small": RegularizedEvolution.amoebanet_small,
+    "hierarchical-evolution": HierarchicalEvolution,
+    "hierarchical-evolution-small": HierarchicalEvolution.small,
+    "hierarchical-random": HierarchicalEvolution.random,
     "reinforce": Reinforce,
+    "nats-reinforce": Reinforce.nats,
     "successive-halving": Hyperband.successive_halving,
     "hyperband": Hyperband,
+    "asha": ASHA,
     "bohb": BOHB,
     "optuna-tpe": OptunaSearch,
     "optuna-gp": OptunaSearch.gp,
@@ -85,5 +96,13 @@ ALGORITHMS: dict[str, Callable[[], Search]] = {
     "controller-reinforce-katib": _with_torch(
         "policy_gradient.controller_reinforce", "ControllerReinforce.katib"
     ),
+    "nas-rl": _with_torch("policy_gradient.nas_rl", "NASRL"),
+    "nas-rl-small": _with_torch("policy_gradient.nas_rl", "NASRL.small"),
+    "nasnet-ppo": _with_torch("policy_gradient.nasnet_ppo", "NASNetPPO"),
+    "nasnet-ppo-small": _with_torch("policy_gradient.nasnet_ppo", "NASNetPPO.small"),
+    "pnas": _with_torch("model_based.pnas", "PNAS"),
+    "pnas-small": _with_torch("model_based.pnas", "PNAS.small"),
+    "pnas-random": _with_torch("model_based.pnas", "PNAS.random"),
+    "pnas-random-small": _with_torch("model_based.pnas", "PNAS.random_small"),
     **WEIGHT_SHARING,
 }

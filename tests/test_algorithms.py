@@ -24,8 +24,11 @@ WEIGHT_SHARING = ("random-weight-sharing", "enas", "darts", "gdas", "snas", "pc-
 QUICK = [name for name in ALGORITHMS if name != "optuna-gp" and not name.startswith(WEIGHT_SHARING)]
 
 
-#: Their mutations are of vertices and edges.
-OF_GRAPHS = ("regularized-evolution-notebook", "regularized-evolution-naszilla")
+#: Their mutations and genotypes are of vertices and edges.
+OF_GRAPHS = (
+    *("regularized-evolution-notebook", "regularized-evolution-naszilla"),
+    *("hierarchical-evolution", "hierarchical-evolution-small", "hierarchical-random"),
+)
 
 
 class TestConformance(SearchConformance):
@@ -175,6 +178,10 @@ def test_the_presets_are_the_published_ones() -> None:
         "non-regularized-evolution": (None, 10, True, "one-variable"),
     }
     assert not RegularizedEvolution.non_regularized().regularized
+    paper, small = RegularizedEvolution.amoebanet(), RegularizedEvolution.amoebanet_small()
+    assert (paper.population_size, paper.sample_size, paper.identity_probability) == (100, 25, 0.05)
+    assert (small.population_size, small.sample_size, small.identity_probability) == (20, 5, 0.05)
+    assert paper.mutation == small.mutation == "edge-or-operation"
 
 
 def test_evolution_grows_from_the_initial_cells(small_table: Table) -> None:
@@ -252,6 +259,43 @@ def test_rate_mutations_have_their_law(mutation: str) -> None:
         assert abs(found[outcome] - count * p) < 5 * np.sqrt(count * p * (1 - p))  # five sigma
 
 
+def test_amoebanets_mutations_have_their_law() -> None:
+    """Of the full graph of five vertices: 0.05 nothing, else half an edge and half an operation."""
+    space = CellSpace(5, 10)
+    parent = Cell.from_codes(5, (1 << 10) - 1, 0)  # every one of its edges can go
+    rng = np.random.default_rng(0)
+    search = RegularizedEvolution.amoebanet()
+    found: Counter[str] = Counter()
+    places: Counter[int] = Counter()
+    count = 6_000
+    for _ in range(count):
+        child = search._mutate(parent, space, rng)
+        flips = (child.bits ^ parent.bits).bit_count()
+        changes = sum(map(str.__ne__, parent.operations, child.operations))
+        assert flips + changes <= 1
+        found["edge" if flips else "operation" if changes else "nothing"] += 1
+        if flips:
+            places[child.bits ^ parent.bits] += 1
+    for kind, p in (("nothing", 0.05), ("edge", 0.475), ("operation", 0.475)):
+        assert abs(found[kind] - count * p) < 5 * np.sqrt(count * p * (1 - p))  # five sigma
+    assert len(places) == 10
+    each = found["edge"] / 10
+    assert all(abs(times - each) < 5 * np.sqrt(each) for times in places.values())
+
+
+def test_elsewhere_amoebanet_changes_one_decision() -> None:
+    space = MadeUpSpace(7)
+    rng = np.random.default_rng(0)
+    parent = space.sample(rng)
+    changed = [
+        sum(a != b for a, b in zip(parent.options, child.options, strict=True))
+        for child in (
+            RegularizedEvolution.amoebanet()._mutate(parent, space, rng) for _ in range(500)
+        )
+    ]
+    assert set(changed) == {0, 1}
+
+
 def test_rates_per_vertex_and_per_edge_differ_on_larger_spaces() -> None:
     """Of 15 edges 2.5 flip at rate 1 per vertex and 1 per edge, before validity is asked."""
     space = CellSpace(6, 15)  # every connected matrix is valid
@@ -292,3 +336,5 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
         RegularizedEvolution(mutation="none")  # type: ignore[arg-type]
     with pytest.raises(InvalidSetting, match="mutation_rate is 0"):
         RegularizedEvolution(mutation_rate=0)
+    with pytest.raises(InvalidSetting, match=r"identity_probability is 1; .* \[0, 1\)"):
+        RegularizedEvolution(identity_probability=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -133,7 +134,11 @@ def test_an_edge_is_a_coin_of_two_logits() -> None:
 
 
 def reinforce(policy: Controller, **settings: float) -> PolicyGradient:
-    known = {"learning_rate": 0.1, "entropy_weight": 0.0, "baseline_decay": 1.0} | settings
+    known: dict[str, Any] = {
+        "learning_rate": 0.1,
+        "entropy_weight": 0.0,
+        "baseline_decay": 1.0,
+    } | settings
     return PolicyGradient(policy, **known)
 
 

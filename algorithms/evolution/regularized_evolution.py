@@ -3,8 +3,8 @@
 The defaults are those of the NAS-Bench-101 experiments (Ying et al. 2019, supplement S2.2: P = 100,
 S = 10, one variable of the encoding changed).
 
-Source: Real, Aggarwal, Huang, Le, AAAI 2019 (arXiv 1802.01548), Algorithm 1;
-google-research/nasbench, NASBench.ipynb; naszilla, nas_algorithms.py and mutations.py.
+Source: Real, Aggarwal, Huang, Le, AAAI 2019 (arXiv 1802.01548), Algorithm 1, and for AmoebaNet's
+settings the methods and experiments sections; google-research/nasbench, NASBench.ipynb; naszilla, nas_algorithms.py and mutations.py.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from nasbench_kit import checks
+from nasbench_kit.algorithms.settings import check_ranges
+from nasbench_kit.algorithms.workers import Job, check_workers, simulate
 from nasbench_kit.errors import InvalidSetting, NotInSpace
 from nasbench_kit.spaces.nasbench101.space import CellSpace
 from nasbench_kit.spaces.protocols import Numbered
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from nasbench_kit import Answer, Cell, Oracle
     from nasbench_kit.spaces.protocols import Architecture, Space
 
-Mutation = Literal["one-variable", "per-vertex", "per-edge"]
+Mutation = Literal["one-variable", "per-vertex", "per-edge", "edge-or-operation"]
 
 _POPULATION = 100
 #: Below this many cells a population of 100 would be random search over much of the space.
@@ -44,7 +46,7 @@ class RegularizedEvolution:
 
     Raises:
         InvalidSetting: a size below 1, more distinct competitors than members, an unknown mutation
-            or a mutation rate that is not positive.
+            a mutation rate that is not positive, an identity probability outside [0, 1) or no worker.
     """
 
     #: P, members alive; None is 100. On spaces of fewer than 1,000 cells None is 20, or what the first
@@ -58,7 +60,9 @@ class RegularizedEvolution:
     replacement: bool = True
     #: "one-variable": one edge or operation, uniformly. Else each edge flips with probability
     #: rate / V ("per-vertex") or rate / (V (V - 1) / 2) ("per-edge"), and each operation becomes
-    #: another one with probability rate / (V - 2). Repeated until the child is in the space.
+    #: another one with probability rate / (V - 2). Or "edge-or-operation": first which of the two,
+    #: evenly, then one of them as in "one-variable"; elsewhere than in cells it is "one-variable".
+    #: All are repeated until the child is in the space.
     mutation: Mutation = "one-variable"
     #: The rate of "per-vertex" and "per-edge".
     mutation_rate: float = 1.0
@@ -66,6 +70,40 @@ class RegularizedEvolution:
     regularized: bool = True
     #: Training length of every query; None is the table's longest.
     epochs: int | None = None
+    #: How often a child is its parent, trained once more; None is never.
+    identity_probability: float | None = None
+    #: Simulated ones, which train at the same time; None is one, without a clock.
+    workers: int | None = None
+
+    @classmethod
+    def amoebanet(cls) -> RegularizedEvolution:
+        """The settings that found AmoebaNet (there, on 450 workers).
+
+        Its mutations, of a hidden state or of an operation, evenly, and 0.05 of none, are those of
+        cells with two inputs a block: another input is chosen for one. Here vertices have any number of
+        inputs, and an edge comes or goes. The paper's control is random search.
+        """
+        return cls(
+            population_size=100,
+            sample_size=25,
+            replacement=False,
+            mutation="edge-or-operation",
+            identity_probability=0.05,
+        )
+
+    @classmethod
+    def amoebanet_small(cls) -> RegularizedEvolution:
+        """AmoebaNet's mutations and its share of competitors, a quarter, for some 150 queries.
+
+        A population of 100 would leave a third of them to evolution.
+        """
+        return cls(
+            population_size=20,
+            sample_size=5,
+            replacement=False,
+            mutation="edge-or-operation",
+            identity_probability=0.05,
+        )
 
     @classmethod
     def notebook(cls) -> RegularizedEvolution:
@@ -105,6 +143,8 @@ class RegularizedEvolution:
             )
         if not (isinstance(self.mutation_rate, int | float) and self.mutation_rate > 0):
             raise InvalidSetting(f"mutation_rate is {self.mutation_rate}; it must be positive")
+        check_ranges(self, {"identity_probability": "[0, 1)"})
+        check_workers(self.workers)
 
     def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Architecture]:
         """Algorithm 1, with the history reduced to its best member."""
@@ -116,15 +156,17 @@ class RegularizedEvolution:
             size = max(_SMALL_POPULATION, self.initial_size or 1, competitors)
         initial = self.initial_size or size
         population: deque[Answer] = deque()
+        told = 0
+
+        def ask() -> Job:
+            if told < initial:  # initialise with random architectures
+                return Job(space.sample(rng), self.epochs)
+            parent = max(self._competitors(population, rng), key=_accuracy)
+            return Job(self._mutate(parent.architecture, space, rng), self.epochs)
+
         best = None
-        while True:
-            if initial > 0:  # initialise with random architectures
-                initial -= 1
-                architecture = space.sample(rng)
-            else:
-                parent = max(self._competitors(population, rng), key=_accuracy)
-                architecture = self._mutate(parent.architecture, space, rng)
-            child = oracle.query(architecture, self.epochs)
+        for _, child in simulate(oracle, ask, self.workers):
+            told += 1
             population.append(child)
             if len(population) > size:
                 if self.regularized:
@@ -145,7 +187,11 @@ class RegularizedEvolution:
 
     def _mutate(self, parent: Any, space: Space, rng: Generator) -> Any:
         """A child of the parent's own labelling, which is never pruned: that could not be undone."""
-        if self.mutation == "one-variable":
+        if self.identity_probability and rng.random() < self.identity_probability:
+            return parent
+        if self.mutation == "edge-or-operation" and isinstance(space, CellSpace):
+            return self._mutate_kind(parent, space, rng)
+        if self.mutation in ("one-variable", "edge-or-operation"):
             return space.mutate(parent, rng)
         if not isinstance(space, CellSpace):
             raise InvalidSetting(
@@ -153,6 +199,20 @@ class RegularizedEvolution:
                 'not; "one-variable" changes one decision of any space'
             )
         return self._mutate_cell(parent, space, rng)
+
+    def _mutate_kind(self, cell: Cell, space: CellSpace, rng: Generator) -> Cell:
+        options = space.encode(cell)
+        edges = len(options) - (space.max_vertices - 2)  # the first decisions
+        for _ in range(_MAX_DRAWS):
+            of_edge = rng.random() < 0.5 or edges == len(options)
+            variable = int(rng.integers(edges) if of_edge else rng.integers(edges, len(options)))
+            size = len(space.decisions[variable].options)
+            changed = list(options)
+            changed[variable] = (options[variable] + int(rng.integers(1, size))) % size
+            child = space.decode(changed)
+            if child is not None:
+                return child
+        raise NotInSpace(f"{cell.to_text()} has no neighbour in the space {space.name}")
 
     def _mutate_cell(self, cell: Cell, space: CellSpace, rng: Generator) -> Cell:
         vertices = space.max_vertices

@@ -77,9 +77,26 @@ class Hyperband:
 def brackets(epochs: Sequence[int], eta: int) -> list[list[Rung]]:
     """Hyperband's brackets for s = s_max, ..., 0, sized as HpBandSter does.
 
-    The fidelities are the largest one divided by eta as long as the table has the quotient. Where it has
-    not even the first of them, they are the table's own, each at most the next one divided by eta: 1,
-    12 and 90 epochs, say. The rungs' sizes follow eta in any case.
+    Args:
+        epochs: the table's fidelities, ascending.
+        eta: 2 or more.
+
+    Raises:
+        InvalidSetting: see ``rungs``.
+    """
+    chain = rungs(epochs, eta)
+    schedule = []
+    for s in reversed(range(len(chain))):
+        n = len(chain) // (s + 1) * eta**s  # Li et al. round up: (s_max + 1) eta^s / (s + 1)
+        schedule.append([Rung(n // eta**i, chain[-s - 1 + i]) for i in range(s + 1)])
+    return schedule
+
+
+def rungs(epochs: Sequence[int], eta: int) -> list[int]:
+    """The fidelities of halving, ascending: the largest one divided by eta while the table has the quotient.
+
+    Where it has not even the first of them, they are the table's own, each at most the next one divided by
+    eta: 1, 12 and 90 epochs, say. The rungs' sizes follow eta in any case.
 
     Args:
         epochs: the table's fidelities, ascending.
@@ -100,11 +117,7 @@ def brackets(epochs: Sequence[int], eta: int) -> list[list[Rung]]:
             f"eta is {eta} and the table has trainings of {offered} epochs; halving needs one of "
             f"{epochs[-1] / eta:g} epochs or fewer, choose another eta or table"
         )
-    schedule = []
-    for s in reversed(range(len(chain))):
-        n = len(chain) // (s + 1) * eta**s  # Li et al. round up: (s_max + 1) eta^s / (s + 1)
-        schedule.append([Rung(n // eta**i, chain[-s - 1 + i]) for i in range(s + 1)])
-    return schedule
+    return chain
 
 
 def halve(

@@ -195,10 +195,12 @@ class PolicyGradient(nn.Module):
     The average starts at the mean of the first rewards, not at zero.
 
     Args:
-        controller: what learns.
+        controller: what learns; another one of the same kind may have written (a replica).
         learning_rate: Adam's.
         entropy_weight: lambda; the reward is R + lambda times the entropy.
         baseline_decay: share of the old average that stays.
+        earlier_rewards: whether the average is of earlier rewards alone, as Zoph & Le have it; else it
+            is moved before it is used, as in ENAS' released code.
     """
 
     baseline: Tensor
@@ -210,19 +212,29 @@ class PolicyGradient(nn.Module):
         learning_rate: float,
         entropy_weight: float,
         baseline_decay: float,
+        earlier_rewards: bool = False,
     ) -> None:
         super().__init__()
         self.controller = controller
         self.optimizer = torch.optim.Adam(controller.parameters(), lr=learning_rate)
         self.entropy_weight = entropy_weight
         self.baseline_decay = baseline_decay
+        self.earlier_rewards = earlier_rewards
         self.register_buffer("baseline", torch.full((), torch.nan))
 
-    def update(self, written: Written, rewards: list[float]) -> None:
-        """One step up the gradient of the mean reward of encodings just written."""
+    def update(self, written: Written, rewards: list[float], by: Policy | None = None) -> None:
+        """One step up the gradient of the mean reward of encodings just written.
+
+        Args:
+            written: a batch.
+            rewards: of each.
+            by: who wrote it, if it was not the controller itself: a replica, whose weights may be older.
+        """
         loss = self.loss(written, rewards)
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        weights = (by or self.controller).parameters()
+        gradients = torch.autograd.grad(loss, list(weights), allow_unused=True)
+        for weight, gradient in zip(self.controller.parameters(), gradients, strict=True):
+            weight.grad = gradient
         self.optimizer.step()
 
     def loss(self, written: Written, rewards: list[float]) -> Tensor:
@@ -230,8 +242,10 @@ class PolicyGradient(nn.Module):
         entropy = written.entropy.detach()
         rewarded = torch.tensor(rewards, dtype=torch.float32) + self.entropy_weight * entropy
         mean = rewarded.mean()
-        if self.baseline.isnan():
-            self.baseline = mean
-        else:  # moved before it is used, as in the released code
-            self.baseline = self.baseline - (1 - self.baseline_decay) * (self.baseline - mean)
-        return -(written.log_probability * (rewarded - self.baseline)).mean()
+        before = self.baseline
+        if before.isnan():
+            before = self.baseline = mean
+        else:
+            self.baseline = before - (1 - self.baseline_decay) * (before - mean)
+        baseline = before if self.earlier_rewards else self.baseline
+        return -(written.log_probability * (rewarded - baseline)).mean()

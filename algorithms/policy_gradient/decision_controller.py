@@ -29,7 +29,8 @@ class DecisionController(nn.Module):
     Args:
         space: whose decisions are written.
         rng: draws the first weights and, later, the decisions.
-        hidden_size: units of the LSTM.
+        hidden_size: units of each layer of the LSTM.
+        layers: of the LSTM.
         initial_range: first weights are uniform in plus or minus this.
         temperature: divides all logits.
         tanh_constant: c; logits become c tanh(logit). None leaves them.
@@ -41,6 +42,7 @@ class DecisionController(nn.Module):
         rng: Generator,
         *,
         hidden_size: int = 64,
+        layers: int = 1,
         initial_range: float = 0.1,
         temperature: float = 5.0,
         tanh_constant: float | None = 2.5,
@@ -57,9 +59,13 @@ class DecisionController(nn.Module):
             return nn.Parameter(torch.tensor(drawn, dtype=torch.float32))
 
         self.start = weights(1, hidden_size)
-        self.lstm = nn.utils.skip_init(nn.LSTMCell, hidden_size, hidden_size)  # type: ignore[no-untyped-call]
-        for name, parameter in list(self.lstm.named_parameters()):
-            setattr(self.lstm, name, weights(*parameter.shape))
+        self.lstm = nn.ModuleList(
+            nn.utils.skip_init(nn.LSTMCell, hidden_size, hidden_size)  # type: ignore[no-untyped-call]
+            for _ in range(layers)
+        )
+        for layer in self.lstm:
+            for name, parameter in list(layer.named_parameters()):
+                setattr(layer, name, weights(*parameter.shape))
         self.heads = nn.ParameterList([weights(hidden_size, size) for size in sizes])
         self.embeddings = nn.ParameterList([weights(size, hidden_size) for size in sizes])
 
@@ -80,10 +86,12 @@ class DecisionController(nn.Module):
         entropy = torch.zeros(count)
         taken: list[NDArray[np.int64]] = []
         x = self.start.expand(count, -1)
-        state: tuple[Tensor, Tensor] | None = None
+        states: list[tuple[Tensor, Tensor] | None] = [None] * len(self.lstm)
         for place, (head, embedding) in enumerate(zip(self.heads, self.embeddings, strict=True)):
-            state = self.lstm(x, state)
-            logits = state[0] @ head / self.temperature  # [batch, options]
+            for layer, cell in enumerate(self.lstm):
+                state = cell(x, states[layer])
+                x, states[layer] = state[0], state
+            logits = x @ head / self.temperature  # [batch, options]
             if self.tanh_constant is not None:
                 logits = self.tanh_constant * torch.tanh(logits)
             logarithms = logits.log_softmax(1)

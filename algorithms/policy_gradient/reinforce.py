@@ -4,18 +4,23 @@ Every decision (of a cell: every edge and every operation) has its own softmax. 
 until it makes an architecture of the space; such draws cost nothing and never enter the gradient (so the gradient is that of the released
 code, not that of the conditional distribution).
 
+NAS-Bench-201 and NATS-Bench step by Adam instead. Their logits start from normal draws of deviation
+0.001, here from zero.
+
 Source: Williams, Machine Learning 8, 1992; Ying et al., NAS-Bench-101, ICML 2019, supplement S2.2;
-automl/nas_benchmarks, run_rl.py.
+automl/nas_benchmarks, run_rl.py; Dong et al., NATS-Bench, TPAMI 44(7), 2022, and D-X-Y/AutoDL-Projects,
+exps/NATS-algos/reinforce.py; Kingma, Ba, Adam, ICLR 2015, Algorithm 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from nasbench_kit import checks
 from nasbench_kit.errors import InvalidSetting, Stalled
 
 if TYPE_CHECKING:
@@ -31,10 +36,11 @@ _PATIENCE = 10_000
 
 @dataclass(frozen=True)
 class Reinforce:
-    """Plain stochastic gradient ascent of the expected validation accuracy.
+    """Stochastic gradient ascent of the expected validation accuracy.
 
     Raises:
-        InvalidSetting: a learning rate that is not positive, or a momentum outside [0, 1).
+        InvalidSetting: a learning rate that is not positive, a momentum outside [0, 1), or an unknown
+            optimizer.
     """
 
     #: Step size; the released script's default is 0.1, the paper's final choice 0.5.
@@ -43,12 +49,23 @@ class Reinforce:
     momentum: float = 0.9
     #: Training length of every query; None is the table's longest.
     epochs: int | None = None
+    #: How logits are moved: by "adam", or None, a plain step up the gradient.
+    optimizer: Literal["adam"] | None = None
+
+    @classmethod
+    def nats(cls) -> Reinforce:
+        """NATS-Bench's settings (both of its spaces): Adam with a learning rate of 0.01."""
+        return cls(learning_rate=0.01, optimizer="adam")
 
     def __post_init__(self) -> None:
         if not self.learning_rate > 0:
             raise InvalidSetting(f"learning_rate is {self.learning_rate}; it must be positive")
         if not 0 <= self.momentum < 1:
             raise InvalidSetting(f"momentum is {self.momentum}; it must be in [0, 1)")
+        if self.optimizer not in (None, "adam"):
+            raise InvalidSetting(
+                f'optimizer is {checks.shown(self.optimizer)}; choose "adam", or None for a plain step'
+            )
 
     def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Architecture]:
         """Sample an architecture, query its reward, step.
@@ -59,13 +76,17 @@ class Reinforce:
         space = oracle.space
         logits = uniform([len(decision.options) for decision in space.decisions])
         baseline = MovingAverage(self.momentum)
+        adam = Adam() if self.optimizer else None
         best = None
         while True:
             sample, architecture = _valid_sample(logits, space, rng)
             answer = oracle.query(architecture, self.epochs)
             reward = answer.validation_accuracy
             advantage = reward - baseline.update(reward)  # updated before it is used
-            logits += self.learning_rate * advantage * gradient(logits, sample)
+            if adam is None:
+                logits += self.learning_rate * advantage * gradient(logits, sample)
+            else:
+                logits += self.learning_rate * adam.scaled(advantage * gradient(logits, sample))
             if best is None or reward > best.validation_accuracy:
                 best = answer
             yield best.architecture
@@ -89,19 +110,30 @@ def gradient(logits: NDArray[np.float64], sample: NDArray[np.intp]) -> NDArray[n
 
 
 class MovingAverage:
-    """Exponential moving average, corrected for its start at zero."""
+    """Exponential moving average, corrected for its start at zero; of a number or an array."""
 
     def __init__(self, momentum: float) -> None:
         self._momentum = momentum
-        self._numerator = 0.0
+        self._numerator: Any = 0.0
         self._denominator = 0.0
 
-    def update(self, value: float) -> float:
+    def update(self, value: Any) -> Any:
         """Take in a value and return the average."""
         share = 1 - self._momentum
         self._numerator = self._momentum * self._numerator + share * value
         self._denominator = self._momentum * self._denominator + share
         return self._numerator / self._denominator
+
+
+class Adam:
+    """Its step for a gradient, per unit of learning rate; with Kingma and Ba's constants."""
+
+    def __init__(self) -> None:
+        self._mean, self._square = MovingAverage(0.9), MovingAverage(0.999)
+
+    def scaled(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The mean of gradients over the root of the mean of their squares."""
+        return self._mean.update(gradient) / (np.sqrt(self._square.update(gradient**2)) + 1e-8)
 
 
 def _valid_sample(

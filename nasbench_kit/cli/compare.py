@@ -30,7 +30,13 @@ from nasbench_kit.compare.benchmark import Benchmark
 from nasbench_kit.compare.plan import Plan, RewardImages
 from nasbench_kit.compare.run_folder import LIMITS, all_traces, clocks
 from nasbench_kit.compare.running import missing, run
-from nasbench_kit.compare.scores import Scores, metric_in_words, results_of, write_results
+from nasbench_kit.compare.scores import (
+    Result,
+    Scores,
+    metric_in_words,
+    results_of,
+    write_results,
+)
 from nasbench_kit.data import tables
 from nasbench_kit.data.images.image_sets import open_images
 from nasbench_kit.errors import InvalidSetting, RunsFailed, WorkerDied
@@ -207,7 +213,7 @@ def run_compare(args: argparse.Namespace) -> int:
                 {
                     "folder": str(folder),
                     "scored_by": benchmark.scored_by,
-                    "runs": [asdict(result) for result in results_of(scores, traces)],
+                    "runs": [_as_json(result) for result in results_of(scores, traces)],
                     "missing": lacking,
                 }
             )
@@ -233,6 +239,12 @@ def run_compare(args: argparse.Namespace) -> int:
     sys.stdout.flush()
     streams.say(str(failure))
     return 1
+
+
+def _as_json(result: Result) -> dict[str, Any]:
+    """A run's row; ``elapsed`` only where workers are simulated."""
+    row = asdict(result)
+    return row if result.elapsed is not None else {k: v for k, v in row.items() if k != "elapsed"}
 
 
 def missing_runs(plan: Plan, folder: Path, traces: Sequence[Trace]) -> list[dict[str, Any]]:
@@ -396,7 +408,16 @@ def shown(value: object) -> str:
 
 #: What a narrow screen leaves out first.
 _SECONDARY = (
-    *("seconds by kind", "epochs by kind", "unique", "none", "queries", "seconds", "epochs"),
+    *(
+        "elapsed",
+        "seconds by kind",
+        "epochs by kind",
+        "unique",
+        "none",
+        "queries",
+        "seconds",
+        "epochs",
+    ),
     "runs",
 )
 
@@ -456,6 +477,12 @@ def _print_summary(
             f" {columns[-1].capitalize()}: what half of the runs had spent at most when they first "
             f"recommended anything of that {loss}, the worst of the medians."
         )
+    if any(trace.elapsed is not None for trace in traces):
+        columns.append("elapsed")
+        for name, runs in by_name.items():
+            times = [run.elapsed for run in runs if run.elapsed is not None]
+            rows[name].append(shown(float(np.mean(times)) if times else None))
+        note += f" Elapsed: {unit} until the last of simulated workers was done, mean over runs."
     if any(trace.ledger.keys() - {"query"} for trace in traces):
         columns.append(f"{unit} by kind")
         for name, runs in by_name.items():

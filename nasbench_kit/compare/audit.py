@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: What a search could patch to get answers for less.
 _GUARDED = (Oracle, Engine, Budget, TableSource, TableThenTrainer, TrainerSource, Table, Column)
+#: Sums of the same numbers, added in another order.
+_ROUNDING = 1e-9
 #: Of copyreg, and of annotations that are evaluated when they are asked for.
 _NOTES = {"__slotnames__", "__annotations__", "__annotations_cache__"}
 
@@ -37,7 +39,10 @@ def audit(
     budget: Budget,
     table: Table | None,
     incumbents: Sequence[Incumbent],
+    *,
     seen: Sequence[int] | None = None,
+    elapsed: float | None = None,
+    workers: int | None = None,
 ) -> None:
     """Check a run's ledger against its totals and limits, and against the table's prices.
 
@@ -46,6 +51,8 @@ def audit(
         table: that it answered from, if there is one.
         incumbents: what was recommended, at what spend.
         seen: the table's repeats that answers were of; None is all of them.
+        elapsed: the time of the search's simulated workers, if there are any.
+        workers: how many.
 
     Raises:
         AccountsDisagree: saying what does not fit.
@@ -68,6 +75,20 @@ def audit(
     for before, after in pairwise(spendings):
         if any(a > b for a, b in zip(before, after, strict=True)):
             raise AccountsDisagree(f"the spending went back from {before} to {after}")
+    if elapsed is not None:
+        _check_elapsed(elapsed, budget.spent_seconds or budget.spent_epochs, workers)
+
+
+def _check_elapsed(elapsed: float, spent: float, workers: int | None) -> None:
+    """No more time passes than one worker would need, and no less than all of them, ever busy."""
+    if workers is None:
+        raise AccountsDisagree("a time was noted by a search that has no setting workers")
+    least = spent / workers
+    if not least * (1 - _ROUNDING) <= elapsed <= spent * (1 + _ROUNDING):
+        raise AccountsDisagree(
+            f"{elapsed:.12g} elapsed; trainings of {spent:.12g} take {workers} workers "
+            f"{least:.12g} at least, and {spent:.12g} at most"
+        )
 
 
 def _check_prices(charges: Sequence[Charge], table: Table, seen: Sequence[int] | None) -> None:

@@ -57,7 +57,14 @@ def run_one(
     oracle = benchmark.oracle(budget, for_oracle, task, seed)
     incumbents, ended = follow(search, oracle.handle(), budget, for_search, benchmark.text)
     try:
-        audit(budget, benchmark.table, incumbents, benchmark.seen(seed))
+        audit(
+            budget,
+            benchmark.table,
+            incumbents,
+            seen=benchmark.seen(seed),
+            elapsed=oracle.elapsed,
+            workers=getattr(search, "workers", None),
+        )
     except AccountsDisagree as error:
         raise AccountsDisagree(
             f"{label} with seed {seed}: {error}; nothing of it is saved"
@@ -72,6 +79,7 @@ def run_one(
         unique_architectures=_different(benchmark.table, budget.ledger),
         incumbents=incumbents,
         ledger=_by_kind(budget.ledger),
+        elapsed=oracle.elapsed,
     )
 
 

@@ -58,6 +58,8 @@ class Result:
     unpaid: bool
     #: Whether the last recommendation cannot be told from the table's best; None where nobody knows.
     among_best: bool | None = None
+    #: When the last of simulated workers was done; None where there are none.
+    elapsed: float | None = None
 
 
 def scored_by(table: Table) -> str:
@@ -304,6 +306,7 @@ def results_of(scores: Scores, traces: Sequence[Trace]) -> list[Result]:
                 unique_architectures=trace.unique_architectures,
                 unpaid=trace.unpaid,
                 among_best=None if text is None else scores.among_best(text),
+                elapsed=trace.elapsed,
             )
         )
     return results
@@ -323,7 +326,8 @@ def write_results(folder: str | Path, table: Table | None, traces: Sequence[Trac
     _check(table, traces)
     scores = Scores.of(folder, table)
     results = results_of(scores, traces)
-    columns = fields(Result)
+    simulated = any(trace.elapsed is not None for trace in traces)
+    columns = [each for each in fields(Result) if simulated or each.name != "elapsed"]
     if table is not None:
         table.verify(fresh=True)  # after all that is read from it, before anything is written
         table.check_in_place()

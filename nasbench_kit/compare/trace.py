@@ -68,6 +68,9 @@ class Trace:
     incumbents: list[Incumbent] = field(default_factory=list)
     #: The ledger summed by kind of charge: "query", "training" or a step of a supernet's training.
     ledger: dict[str, Spending] = field(default_factory=dict)
+    #: When the last of simulated workers was done, in seconds (epochs, where there are no seconds);
+    #: None where the search simulates none, and then not in the file.
+    elapsed: float | None = None
 
     @property
     def unpaid(self) -> bool:
@@ -82,6 +85,8 @@ class Trace:
             "incumbents": dict(zip(Incumbent._fields, incumbents, strict=True)),
             "ledger": {kind: spending._asdict() for kind, spending in self.ledger.items()},
         }
+        if self.elapsed is None:
+            del values["elapsed"]
         write_text(path, json.dumps(values) + "\n")
 
     @classmethod
@@ -94,6 +99,10 @@ class Trace:
         try:
             values = read_json(path)
             hints = get_type_hints(cls)
+            del hints["elapsed"]
+            elapsed = None
+            if isinstance(values, dict) and "elapsed" in values:
+                elapsed = number(values.pop("elapsed"), "elapsed")
             _check_keys(values, hints)
             steps = values.pop("incumbents")
             _check_keys(steps, Incumbent._fields)
@@ -107,7 +116,7 @@ class Trace:
                 _check_keys(spent, Spending._fields)
                 ledger[kind] = _typed(Spending, [spent[name] for name in Spending._fields])
             scalars = {name: _read(value, hints[name], name) for name, value in values.items()}
-            trace = cls(**scalars, incumbents=incumbents, ledger=ledger)
+            trace = cls(**scalars, incumbents=incumbents, ledger=ledger, elapsed=elapsed)
             trace._check()
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise CorruptFile(f"{path} is no trace ({error}); delete it to run it again") from error
@@ -151,6 +160,9 @@ class Trace:
             for before, after in pairwise([*steps, (self.seconds, self.epochs, self.queries)]):
                 if before[2] == after[2] and before != after:
                     raise ValueError(f"from {before} to {after} more is spent and nothing asked")
+        spent = self.seconds or self.epochs
+        if self.elapsed is not None and self.elapsed > spent * (1 + _ROUNDING):
+            raise ValueError(f"{self.elapsed} elapsed, and no more than {spent} was spent")
         unique = self.unique_architectures
         if not min(self.queries, "query" in self.ledger) <= unique <= self.queries:
             raise ValueError(f"{self.queries} queries were of {unique} architectures")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from nasbench_kit.checks import shown
 from nasbench_kit.errors import (
     InvalidSetting,
     NotCopyable,
@@ -55,6 +56,7 @@ class Engine:
         "_draws",
         "_seen",
         "_unpaid_in_a_row",
+        "elapsed",
     )
 
     def __init__(
@@ -72,6 +74,8 @@ class Engine:
         self.policy: Policy = policy
         #: A copy would answer free of charge, so nobody gets one while a search is at work.
         self.copyable = True
+        #: See `Oracle.elapsed`.
+        self.elapsed: float | None = None
         self._rng = rng
         self._task = task
         self._patience = patience
@@ -156,6 +160,16 @@ class Engine:
                 "the search has stopped exploring (see the option patience)"
             )
         return seen._replace(architecture=architecture)
+
+    def elapse(self, to: float) -> None:
+        """See `Oracle.elapse`."""
+        before = self.elapsed or 0.0
+        if not isinstance(to, Real) or isinstance(to, bool) or not before <= to < math.inf:
+            raise InvalidSetting(
+                f"the time is {shown(to)}; give a finite number, at least the {before:g} that have "
+                "elapsed"
+            )
+        self.elapsed = float(to)
 
     def _buy(self, architecture: Any, epochs: int, halfway: bool, repeat: int | None) -> Answer:
         """Pay for the readings of one repeat, or of all of them (None), and return the answer."""

@@ -84,6 +84,8 @@ class Oracle(ReadOnly):
     __slots__ = (
         "__weakref__",
         "_charge",
+        "_elapse",
+        "_elapsed",
         "_engine",
         "_price",
         "_query",
@@ -105,6 +107,8 @@ class Oracle(ReadOnly):
     _query: Callable[[Any, int | None, bool], Answer]
     _charge: Callable[[Any, int, bool], None]
     _price: Callable[[Any, int, bool], tuple[float, float]]
+    _elapse: Callable[[float], None]
+    _elapsed: Callable[[], float | None]
     _task: Callable[[], Task]
     _engine: Callable[[], Engine]
 
@@ -155,6 +159,25 @@ class Oracle(ReadOnly):
             InvalidCell, InvalidSetting: an argument of another type; costs nothing.
         """
         return self._query(architecture, epochs, halfway)
+
+    def elapse(self, to: float) -> None:
+        """Note the time of workers that are simulated, since the start: it only moves forward.
+
+        Queries are paid the same. After the run the time is compared with what was spent, and with
+        the search's setting ``workers``.
+
+        Args:
+            to: in seconds; in epochs, where trainings have no seconds.
+
+        Raises:
+            InvalidSetting: a time before the last one, or no finite number.
+        """
+        self._elapse(to)
+
+    @property
+    def elapsed(self) -> float | None:
+        """The last time that was noted; None where no workers are simulated."""
+        return self._elapsed()
 
     @property
     def task(self) -> Task:
@@ -266,6 +289,8 @@ def _fill(oracle: Oracle, engine: Engine, budget: Budget) -> None:
         "_query": query,
         "_charge": charge,
         "_price": price,
+        "_elapse": lambda to: engine.elapse(to),  # noqa: PLW0108  # as for the task
+        "_elapsed": lambda: engine.elapsed,
         "_task": lambda: engine.task(),  # noqa: PLW0108  # a bound method would hand out the engine
         "_engine": lambda: engine,
     }
