@@ -39,6 +39,35 @@ class Precomputed(Kernel):  # type: ignore[misc]  # scikit-learn is not typed
         return False
 
 
+class EmbeddedOrRaw(Kernel):  # type: ignore[misc]
+    """Auto-Keras' covariances as released: among training points embedded, with others by distance.
+
+    Points are rows of an embedding, then of distances to the training points.
+
+    Args:
+        dimensions: of the embedding.
+    """
+
+    def __init__(self, dimensions: int) -> None:
+        self.dimensions = dimensions
+
+    def __call__(self, X: NDArray[np.float64], Y: object = None) -> NDArray[np.float64]:
+        """exp(-|a - b| ** 2 / dimensions) among training points, exp(-d ** 2) with them."""
+        if Y is not None:
+            return np.exp(-(X[:, self.dimensions :] ** 2))
+        embedded = X[:, : self.dimensions]
+        apart = ((embedded[:, None] - embedded) ** 2).sum(axis=2)
+        return np.exp(-apart / self.dimensions)
+
+    def diag(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The prior variance of each point."""
+        return np.ones(len(X))
+
+    def is_stationary(self) -> bool:
+        """Whether it depends on differences of rows alone."""
+        return False
+
+
 class SumOfExponentials(Kernel):  # type: ignore[misc]
     """NASBOT's kernel (section 4): one term of distances, one of normalised distances squared.
 

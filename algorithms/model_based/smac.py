@@ -56,6 +56,15 @@ class SMAC:
     #: Training length of every query; None is the table's longest.
     epochs: int | None = None
 
+    @classmethod
+    def small(cls) -> SMAC:
+        """For a hundred queries or so: with leaves of 3 answers or more, no tree predicts the best ones.
+
+        A leaf's mean lies above them, so that little improvement is expected anywhere. With as many
+        trees as SMAC has by default, more combinations of decisions are told apart.
+        """
+        return cls(trees=10, least_leaf=1, least_split=2)
+
     def __post_init__(self) -> None:
         names = ("initial_size", "trees", "starts", "least_leaf")
         loop.check_whole(self, **dict.fromkeys(names, 1), random_points=0, least_split=2)
