@@ -251,9 +251,7 @@ def subsets(count: int, shrinking: bool, rng: Generator) -> NDArray[np.bool_]:
     return np.array(found)
 
 
-def embedded(
-    distances: NDArray[np.float64], members: NDArray[np.bool_]
-) -> NDArray[np.float64]:
+def embedded(distances: NDArray[np.float64], members: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Bourgain's embedding: the distance to the nearest member of each subset, [points, subsets].
 
     Args:

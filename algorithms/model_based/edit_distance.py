@@ -11,6 +11,7 @@ Source: Jin, Song, Hu, Auto-Keras, KDD 2019 (arXiv 1806.10282), section 3.1, equ
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -54,7 +55,7 @@ def network(graph: Graph) -> Network:
     while graph.successors[chain[-1]]:
         chain.append(max(graph.successors[chain[-1]], key=lambda s: (height[s], -s)))
     on = set(chain)
-    along = set(zip(chain, chain[1:]))
+    along = set(itertools.pairwise(chain))
     skips = [
         Skip(
             depth[vertex],

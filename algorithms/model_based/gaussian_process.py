@@ -7,7 +7,7 @@ them to all training points, so that a kernel needs no more than its own row.
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -84,7 +84,7 @@ class SumOfExponentials(Kernel):  # type: ignore[misc]
     """
 
     #: Bounds of the released code, in units of the answers' variance.
-    _BOUNDS = {
+    _BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {
         "scales": (1e-2, 1e2),
         "rates": (1e-9, 1e-3),
         "normalised_rates": (1e-1, 1e2),
@@ -180,7 +180,9 @@ def fitted(
         targets: [points].
         settings: others of scikit-learn's ``GaussianProcessRegressor``.
     """
-    with warnings.catch_warnings():  # of hyperparameters at their bounds, which is where they may be
+    with (
+        warnings.catch_warnings()
+    ):  # of hyperparameters at their bounds, which is where they may be
         warnings.simplefilter("ignore", ConvergenceWarning)
         return GaussianProcessRegressor(kernel, **settings).fit(points, targets)
 

@@ -92,15 +92,14 @@ def _by_size(nets: Sequence[Network], kind: str) -> list[tuple[NDArray[np.intp],
     for place, net in enumerate(nets):
         if kind in net.kinds:
             sizes.setdefault(len(net.kinds[kind].mass), []).append(place)
-    return [
-        (np.array(places), Layers(*map(np.stack, zip(*(nets[p].kinds[kind] for p in places)))))
-        for places in sizes.values()
-    ]
+    found = []
+    for places in sizes.values():
+        layers = [nets[place].kinds[kind] for place in places]
+        found.append((np.array(places), Layers(*map(np.stack, zip(*layers, strict=True)))))
+    return found
 
 
-def _saved(
-    one: Layers, other: Layers, structure: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _saved(one: Layers, other: Layers, structure: NDArray[np.float64]) -> NDArray[np.float64]:
     """What matching saves over leaving all unmatched: [coefficients, ones, others]."""
     from scipy.spatial.distance import cdist
 
