@@ -11,7 +11,12 @@ from nasbench_kit.algorithms.ask_tell import AskTell
 from nasbench_kit.algorithms.evolution.hierarchical_evolution import HierarchicalEvolution
 from nasbench_kit.algorithms.evolution.regularized_evolution import RegularizedEvolution
 from nasbench_kit.algorithms.local_search import LocalSearch
+from nasbench_kit.algorithms.model_based.auto_keras import AutoKerasBO
+from nasbench_kit.algorithms.model_based.bananas import BANANAS
+from nasbench_kit.algorithms.model_based.nas_bowl import NASBOWL
+from nasbench_kit.algorithms.model_based.nasbot import NASBOT
 from nasbench_kit.algorithms.model_based.optuna_search import OptunaSearch
+from nasbench_kit.algorithms.model_based.smac import SMAC
 from nasbench_kit.algorithms.multi_fidelity.asha import ASHA
 from nasbench_kit.algorithms.multi_fidelity.bohb import BOHB
 from nasbench_kit.algorithms.multi_fidelity.hyperband import Hyperband
@@ -22,9 +27,14 @@ from nasbench_kit.oracle.search import Search
 __all__ = [
     "ALGORITHMS",
     "ASHA",
+    "BANANAS",
     "BOHB",
+    "NASBOT",
+    "NASBOWL",
+    "SMAC",
     "WEIGHT_SHARING",
     "AskTell",
+    "AutoKerasBO",
     "HierarchicalEvolution",
     "Hyperband",
     "LocalSearch",
@@ -86,6 +96,15 @@ ALGORITHMS: dict[str, Callable[[], Search]] = {
     "hyperband": Hyperband,
     "asha": ASHA,
     "bohb": BOHB,
+    "bananas": BANANAS,
+    "nasbot": NASBOT,
+    "nasbot-naszilla": NASBOT.naszilla,
+    "auto-keras-bo": AutoKerasBO,
+    "auto-keras-bo-small": AutoKerasBO.small,
+    "nas-bowl": NASBOWL,
+    "nas-bowl-small": NASBOWL.small,
+    "smac": SMAC,
+    "smac-small": SMAC.small,
     "optuna-tpe": OptunaSearch,
     "optuna-gp": OptunaSearch.gp,
     "optuna-random": OptunaSearch.random,

@@ -20,8 +20,14 @@ from nasbench_kit.testing.searches import SearchConformance, yielded
 
 #: They need a task, and have test_weight_sharing.py.
 WEIGHT_SHARING = ("random-weight-sharing", "enas", "darts", "gdas", "snas", "pc-darts")
+#: They fit models, and have test_model_based.py.
+MODEL_BASED = ("bananas", "nasbot", "auto-keras", "nas-bowl", "smac")
 #: Optuna's Gaussian process takes about a second a query; it has a test of its own.
-QUICK = [name for name in ALGORITHMS if name != "optuna-gp" and not name.startswith(WEIGHT_SHARING)]
+QUICK = [
+    name
+    for name in ALGORITHMS
+    if name != "optuna-gp" and not name.startswith((*WEIGHT_SHARING, *MODEL_BASED))
+]
 
 
 #: Their mutations and genotypes are of vertices and edges.
