@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: The image sets that go by a name.
 NAMES = ("digits", "noisy-digits", "cifar10")
+#: Those of them that are always at hand, as scikit-learn brings what they are made of.
+AT_HAND = NAMES[:2]
 
 
 def open_images(
