@@ -40,7 +40,7 @@ def open_task(table: Table, data: str | Path | None = None) -> Task:
     """
     checked(table)
     images = _images(table, data)
-    recipe = _recipe(table)
+    recipe = recipe_of(table)
     height, width, channels = images.train.images.shape[1:]
     cost = None
     if table.has("seconds"):
@@ -137,7 +137,7 @@ def open_fallback(
 
     usable(device)
     kept = None if store is None else Store(as_path(store, "store of trainings"))
-    return Fallback(table, images, _recipe(table), store=kept, device=device)
+    return Fallback(table, images, recipe_of(table), store=kept, device=device)
 
 
 def _images(table: Table, data: str | Path | None) -> ImageSet:
@@ -160,7 +160,7 @@ def _images(table: Table, data: str | Path | None) -> ImageSet:
     return images
 
 
-def _recipe(table: Table) -> Recipe:
+def recipe_of(table: Table) -> Recipe:
     """The recipe that a table records, or else that of NAS-Bench-101."""
     if "recipe" not in table.provenance:
         return NASBENCH101

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -72,6 +74,39 @@ def test_the_lesser_of_two_rounds_counts(built: tuple[Path, Table], tmp_path: Pa
         path = build_parts.seconds_path(target.with_suffix(".parts"), rows, turn)
         build_parts.save(path, plan.space, rows, seconds=np.array([seconds]))
     assert assemble(plan, target).values("seconds").tolist() == [[0.25]]
+
+
+def test_the_best_tenth_is_trained_again_for_scores(
+    built: tuple[Path, Table], tmp_path: Path
+) -> None:
+    """As further repeats; in the table, but in no answer, and one more keeps those that are there."""
+    target = tmp_path / "scored.h5"
+    shutil.copytree(built[0].with_suffix(".parts"), target.with_suffix(".parts"))
+    table = build(a_plan(scoring=2), target)
+    validation = built[1].mean("validation_accuracy")
+    (best,) = np.flatnonzero(~np.isnan(table.extra["scoring/test_accuracy"][:, 0]))
+    assert validation[best] == validation.max()  # a tenth of seven cells, rounded up
+    alone = train(table.space[int(best)], digits(), DIGITS, 2, training_seed(0, int(best), 2, 3))
+    for split in ("validation", "test"):
+        scores = table.extra[f"scoring/{split}_accuracy"]
+        assert scores.shape == (7, 2) and scores.dtype == np.float32
+        assert np.isnan(np.delete(scores, best, axis=0)).all()
+        assert scores[best, 1] == np.float32(getattr(alone.final, split).accuracy)
+    assert table.provenance["scoring"] == {"cells": 1, "trainings": 2}
+    assert table.repeats == 2
+    for name, column in built[1].columns.items():
+        assert table.columns[name].values.tolist() == column.values.tolist()
+    kept = {part: part.stat().st_mtime_ns for part in target.with_suffix(".parts").glob("*.npz")}
+    assert (
+        estimate(a_plan(scoring=3), target).training
+        > 0
+        == estimate(a_plan(scoring=2), target).training
+    )
+    more = build(a_plan(scoring=3), target)
+    assert kept == {part: part.stat().st_mtime_ns for part in kept}
+    scores = table.extra["scoring/test_accuracy"]
+    assert more.extra["scoring/test_accuracy"][best, :2].tolist() == scores[best].tolist()
+    assert Table.open(target).extra["scoring/test_accuracy"].shape == (7, 3)
 
 
 def test_a_second_build_trains_nothing_again(built: tuple[Path, Table]) -> None:
@@ -242,6 +277,8 @@ def test_a_space_larger_than_memory_is_refused(
         ({"space": CellSpace(3).restricted(np.array([0, 2]), "v3e3")}, "not the one of that name"),
         ({"repeats": 0}, "repeats is 0"),
         ({"seed": -1}, "seed is -1"),
+        ({"scoring": -1}, "scoring is -1"),
+        ({"scoring": 1000}, "scoring is 1000"),
         ({"epochs": ()}, r"epochs are \(\)"),
         ({"epochs": (0, 1)}, "ascending from 1"),
         ({"epochs": (2, 1)}, "ascending from 1"),
@@ -266,9 +303,20 @@ def test_the_least_of_five_epochs_counts(monkeypatch: pytest.MonkeyPatch) -> Non
         return now
 
     monkeypatch.setattr(
-        "nasbench_kit.data.building.clock.time", SimpleNamespace(perf_counter=clock)
+        "nasbench_kit.data.building.clock.time", SimpleNamespace(process_time=clock)
     )
     assert seconds_an_epoch(CellSpace(2)[0], digits(), DIGITS) == pytest.approx(4.5)
+
+
+def test_of_many_batches_ten_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A made-up clock of one second a step: an epoch of 15 batches takes 15."""
+    now = itertools.count()
+    monkeypatch.setattr(
+        "nasbench_kit.data.building.clock.time", SimpleNamespace(process_time=lambda: next(now))
+    )
+    recipe = dataclasses.replace(DIGITS, batch_size=16, bn_batch_size=16)
+    assert seconds_an_epoch(CellSpace(2)[0], digits(), recipe) == pytest.approx(250 / 16)
+    assert next(now) == 7 * 10
 
 
 def test_a_table_of_ones_own_images(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_a_longer_build_trains_only_what_the_archive_lacks(
 ) -> None:
     trained = []
 
-    def made_up(plan: Build, rows: range, epochs: int) -> dict[str, NDArray[Any]]:
+    def made_up(plan: Build, rows: range, epochs: int, repeats: range) -> dict[str, NDArray[Any]]:
         trained.append((rows, epochs))
         return some_counts(rows, np.random.default_rng(1))
 

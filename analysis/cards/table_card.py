@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nasbench_kit.analysis.landscape.headroom import headroom, sentence
 from nasbench_kit.errors import NotRecorded
 
 if TYPE_CHECKING:
@@ -34,8 +35,10 @@ def measured_card(table: Table, command: str) -> str:
     if table.repeats < 2:
         raise NotRecorded("a card compares repeats; the table has one only")
     made, clock = table.provenance, table.provenance["clock"]
-    trainings = len(table) * len(table.epochs) * table.repeats
+    again = made.get("scoring", {"cells": 0, "trainings": 0})
+    trainings = len(table) * len(table.epochs) * table.repeats + again["cells"] * again["trainings"]
     failed = made["failed_trainings"]
+    seconds = "Seconds" if clock.get("seconds") is None else f"Seconds of the {clock['seconds']}"
     lines = [
         f"# {table.name}: {len(table):,} cells, really trained",
         "",
@@ -46,7 +49,8 @@ def measured_card(table: Table, command: str) -> str:
         "",
         f"Made by `{command}` (it goes on where it was stopped, and trains nothing twice).",
         "",
-        (f"Seconds: each cell alone, one thread, on {clock['processor']} with torch {clock['torch']}; the "
+        *_kept_for_scores(table),
+        (f"{seconds}: each cell alone, one thread, on {clock['processor']} with torch {clock['torch']}; the "
         "minimum of five timed epochs in each of two rounds over all cells, times the epochs; halfway is "
         "half; the same for all repeats. "
         f"All trainings together: {_hours(table):.3g} hours of one core."),
@@ -70,6 +74,26 @@ def measured_card(table: Table, command: str) -> str:
         *markdown_grid(("cell", "test", "validation", "seconds", "parameters"), _best(table)),
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def _kept_for_scores(table: Table) -> list[str]:
+    """On the trainings that are kept for scores, and what they say; nothing where there are none."""
+    if "scoring" not in table.provenance:
+        return []
+    again = table.provenance["scoring"]
+    lines = [
+        (f"The best tenth, {again['cells']} cells by mean validation accuracy at {table.epochs[-1]} epochs, was "
+        f"trained {again['trainings']} more times there. These trainings are kept for scores, and no query is answered "
+        "from them."),
+        "",
+    ]  # fmt: skip
+    if len(table) >= 20:
+        found = headroom(table)
+        lines += [
+            f"{sentence(found)} (`nasbench-kit analyze noise --table {table.name} --out DIR`)",
+            "",
+        ]
+    return lines
 
 
 def listed(numbers: Sequence[object]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nasbench_kit.analysis.landscape import table_plots as plots
+from nasbench_kit.analysis.landscape import headroom, table_plots as plots
 from nasbench_kit.analysis.landscape.fidelity import (
     agreement,
     between_fidelities,
@@ -224,6 +224,13 @@ def noise(table: Table, options: Options) -> Study:
         f"Between two repeats {'a' if noun == 'cell' else 'an'} {noun} moves by {last.rank_shift:.1%} of all ranks (median); the "
         f"winner of one repeat ranks {last.winner_rank:,.0f} by the mean over repeats."
     )
+    if len(table) >= 20 and table.has(headroom.METRIC):
+        best = headroom.headroom(table)
+        study.findings.append(headroom.sentence(best))
+        study.frames["best_tenth"] = tidy(
+            "cells trainings fresh spread noise standard_error ratio ratio_low ratio_high",
+            [(*astuple(best)[:5], best.standard_error, best.ratio, best.low, best.high)],
+        )
     rows = []
     for repeat_noise in by_fidelity:
         taus = repeat_noise.repeats_agree.tau, repeat_noise.best_agree.tau

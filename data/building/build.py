@@ -9,11 +9,16 @@ from (seed, row, epochs, repeat). Seconds come from a separate pass of one proce
 that a table never mixes clocks: each cell alone, one thread, the minimum of five timed epochs, times
 the epochs; halfway is half; the same for all repeats. It goes round all cells twice and keeps the
 lesser time, as even an idle machine has slow minutes.
+
+The best tenth of the cells may be trained again, at the highest fidelity, for scores that no search has
+seen (`best_rows`, ``Build.scoring``): the table holds these trainings apart from the repeats that it
+answers with, as ``scoring/validation_accuracy`` and ``scoring/test_accuracy``.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,7 +35,7 @@ from nasbench_kit.system.files import check_writable, write_text
 from nasbench_kit.system.measured import available_memory, torch_threads
 from nasbench_kit.system.workers import Executor, Progress, check_workers, spread
 from nasbench_kit.table import file as table_file
-from nasbench_kit.table.table import Column, Table
+from nasbench_kit.table.table import SCORING, Column, Table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,6 +46,8 @@ if TYPE_CHECKING:
 
 #: Rounds over all cells in which seconds are taken.
 ROUNDS = 2
+#: The share of all cells whose trainings are repeated for scores.
+SCORED_SHARE = 0.1
 #: Bytes of a table in memory for each training: its numbers, and as much again to write them.
 _BYTES = 100
 
@@ -49,9 +56,12 @@ _BYTES = 100
 class Build:
     """What to train: every cell of ``space``, at each of ``epochs``, ``repeats`` times.
 
+    The best tenth is trained ``scoring`` more times at the last of ``epochs``.
+
     Raises:
         UnknownName: a space without a name, which no table can be of.
-        InvalidSetting: epochs that do not ascend from 1, no repeats, a negative seed, fewer
+        InvalidSetting: epochs that do not ascend from 1, no repeats, a negative seed, less than 0
+            trainings or more than 999 for scores, fewer
             images than a batch has, or trainings of less than two steps.
     """
 
@@ -62,6 +72,7 @@ class Build:
     epochs: tuple[int, ...]
     repeats: int = 3
     seed: int = 0
+    scoring: int = 0
 
     def __post_init__(self) -> None:
         if CellSpace.named(self.space.name) != self.space:
@@ -73,6 +84,8 @@ class Build:
             raise InvalidSetting(f"repeats is {self.repeats}; at least 1 is needed")
         if self.seed < 0:
             raise InvalidSetting(f"seed is {self.seed}; it must be 0 or more")
+        if not 0 <= self.scoring <= 999:
+            raise InvalidSetting(f"scoring is {self.scoring}; it must lie in 0..999")
         if len(self.images.train) < self.recipe.batch_size:
             raise InvalidSetting(
                 f"{self.images.name} has {len(self.images.train)} training images, less than a batch "
@@ -155,9 +168,16 @@ def build(
 
         jobs = [(plan, folder, rows, epochs) for rows, epochs in untrained]
         spread(_train_part, jobs, workers, lambda done, _: report(done), executor)
+        # Only now is it clear which cells are the best.
+        best = best_rows(plan, folder)
+        turns = [turn for turn in range(plan.scoring) if not _scored(plan, folder, best, turn)]
+        again = [(plan, folder, best, turn) for turn in turns]
+        whole += len(again)
+        spread(_score, again, workers, lambda done, _: report(len(jobs) + done), executor)
         if timed_here:
             write_text(folder / "clock.json", json.dumps(_clock(), indent=1) + "\n")
-        _time(plan, folder, untimed, lambda done: report(len(jobs) + done))
+        trained = len(jobs) + len(again)
+        _time(plan, folder, untimed, lambda done: report(trained + done))
         table = assemble(plan, target)
         table.save(target)
     return table
@@ -185,7 +205,7 @@ def missing(plan: Build, folder: Path) -> tuple[list[tuple[range, int]], list[tu
     )
 
 
-def _there(plan: Build, path: Path, rows: range, names: Sequence[str]) -> bool:
+def _there(plan: Build, path: Path, rows: Sequence[int], names: Sequence[str]) -> bool:
     if not path.exists():
         return False
     parts.load(path, plan.space, rows, names)
@@ -224,7 +244,12 @@ def assemble(plan: Build, target: Path) -> Table:
         for epochs in plan.epochs
     ]
     correct = np.stack([each["correct"] for each in trained], axis=1)  # [rows, epochs, repeats, ..]
-    failed = sum(int(each["failed"].sum()) for each in trained)
+    best = best_rows(plan, folder)
+    again = [
+        parts.load(parts.scoring_path(folder, turn, plan.epochs[-1]), space, best, parts.TRAINED)
+        for turn in range(plan.scoring)
+    ]
+    failed = sum(int(each["failed"].sum()) for each in (*trained, *again))
     spent = seconds[:, None, None] * np.array(plan.epochs)[:, None] * np.ones(plan.repeats)
     columns = {}
     for point, checkpoint in enumerate(("halfway", "final")):
@@ -240,7 +265,37 @@ def assemble(plan: Build, target: Path) -> Table:
         "clock": parts.read_json(folder / "clock.json"),
     }
     extra = {"trainable_parameters": trained[0]["parameters"]}
+    if again:
+        provenance["scoring"] = {"cells": len(best), "trainings": plan.scoring}
+        counts = np.concatenate([each["correct"] for each in again], axis=1)  # [best, scoring, ..]
+        for split, metric in ((1, "validation_accuracy"), (2, "test_accuracy")):
+            scores = np.full((len(space), plan.scoring), np.nan, np.float32)
+            scores[best] = counts[:, :, 1, split] / plan.images.evaluated[split]
+            extra[f"{SCORING}{metric}"] = scores
     return Table(space, plan.epochs, columns, extra=extra, provenance=provenance)
+
+
+def scored_cells(space: CellSpace) -> int:
+    """How many cells are trained again for scores: a tenth, rounded up."""
+    return math.ceil(SCORED_SHARE * len(space))
+
+
+def best_rows(plan: Build, folder: Path) -> list[int]:
+    """The rows of the best tenth, rounded up, by mean validation accuracy at the last of the epochs.
+
+    Ties are decided by the row, so that everybody finds the same cells; ascending.
+
+    Raises:
+        NotRecorded, WrongTable: as ``assemble``.
+    """
+    epochs = plan.epochs[-1]
+    correct = [
+        parts.load(parts.training_path(folder, rows, epochs), plan.space, rows, parts.TRAINED)
+        for rows in parts.row_ranges(plan.space)
+    ]
+    counts = _joined(correct)["correct"][:, :, 1, 1].sum(axis=1, dtype=np.int64)
+    best = np.argsort(-counts, kind="stable")[: scored_cells(plan.space)]
+    return sorted(best.tolist())
 
 
 def _joined(some: Sequence[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
@@ -260,24 +315,42 @@ def _accuracies(correct: NDArray[np.unsignedinteger], images: int) -> Column:
 def _train_part(plan: Build, folder: Path, rows: range, epochs: int) -> None:
     """Train some cells at one fidelity and write their part."""
     with torch_threads(1):
-        arrays = _trained(plan, rows, epochs)
+        arrays = _trained(plan, rows, epochs, range(plan.repeats))
     parts.save(parts.training_path(folder, rows, epochs), plan.space, rows, **arrays)
 
 
-def _trained(plan: Build, rows: range, epochs: int) -> dict[str, NDArray[Any]]:
+def _scored(plan: Build, folder: Path, best: Sequence[int], turn: int) -> bool:
+    path = parts.scoring_path(folder, turn, plan.epochs[-1])
+    return _there(plan, path, best, parts.TRAINED)
+
+
+def _score(plan: Build, folder: Path, best: Sequence[int], turn: int) -> None:
+    """Train each of the best cells once more and write that part.
+
+    The repeats are numbered on: these trainings are those that a table of more repeats would have.
+    """
+    epochs, repeat = plan.epochs[-1], plan.repeats + turn
+    with torch_threads(1):
+        arrays = _trained(plan, best, epochs, range(repeat, repeat + 1))
+    parts.save(parts.scoring_path(folder, turn, epochs), plan.space, best, **arrays)
+
+
+def _trained(
+    plan: Build, rows: Sequence[int], epochs: int, repeats: range
+) -> dict[str, NDArray[Any]]:
     from nasbench_kit.training.trainer import train
 
-    shape = (len(rows), plan.repeats)
+    shape = (len(rows), len(repeats))
     correct = np.empty((*shape, 2, 3), np.uint32)  # [.., halfway or final, split]
     failed = np.empty(shape, np.uint8)
     parameters = np.empty(len(rows), np.uint32)
     for place, row in enumerate(rows):
-        for repeat in range(plan.repeats):
+        for number, repeat in enumerate(repeats):
             seed = training_seed(plan.seed, row, epochs, repeat)
             training = train(plan.space[row], plan.images, plan.recipe, epochs, seed)
             for point, measured in enumerate((training.halfway, training.final)):
-                correct[place, repeat, point] = _counts(measured)
-            failed[place, repeat] = training.failed
+                correct[place, number, point] = _counts(measured)
+            failed[place, number] = training.failed
             parameters[place] = training.trainable_parameters
     return {"correct": correct, "failed": failed, "parameters": parameters}
 
@@ -299,7 +372,7 @@ def _clock() -> dict[str, str]:
     """What seconds depend on."""
     import torch
 
-    return {"processor": processor(), "torch": torch.__version__}
+    return {"processor": processor(), "torch": torch.__version__, "seconds": "processor"}
 
 
 def _check_clock(folder: Path) -> None:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nasbench_kit.data.building.archive import unpack
-from nasbench_kit.data.building.build import missing
-from nasbench_kit.data.building.clock import TIMED_EPOCHS, seconds_an_epoch
+from nasbench_kit.data.building.build import missing, scored_cells
+from nasbench_kit.data.building.clock import TIMED_EPOCHS, few_of, seconds_an_epoch
+from nasbench_kit.data.building.parts import scoring_path
 from nasbench_kit.system.measured import torch_threads
-from nasbench_kit.training.images import ImageSet, Split
 
 if TYPE_CHECKING:
     from nasbench_kit.data.building.build import Build
 
-#: Cells timed, each for epochs of at most this many batches.
-_CELLS, _BATCHES = 5, 10
+#: Cells timed.
+_CELLS = 5
 #: Evaluation at the start, half and end of a training takes as long as this many epochs.
 _EVALUATION = 2
 
@@ -49,20 +49,22 @@ def estimate(plan: Build, target: Path) -> Estimate:
         InvalidSetting: more than fits into memory.
     """
     plan.check_memory()
-    untrained, untimed = missing(plan, unpack(target))
-    if not (untrained or untimed):
+    folder = unpack(target)
+    untrained, untimed = missing(plan, folder)
+    longest = plan.epochs[-1]
+    turns = [
+        turn for turn in range(plan.scoring) if not scoring_path(folder, turn, longest).exists()
+    ]
+    if not (untrained or turns or untimed):
         return Estimate(0.0, 0.0)
-    few = _few(plan.images, _BATCHES * plan.recipe.batch_size)
     rows = np.linspace(0, len(plan.space) - 1, _CELLS + 2)[1:-1].astype(int).tolist()
     with torch_threads(1):
-        epoch = np.mean([seconds_an_epoch(plan.space[row], few, plan.recipe) for row in rows])
-    hour = epoch * len(plan.images.train) / len(few.train) / 3600
-    trained = sum(len(rows) * (epochs + _EVALUATION) for rows, epochs in untrained)
-    timed = sum(len(rows) for rows, _ in untimed) * (TIMED_EPOCHS + 2 + _EVALUATION)
-    return Estimate(float(hour * trained * plan.repeats), float(hour * timed))
-
-
-def _few(images: ImageSet, count: int) -> ImageSet:
-    """So many of the training images, or all."""
-    train = Split(images.train.images[:count], images.train.labels[:count])
-    return replace(images, train=train, evaluated=(1, *images.evaluated[1:]))
+        epoch = np.mean(
+            [seconds_an_epoch(plan.space[row], plan.images, plan.recipe) for row in rows]
+        )
+    hour = epoch / 3600
+    timed_share = len(few_of(plan.images, plan.recipe).train) / len(plan.images.train)
+    trained = sum(len(rows) * (epochs + _EVALUATION) for rows, epochs in untrained) * plan.repeats
+    trained += len(turns) * scored_cells(plan.space) * (longest + _EVALUATION)
+    timed = sum(len(rows) for rows, _ in untimed) * (TIMED_EPOCHS + 2) * timed_share
+    return Estimate(float(hour * trained), float(hour * timed))

@@ -33,7 +33,10 @@ PART = 16
 #: Says under which conditions a folder's parts were made; without it, it is no folder of a build.
 MANIFEST = "conditions.json"
 #: Names of a build's files, and of what a process leaves in the folder that is killed.
-NAME = re.compile(r"(conditions|clock)\.json|row[0-9]{6,9}-(epochs[0-9]{3,9}|seconds-[0-9])\.npz")
+NAME = re.compile(
+    r"(conditions|clock)\.json"
+    r"|row[0-9]{6,9}-(epochs[0-9]{3,9}|seconds-[0-9])\.npz|scoring[0-9]{3}-epochs[0-9]{3,9}\.npz"
+)
 LEFTOVER = re.compile(rf"\.lock|\.({NAME.pattern})\..*\.part")
 #: Bytes of a part's arrays: far more than 16 cells have, and no load on memory.
 LARGEST = 1 << 26
@@ -65,7 +68,12 @@ def seconds_path(folder: Path, rows: range, turn: int) -> Path:
     return folder / f"row{rows.start:06d}-seconds-{turn}.npz"
 
 
-def save(path: Path, space: CellSpace, rows: range, **arrays: NDArray[Any]) -> None:
+def scoring_path(folder: Path, turn: int, epochs: int) -> Path:
+    """Where one more training of each of the best cells lies."""
+    return folder / f"scoring{turn:03d}-epochs{epochs:03d}.npz"
+
+
+def save(path: Path, space: CellSpace, rows: Sequence[int], **arrays: NDArray[Any]) -> None:
     """Write a part: arrays whose first axis is the rows.
 
     Raises:
@@ -76,7 +84,7 @@ def save(path: Path, space: CellSpace, rows: range, **arrays: NDArray[Any]) -> N
 
 
 def load(
-    path: Path, space: CellSpace, rows: range, names: Sequence[str]
+    path: Path, space: CellSpace, rows: Sequence[int], names: Sequence[str]
 ) -> dict[str, NDArray[Any]]:
     """Read what ``save`` wrote: arrays of these names.
 
@@ -100,7 +108,7 @@ def load(
         ) from error
     if not np.array_equal(cells, _cells(space, rows)):
         raise WrongTable(
-            f"{path} is of other cells than rows {rows.start} to {rows.stop - 1} of {space.name}; "
+            f"{path} is of other cells than rows {rows[0]} to {rows[-1]} of {space.name}; "
             "choose another target"
         )
     if arrays.keys() != set(names):
@@ -108,7 +116,7 @@ def load(
     return arrays
 
 
-def _cells(space: CellSpace, rows: range) -> NDArray[np.int32]:
+def _cells(space: CellSpace, rows: Sequence[int]) -> NDArray[np.int32]:
     """Size, edge bits and operations code of each cell: [rows, 3]."""
     cells = [space[row] for row in rows]
     return np.array([(cell.size, cell.bits, cell.code) for cell in cells], np.int32)

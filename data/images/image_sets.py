@@ -6,7 +6,7 @@ import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nasbench_kit.data.images import cifar10, digits, image_folder, user_images
+from nasbench_kit.data.images import cifar10, digits, image_folder, noisy_digits, user_images
 from nasbench_kit.errors import InvalidSetting, UnknownName
 from nasbench_kit.system.files import existing
 from nasbench_kit.training.images import ImageSet
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from nasbench_kit.data.benchmarks.download import Progress
 
 #: The image sets that go by a name.
-NAMES = ("digits", "cifar10")
+NAMES = ("digits", "noisy-digits", "cifar10")
+#: Those of them that are always at hand, as scikit-learn brings what they are made of.
+AT_HAND = NAMES[:2]
 
 
 def open_images(
@@ -53,6 +55,8 @@ def open_images(
         )
     if str(name) == "digits":
         return digits.digits()
+    if str(name) == "noisy-digits":
+        return noisy_digits.noisy_digits()
     if str(name) == "cifar10":
         return cifar10.cifar10(progress=progress)
     if path.suffix == ".npz":

@@ -49,6 +49,14 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument(
         "--repeats", type=count, default=3, help="trainings of each (default: %(default)s)"
     )
+    parser.add_argument(
+        "--scoring",
+        type=count,
+        default=0,
+        metavar="N",
+        help="train the best tenth of the cells N more times at the last fidelity, for scores that "
+        "no search has seen",
+    )
     parser.add_argument("--seed", type=seed, default=0, help="default: %(default)s")
     parser.add_argument(
         "--max-hours", type=positive, help="refuse to start what is estimated to take longer"
@@ -89,6 +97,7 @@ def run_build(args: argparse.Namespace) -> int:
         epochs=tuple(sorted(set(args.epochs))),
         repeats=args.repeats,
         seed=args.seed,
+        scoring=args.scoring,
     )
     left = estimate(plan, args.target)
     hours = left.hours(args.workers)
@@ -129,5 +138,7 @@ def _command(args: argparse.Namespace, epochs: Sequence[int]) -> str:
     chosen = ("recipe", "stacks", "cells_per_stack", "stem_channels")
     settings |= {name: value for name in chosen if (value := getattr(args, name)) is not None}
     settings |= {"repeats": args.repeats, "seed": args.seed}
+    if args.scoring:
+        settings["scoring"] = args.scoring
     options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in settings.items())
     return f"nasbench-kit build {args.target.name} {options}"

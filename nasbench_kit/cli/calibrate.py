@@ -41,20 +41,23 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 def run_calibrate(args: argparse.Namespace) -> int:
     """Train, compare, print."""
     from nasbench_kit.data.building.clock import TIMED_EPOCHS, processor, seconds_an_epoch
-    from nasbench_kit.data.images.digits import digits
+    from nasbench_kit.data.images.image_sets import AT_HAND, open_images
+    from nasbench_kit.data.tasks import recipe_of
     from nasbench_kit.oracle.cost import CostModel
-    from nasbench_kit.training.recipe import DIGITS
 
     if args.cells < 1:
         raise InvalidSetting(f"cells is {args.cells}; at least 1 is needed")
     table = tables.open_table(args.table)
     if args.cells > len(table):
         raise InvalidSetting(f"cells is {args.cells}; the table {table.name} has {len(table):,}")
-    if table.provenance.get("images_digest") != digits().digest:
+    name = table.provenance.get("images")
+    images = open_images(name) if name in AT_HAND else None
+    if images is None or table.provenance.get("images_digest") != images.digest:
         raise WrongTable(
-            f"the table {table.name} was not trained on scikit-learn's digits, the only data at hand "
-            "for a calibration"
+            f"the table {table.name} was not trained on scikit-learn's digits or images composed of "
+            "them, the only data at hand for a calibration"
         )
+    recipe = recipe_of(table)
     theirs = table.mean("seconds") / table.epochs[-1]
     # Cells spread evenly over the table's seconds, from fast to slow.
     places = np.linspace(0, len(table) - 1, args.cells + 2)[1:-1].round().astype(int)
@@ -64,11 +67,11 @@ def run_calibrate(args: argparse.Namespace) -> int:
     here = []
     with progress_bar("training reference cells") as progress, torch_threads(1):
         for done, row in enumerate(rows, start=1):
-            here.append(seconds_an_epoch(table.covered[row], digits(), DIGITS))
+            here.append(seconds_an_epoch(table.covered[row], images, recipe))
             progress(done, len(rows))
     ratios = np.array(here) / theirs[rows]
-    height, width, channels = digits().train.images.shape[1:]
-    additive, corrected = CostModel(table, DIGITS.skeleton, (height, width, channels)).quality()
+    height, width, channels = images.train.images.shape[1:]
+    additive, corrected = CostModel(table, recipe.skeleton, (height, width, channels)).quality()
     described = {
         "table": table.name,
         "processor": processor(),

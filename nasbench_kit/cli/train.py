@@ -21,14 +21,14 @@ from nasbench_kit.errors import CheckpointLost, InvalidSetting
 from nasbench_kit.spaces.skeleton import Precision, Skeleton
 from nasbench_kit.system.files import check_writable
 from nasbench_kit.training.images import SPLITS
-from nasbench_kit.training.recipe import DIGITS, NASBENCH101, RECIPES, Recipe
+from nasbench_kit.training.recipe import DIGITS, NASBENCH101, NOISY_DIGITS, RECIPES, Recipe
 
 if TYPE_CHECKING:
     from nasbench_kit.training.images import ImageSet
     from nasbench_kit.training.record import Training
 
 #: Epochs of a training in full, by recipe.
-FULL = {DIGITS.name: 36, NASBENCH101.name: 108}
+FULL = {DIGITS.name: 36, NOISY_DIGITS.name: 4, NASBENCH101.name: 108}
 
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -67,12 +67,12 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
         "--data",
         default="digits",
         metavar="NAME|PATH",
-        help="digits, cifar10, or a path to images of your own (default: %(default)s)",
+        help="digits, noisy-digits, cifar10, or a path to images of your own (default: %(default)s)",
     )
     parser.add_argument(
         "--recipe",
         choices=RECIPES,
-        help="how to train (default: digits on digits, nasbench101 on all else)",
+        help="how to train (default: the one called as the images are, else nasbench101)",
     )
     skeleton = parser.add_argument_group("skeleton", "default: as the recipe has it")
     skeleton.add_argument("--stacks", type=count, metavar="N", help="stacks of cells")
@@ -105,7 +105,7 @@ def asked_recipe(args: argparse.Namespace) -> Recipe:
     Raises:
         InvalidSetting: a number of the skeleton is below 1.
     """
-    recipe = RECIPES[args.recipe or ("digits" if args.data == "digits" else "nasbench101")]
+    recipe = RECIPES[args.recipe or (args.data if args.data in RECIPES else "nasbench101")]
     changes = {
         field.name: value
         for field in dataclasses.fields(Skeleton)

@@ -25,6 +25,9 @@ The file holds, all contiguous:
     cost/NAME                      one number a row: latency, energy, ...
     cell/bits, cell/size, cell/code    of cells: the labelling in which each was trained; absent if
                                    canonical (the official parameter count depends on it)
+    scoring/METRIC                 float32 [rows, trainings], of the best cells: validation_accuracy and
+                                   test_accuracy of further trainings, at the largest fidelity, that no
+                                   answer is taken from; NaN in the rows of all other cells
     hash                           uint8 [rows, 16], the official MD5
     record_order                   int32 [rows], table rows in the order of the original file
 
@@ -69,6 +72,8 @@ SOURCES = ("measured", "surrogate", "trained")
 METRICS = ("train_accuracy", "validation_accuracy", "test_accuracy", "seconds")
 #: Of further arrays: costs of an architecture, one number a row.
 COST = "cost/"
+#: Of further arrays: accuracies of trainings that are kept for scores, [rows, trainings].
+SCORING = "scoring/"
 
 Checkpoint = Literal["final", "halfway"]
 #: What is given for a reading that does not exist: an error, or a NaN.
