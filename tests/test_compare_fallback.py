@@ -443,12 +443,8 @@ def test_negative_regrets_are_drawn() -> None:
     )
     assert shown.get_xlim()[0] <= -2
 
-    @dataclass
-    class Row:
-        median: Interval
-
-    row = Row(Interval(*map(np.asarray, (-0.01, 0.0, 0.01))))
-    drawn = whisker(row, [row])  # type: ignore[arg-type, list-item]
+    interval = Interval(*map(np.asarray, (-0.01, 0.0, 0.01)))
+    drawn = whisker(interval, [interval])
     assert 'd="M60 2V14"' in drawn and 'cx="60.0"' in drawn and "M4.0 8H116.0" in drawn
 
 

@@ -242,7 +242,7 @@ def test_the_command_from_end_to_end(
     # Two figures a task take most of the time, and are another test's.
     monkeypatch.setattr(style, "save", lambda figure, folder, name: Path(name))
     words = ["--queries", "8", "--seeds", "2", "--workers", "1", "--out", "many"]
-    words += ["--algorithms", "random-search", "local-search", "reinforce"]
+    words += ["--algorithms", "random-search", "regularized-evolution", "reinforce"]
     command = ["compare", "--table", *map(str, paths.values()), *words]
     assert main([*command, "--dry-run", "--json"]) == 0
     planned = json.loads(capsys.readouterr().out)
