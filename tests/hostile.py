@@ -65,7 +65,7 @@ CALLS = {
 NUMBERS = ("nan", "inf", "-inf", "1e9", "x", "9" * 30, "9" * 5000, "-1", "0")
 WORDS = ("", " ", "a\0b", "a\udcffb")
 #: What may be 0.
-FROM_ZERO = {"--seed"}
+FROM_ZERO = {"--seed", "--scoring", "--held-out-repeats"}
 #: Limits of a budget may be 0, and are whole or not.
 BUDGET = {("compare", "--seconds"), ("compare", "--epochs"), ("compare", "--queries")}
 #: Text options, of which any name can be meant.

@@ -85,6 +85,10 @@ def run_analyze(args: argparse.Namespace) -> int:
     from nasbench_kit.analysis.landscape import page, study
     from nasbench_kit.spaces.nasbench101.space import CellSpace
 
+    if args.objectives and args.study not in ("pareto", "all"):
+        raise InvalidSetting(
+            f"objectives are {', '.join(args.objectives)}; they are of the study pareto, and {args.study} has none"
+        )
     check_page(args.out / "index.html")
     check_writable(args.out / "index.html")
     table = tables.open_table(args.table)

@@ -20,6 +20,7 @@ from nasbench_kit.cli.common import (
 from nasbench_kit.cli.targets import check_table, check_tables
 from nasbench_kit.errors import InvalidSetting, WrongTable
 from nasbench_kit.system.files import home
+from nasbench_kit.system.workers import check_workers
 from nasbench_kit.table.table import Table
 
 if TYPE_CHECKING:
@@ -163,6 +164,7 @@ def run_convert(args: argparse.Namespace) -> int:
     from nasbench_kit.data.benchmarks.nasbench101.foreign import recognise
     from nasbench_kit.data.benchmarks.readers import reader_of
 
+    check_workers(args.workers)
     reader = reader_of(args.source)
     if reader is not None:
         return _run_reader(reader, args)
