@@ -108,10 +108,9 @@ def planted_cells() -> Table:
     "name", ["bananas", "nasbot", "auto-keras-bo-small", "nas-bowl", "nas-bowl-small", "smac-small"]
 )
 def test_the_planted_decisions_are_found(name: str) -> None:
-    """All of seven, or all but the first; 90 random queries of 2,187 do with a probability of 0.12."""
-    for seed in range(2):
-        answers = run(ALGORITHMS[name](), planted_decisions(), seed, queries=90)
-        assert max(answer.validation_accuracy for answer in answers) > 0.89
+    """All of seven, or all but the first; 70 random queries of 2,187 do with a probability of 0.1."""
+    answers = run(ALGORITHMS[name](), planted_decisions(), 0, queries=70)
+    assert max(answer.validation_accuracy for answer in answers) > 0.89
 
 
 @pytest.mark.parametrize(
@@ -131,13 +130,13 @@ def test_the_planted_cells_are_found(name: str) -> None:
 
 
 def test_smac_is_ahead_of_random_search() -> None:
-    """On average over five runs of 120 queries, with leaves of three answers."""
+    """On average over three runs of 100 queries, with leaves of three answers."""
     table = planted_cells()
     means = [
         np.mean(
             [
-                max(answer.validation_accuracy for answer in run(search, table, seed, queries=120))
-                for seed in range(5)
+                max(answer.validation_accuracy for answer in run(search, table, seed, queries=100))
+                for seed in range(3)
             ]
         )
         for search in (SMAC(), RandomSearch())

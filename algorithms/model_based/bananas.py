@@ -156,7 +156,7 @@ class BANANAS:
         with threadpool_limits(1):  # the matrices are too small for threads
             for _ in range(self.training_epochs):
                 orders = rng.permuted(np.tile(np.arange(len(x)), (self.ensemble, 1)), axis=1)
-                for batch in torch.from_numpy(orders).split(self.batch_size, dim=1):
+                for batch in torch.split(torch.from_numpy(orders), self.batch_size, dim=1):
                     adam.zero_grad()
                     apart = (_forward(x[batch], parameters) - y[batch]).abs()
                     apart.mean(dim=1).sum().backward()  # type: ignore[no-untyped-call]

@@ -81,7 +81,7 @@ def _round(problems: _Problems, total: NDArray[np.float64]) -> _Problems:
     going = best > _NOTHING
     if not going.all():
         problems, best = problems.of(going), best[going]
-        paths = _Paths(*(part[:, going] for part in paths))
+        paths = _Paths(paths.at_sink[:, going], paths.to_sink[:, going], paths.to_source[:, going])
         at_sink = at_sink[:, going]
     if not len(best):
         return problems
