@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
-from torch.nn import functional
 
 from nasbench_kit import CellSpace, InvalidSetting
+from nasbench_kit.spaces.nasbench101 import supernet as supernet_module
 from nasbench_kit.spaces.nasbench101.cell import OPERATIONS
 from nasbench_kit.spaces.nasbench101.one_shot import PARENTS
 from nasbench_kit.spaces.nasbench101.relaxation import Relaxation
@@ -129,13 +129,13 @@ def test_a_hard_draw_computes_what_it_drew_and_nothing_else(
     made = relaxed("v5e9", 4)
     shared = Supernet(5, Skeleton(6, 2, 1), 1, 2, torch.Generator().manual_seed(0))
     kernels: list[int] = []
-    convolve = functional.conv2d
+    convolve = supernet_module.together
 
-    def conv2d(x: torch.Tensor, weights: torch.Tensor, **more: Any) -> torch.Tensor:
-        kernels.append(weights.shape[-1])
-        return convolve(x, weights, **more)
+    def together(x: Any, layers: Any, widths: Any, **more: Any) -> Any:
+        kernels.extend(layer.conv.kernel_size[0] for layer in layers)
+        return convolve(x, layers, widths, **more)
 
-    monkeypatch.setattr(functional, "conv2d", conv2d)
+    monkeypatch.setattr(supernet_module, "together", together)
     images = torch.rand(4, 1, 6, 6)
     for seed in range(4):
         kernels.clear()

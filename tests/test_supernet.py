@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nasbench_kit import Cell, CellSpace, InvalidSetting, register_operation
+from nasbench_kit.spaces.nasbench101 import supernet as supernet_module
 from nasbench_kit.spaces.nasbench101.cell import OPERATIONS
 from nasbench_kit.spaces.nasbench101.network import CellModule, Network
 from nasbench_kit.spaces.nasbench101.supernet import (
@@ -304,24 +306,85 @@ def test_partial_channels_pass_the_others_by() -> None:
     assert torch.equal(found[:, 1::2], x[:, 4:])
 
 
+@pytest.mark.parametrize("active", [[0, 1, 2], [1, 2], [0]])
+@pytest.mark.parametrize("divisor", [1, 2])
+def test_layers_together_are_layers_apart(active: list[int], divisor: int) -> None:
+    """Values, and gradients of every weight, against layer by layer, sums written out."""
+    shared = supernet(5, affine=False)
+    draw = torch.Generator().manual_seed(4)
+    edges = [torch.rand(v, generator=draw).requires_grad_() for v in range(1, 5)]
+    operations = torch.rand(3, 3, generator=draw).requires_grad_()
+    mixture = Mixture(operations, edges, [active] * 3, divisor)
+    of = [operations, *edges, *(w for n, w in shared.named_parameters() if "norm" not in n)]
+
+    def apart(
+        x: Tensor, layers: Sequence[SharedLayer], widths: Sequence[int], affine: bool = True
+    ) -> list[Tensor]:
+        def alone(layer: SharedLayer, width: int) -> Tensor:
+            kernel = layer.conv.weight[:width, : x.shape[1]]
+            y = functional.conv2d(x, kernel, padding=kernel.shape[-1] // 2)
+            return functional.batch_norm(y, None, None, training=True).relu()
+
+        return [alone(*pair) for pair in zip(layers, widths, strict=True)]
+
+    class Plain:
+        @staticmethod
+        def apply(weights: Tensor, channels: int, *terms: Tensor) -> Tensor:
+            return torch.stack(
+                [w * t[:, :channels] for w, t in zip(weights, terms, strict=True)]
+            ).sum(0)
+
+    def results() -> list[Tensor]:
+        logits = shared(IMAGES, mixture)
+        gradients = torch.autograd.grad(logits.square().sum(), of, allow_unused=True)
+        return [logits, *(torch.zeros(1) if g is None else g for g in gradients)]
+
+    found = results()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(supernet_module, "together", apart)
+        patch.setattr(supernet_module, "WeightedSum", Plain)
+        expected = results()
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_a_weighted_sum_has_gradients_of_gradients() -> None:
+    draw = torch.Generator().manual_seed(4)
+
+    def made(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=draw, dtype=torch.float64).requires_grad_()
+
+    weights, wide, narrow = made(2), made(2, 4, 2, 3), made(2, 3, 2, 3)
+
+    def total(*tensors: Tensor) -> Tensor:
+        weights, *terms = tensors
+        return supernet_module.WeightedSum.apply(weights, 3, *terms)
+
+    assert torch.autograd.gradcheck(total, (weights, wide, narrow))
+    assert torch.autograd.gradgradcheck(total, (weights, wide, narrow))
+
+
 # Work -------------------------------------------------------------------------------------------
 
 
 class Counter:
-    """Layers and multiplications of what `torch.nn.functional` is asked for, for one image."""
+    """Layers and multiplications that the supernet asks for, for one image."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.done = dict.fromkeys(KINDS, 0)
-        convolve, pool = functional.conv2d, functional.max_pool2d
+        convolve, pool = supernet_module.together, functional.max_pool2d
 
-        def conv2d(x: Tensor, weights: Tensor, **more: Any) -> Tensor:
-            y = convolve(x, weights, **more)
-            kernel = weights.shape[-1]
-            pixels = y.shape[2] * y.shape[3]
-            self.done[f"conv{kernel}x{kernel} layers"] += 1
-            self.done[f"conv{kernel}x{kernel} multiplications"] += weights.numel() * pixels
-            self.done["convolution outputs"] += y.shape[1] * pixels
-            return y
+        def together(
+            x: Tensor, layers: Sequence[SharedLayer], widths: Sequence[int], **more: Any
+        ) -> tuple[Tensor, ...]:
+            pixels = x.shape[2] * x.shape[3]
+            for layer, width in zip(layers, widths, strict=True):
+                size = layer.conv.kernel_size[0]
+                kernel = f"conv{size}x{size}"
+                self.done[f"{kernel} layers"] += 1
+                self.done[f"{kernel} multiplications"] += size**2 * x.shape[1] * width * pixels
+                self.done["convolution outputs"] += width * pixels
+            return convolve(x, layers, widths, **more)
 
         def max_pool2d(*args: Any, **more: Any) -> Tensor:
             y: Tensor = pool(*args, **more)
@@ -329,7 +392,7 @@ class Counter:
             self.done["pool outputs"] += y[0].numel()
             return y
 
-        patch.setattr(functional, "conv2d", conv2d)
+        patch.setattr(supernet_module, "together", together)
         patch.setattr(functional, "max_pool2d", max_pool2d)
 
 
@@ -338,7 +401,7 @@ class Counter:
     ("active", "divisor"),
     [([0, 1, 2], 1), ([0, 1, 2], 2), ([0], 1), ([2], 1), ([1, 2], 4)],
 )
-def test_the_work_of_a_mixture_is_what_torch_is_asked_for(
+def test_the_work_of_a_mixture_is_what_is_computed(
     vertices: int, active: list[int], divisor: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared = supernet(vertices, affine=False)

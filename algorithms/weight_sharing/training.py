@@ -96,7 +96,11 @@ class SharedWeights:
             momentum=settings.momentum,
             nesterov=settings.nesterov,
             weight_decay=settings.weight_decay,
+            fused=True,  # one kernel for all weights
         )
+        if settings.momentum:  # the kernel wants the momenta of all weights, or of none
+            for weight in self.supernet.parameters():
+                self.optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
         self._weight_picks = Shuffled(rng, len(task.weights), size)
         self._reward_picks = Shuffled(rng, len(task.reward), size)
         self.steps_an_epoch = len(task.weights) // size
@@ -203,14 +207,21 @@ class SharedWeights:
         return functional.cross_entropy(self.supernet(images, run), labels)
 
     def step(self, run: Architecture | Mixture, batch: tuple[Tensor, Tensor]) -> None:
-        """One step of the weights. Those that had no part in it are not decayed either."""
+        """One step of the weights, the architecture at rest.
+
+        Weights that had no part in it are not decayed either.
+        """
         self.optimizer.zero_grad()
-        self.loss(run, batch).backward()  # type: ignore[no-untyped-call]
+        resting = run.detached() if hasattr(run, "detached") else run
+        self.loss(resting, batch).backward()  # type: ignore[no-untyped-call]
         self.clipped_step()
 
     def clipped_step(self) -> None:
         """Update the weights by their gradients, cut to the largest norm."""
-        torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), self.settings.clip)
+        gradients = [w.grad for w in self.supernet.parameters() if w.grad is not None]
+        norm = torch.stack(torch._foreach_norm(gradients)).norm()
+        # What the fused step divides gradients by.
+        self.optimizer.grad_scale = ((norm + 1e-6) / self.settings.clip).clamp(min=1)  # type: ignore[attr-defined]
         self.optimizer.step()
 
     @torch.no_grad()

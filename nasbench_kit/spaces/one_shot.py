@@ -8,7 +8,7 @@ relaxation holds the weights' logits, and leads back to an architecture.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 class Mixture(Protocol):
     """All options at once, by weights."""
+
+    def detached(self) -> Self:
+        """The same weights as numbers, without gradients for what they came from."""
+        ...
 
     def work(self, skeleton: Skeleton, image_shape: tuple[int, int, int]) -> NDArray[np.float64]:
         """What one image costs, forward, in the kinds of work of the space's architectures."""

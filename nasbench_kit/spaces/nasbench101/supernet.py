@@ -17,8 +17,9 @@ operations (Liu et al., DARTS, 2019, section 3.1).
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -129,33 +130,37 @@ class SharedCell(nn.Module):
     def _path(self, x: Tensor, path: Path) -> Tensor:
         channels = path.channels(self.out_channels)
         output = len(path.slots) - 1
+        reading = [v for v in range(1, output + 1) if 0 in path.sources[v]]
+        layers = [self._projection_of(path.slots[v] if v < output else None) for v in reading]
+        widths = [channels[v] if v < output else self.out_channels for v in reading]
+        projected = dict(zip(reading, together(x, layers, widths), strict=True))
         outputs = [x]
         for v in range(1, output):
             terms = [outputs[u][:, : channels[v]] for u in path.sources[v] if u]
-            if 0 in path.sources[v]:
-                terms.append(self.projection[str(path.slots[v])](x, channels[v]))
+            if v in projected:
+                terms.append(projected[v])
             outputs.append(self._operate(path.operations[v], path.slots[v], _sum(terms)))
         terms = []
         if feeding := [outputs[u] for u in path.sources[output] if u]:
-            terms.append(torch.cat(feeding, 1))
-        if 0 in path.sources[output]:
-            terms.append(self.output_projection(x))
+            terms.append(torch.cat(feeding, 1) if len(feeding) > 1 else feeding[0])
+        if output in projected:
+            terms.append(projected[output])
         return _sum(terms)
 
     def _mixed(self, x: Tensor, mixture: Mixture) -> Tensor:
         widths = mixture_widths(len(mixture.edges) + 1, self.out_channels)
         output = len(mixture.edges)
-        outputs = [x]
-        for v in range(1, output):
-            edges = mixture.edges[v - 1]  # [v]: weight of each source
-            projected = self.projection[str(v)](x, widths[v], affine=False)
-            terms = [edges[0] * projected]
-            terms += [edges[u] * outputs[u][:, : widths[v]] for u in range(1, v)]
-            outputs.append(self._mixed_operation(v, _sum(terms), mixture))
+        layers = [self._projection_of(v) for v in range(1, output)] + [self.output_projection]
+        projected = together(x, layers, widths[1:], affine=False)
+        outputs: list[Tensor] = []
+        for v in range(1, output):  # the cell's input first, as its projection
+            terms = [projected[v - 1], *outputs]
+            mixed = WeightedSum.apply(mixture.edges[v - 1], widths[v], *terms)
+            outputs.append(self._mixed_operation(v, mixed, mixture))
         edges = mixture.edges[-1]
-        projected = self.output_projection(x, affine=False)
-        weighted = [edges[u] * outputs[u] for u in range(1, output)]
-        return torch.cat(weighted, 1) + edges[0] * projected
+        scales = torch.repeat_interleave(edges[1:], torch.tensor(widths[1:-1], device=x.device))
+        joined = torch.cat(outputs, 1) * scales[:, None, None]
+        return joined + edges[0] * projected[-1]
 
     def _mixed_operation(self, v: int, x: Tensor, mixture: Mixture) -> Tensor:
         """Sum of the operations of a vertex, weighted; on a part of the channels (PC-DARTS)."""
@@ -163,24 +168,36 @@ class SharedCell(nn.Module):
         part = max(1, channels // mixture.channel_divisor)
         weights = mixture.operations[v - 1]
         active = mixture.active[v - 1]
-        terms = [
-            weights[operation] * self._operate(operation, v, x[:, :part], affine=False)
-            for operation in active
-        ]
+        seen = x[:, :part]
+        convolutions = [o for o in active if o != MAXPOOL3X3]
+        layers = [self._layer_of(o, v) for o in convolutions]
+        results = together(seen, layers, [part] * len(layers), affine=False)
+        of = dict(zip(convolutions, results, strict=True))
+        if MAXPOOL3X3 in active:
+            of[MAXPOOL3X3] = functional.max_pool2d(seen, 3, 1, 1)
+        factors = weights[list(of)] if len(of) < len(weights) else weights
+        mixed: Tensor = WeightedSum.apply(factors, part, *of.values())
         # Weights of 0 of what is not computed are added as numbers: they have gradients (GDAS).
-        terms += [weights[o] for o in range(len(OPERATIONS)) if o not in active]
-        mixed = _sum(terms)
+        if absent := [o for o in range(len(OPERATIONS)) if o not in active]:
+            mixed = mixed + weights[absent].sum()
         if part == channels:
             return mixed
         shuffled = sorted(range(channels), key=lambda i: (i % part, i // part))
         return torch.cat([mixed, x[:, part:]], 1)[:, shuffled]
 
-    def _operate(self, operation: int, slot: int, x: Tensor, affine: bool = True) -> Tensor:
+    def _operate(self, operation: int, slot: int, x: Tensor) -> Tensor:
         if operation == MAXPOOL3X3:
             return functional.max_pool2d(x, 3, 1, 1)
-        layers = self.conv3x3 if operation == CONV3X3 else self.conv1x1
-        result: Tensor = layers[str(slot)](x, x.shape[1], affine=affine)
+        (result,) = together(x, [self._layer_of(operation, slot)], [x.shape[1]])
         return result
+
+    def _layer_of(self, operation: int, slot: int) -> SharedLayer:
+        layers = self.conv3x3 if operation == CONV3X3 else self.conv1x1
+        return layers[str(slot)]  # type: ignore[return-value]
+
+    def _projection_of(self, slot: int | None) -> SharedLayer:
+        """Of the cell's input, for a vertex, or for the output."""
+        return self.output_projection if slot is None else self.projection[str(slot)]  # type: ignore[return-value]
 
 
 class SharedLayer(nn.Module):
@@ -193,21 +210,80 @@ class SharedLayer(nn.Module):
         )
         self.norm = nn.BatchNorm2d(out_channels, track_running_stats=False)
 
-    def forward(self, x: Tensor, channels: int | None = None, affine: bool = True) -> Tensor:
-        """[n, c, h, w] -> [n, channels, h, w]; all channels without a number."""
-        weights = self.conv.weight[:channels, : x.shape[1]]
-        x = functional.conv2d(x, weights, padding=self.conv.padding)
-        scale, shift = (self.norm.weight, self.norm.bias) if affine else (None, None)
-        x = functional.batch_norm(
-            x,
-            None,
-            None,
-            None if scale is None else scale[:channels],
-            None if shift is None else shift[:channels],
-            training=True,
-            eps=self.norm.eps,
-        )
-        return functional.relu(x, inplace=True)
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, in_channels, h, w] -> [n, out_channels, h, w]."""
+        (result,) = together(x, [self], [self.conv.out_channels])
+        return result
+
+
+def together(
+    x: Tensor, layers: Sequence[SharedLayer], widths: Sequence[int], affine: bool = True
+) -> tuple[Tensor, ...]:
+    """What layers make of one tensor [n, c, h, w]: of each the first channels, [n, width, h, w].
+
+    One convolution, one batch norm and one ReLU for all: small ones cost more to begin than to do.
+    A 1x1 convolution is a product of matrices, or the middle of a 3x3 one.
+    """
+    if not layers:
+        return ()
+    kernel = max(layer.conv.kernel_size[0] for layer in layers)
+    kernels = [
+        layer.conv.weight[:width, : x.shape[1]] for layer, width in zip(layers, widths, strict=True)
+    ]
+    if kernel == 1:
+        weights = _joined(kernels)[:, :, 0, 0]
+        x = functional.linear(x.permute(0, 2, 3, 1), weights).permute(0, 3, 1, 2)
+    else:
+        kernels = [k if k.shape[-1] == kernel else functional.pad(k, (1, 1, 1, 1)) for k in kernels]
+        x = functional.conv2d(x, _joined(kernels), padding=kernel // 2)
+    scale, shift = None, None
+    if affine:
+        scale = _joined([it.norm.weight[:width] for it, width in zip(layers, widths, strict=True)])
+        shift = _joined([it.norm.bias[:width] for it, width in zip(layers, widths, strict=True)])
+    eps = layers[0].norm.eps
+    x = functional.batch_norm(x, None, None, scale, shift, training=True, eps=eps)
+    x = functional.relu(x, inplace=True)
+    return (x,) if len(layers) == 1 else x.split(list(widths), 1)
+
+
+class WeightedSum(torch.autograd.Function):
+    """Of k tensors [n, c or more, h, w] the first c channels, each by its number of weights [k].
+
+    The same from single operations takes three times as many, and each costs as much as its sum.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, weights: Tensor, channels: int, *terms: Tensor) -> Tensor:
+        """The sum, [n, c, h, w]."""
+        ctx.save_for_backward(weights, *terms)
+        first, *others = terms
+        factor, *factors = weights.unbind()
+        total = first[:, :channels] * factor
+        for term, factor in zip(others, factors, strict=True):
+            total.addcmul_(term[:, :channels], factor)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        """By the weights, the number of channels (None) and each term."""
+        weights, *terms = ctx.saved_tensors
+        channels = gradient.shape[1]
+        by_weights = None
+        if ctx.needs_input_grad[0]:
+            dots = [(gradient * term[:, :channels]).sum() for term in terms]
+            by_weights = torch.stack(dots)
+        by_terms = [gradient * factor for factor in weights.unbind()]
+        padded = [
+            functional.pad(by, (0, 0, 0, 0, 0, term.shape[1] - channels))
+            if term.shape[1] > channels
+            else by
+            for by, term in zip(by_terms, terms, strict=True)
+        ]
+        return by_weights, None, *padded
+
+
+def _joined(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.cat(list(tensors)) if len(tensors) > 1 else tensors[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -295,6 +371,11 @@ class Mixture:
             operations[slot - 1, operation] = 1
             active[slot - 1] = [operation]
         return cls(operations, edges, active)
+
+    def detached(self) -> Mixture:
+        """The same weights as numbers, without gradients for what they came from."""
+        edges = [edge.detach() for edge in self.edges]
+        return replace(self, operations=self.operations.detach(), edges=edges)
 
     def work(self, skeleton: Skeleton, image_shape: tuple[int, int, int]) -> NDArray[np.float64]:
         """The work of one image: float64 [KINDS] of `nasbench_kit.spaces.nasbench101.work`.

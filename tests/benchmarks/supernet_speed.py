@@ -1,0 +1,90 @@
+"""CPU time of one step of shared weights on the digits, against another checkout of the package.
+
+    git worktree add ../before COMMIT
+    python tests/benchmarks/supernet_speed.py --against ../before
+
+A step is what a search does for one batch of 64: a batch, forward, backward, clipping, update. The two
+checkouts take turns in processes of their own, each on one thread; the least of several rounds counts,
+in seconds of the processor, and the ratio is of the two medians over processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+#: Cells that take turns as paths; steps of a round; rounds.
+_CELLS, _STEPS, _ROUNDS = 30, 30, 5
+
+
+def measure() -> dict[str, float]:
+    """Milliseconds of one step, by what is trained, of the package that is imported."""
+    import torch
+
+    from nasbench_kit import Budget, Oracle, Table
+    from nasbench_kit.algorithms import ALGORITHMS
+    from nasbench_kit.algorithms.weight_sharing.training import SharedWeights
+    from nasbench_kit.data.tasks import open_task
+
+    torch.set_num_threads(1)
+    table = Table.open(Path(__file__).parents[2] / "data/tables/digits.h5")
+    settings: Any = replace(ALGORITHMS["random-weight-sharing-small"](), batch_size=64)  # type: ignore[type-var]
+    oracle = Oracle(table, Budget(seconds=1e9), np.random.default_rng(0), task=open_task(table))
+    shared = SharedWeights(oracle, np.random.default_rng(1), settings)
+    cells = [shared.space.sample(shared.rng) for _ in range(_CELLS)]
+    relaxation = shared.relaxation()
+    steps: dict[str, Callable[[int], None]] = {
+        "path": lambda i: shared.step(cells[i % _CELLS], shared.weight_batch()),
+        "mixture": lambda _: shared.step(relaxation.mixture(), shared.weight_batch()),
+    }
+    best = {}
+    for name, step in steps.items():
+        taken = []
+        for _ in range(_ROUNDS + 1):  # the first one warms up
+            begun = time.process_time()
+            for i in range(_STEPS):
+                step(i)
+            taken.append(1e3 * (time.process_time() - begun) / _STEPS)
+        best[name] = min(taken[1:])
+    return best
+
+
+def main() -> None:
+    """Measure here, or take turns with another checkout and print the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--against", type=Path, metavar="DIR", help="another checkout")
+    parser.add_argument("--processes", type=int, default=3, help="of each checkout")
+    args = parser.parse_args()
+    if args.against is None:
+        print(json.dumps(measure()))
+        return
+    here = Path(__file__).parents[2]
+    taken: dict[str, list[dict[str, float]]] = {"before": [], "now": []}
+    for _ in range(args.processes):
+        for name, checkout in (("before", args.against.resolve()), ("now", here)):
+            output = subprocess.run(
+                [sys.executable, __file__],
+                check=True,
+                capture_output=True,
+                text=True,
+                cwd=checkout,
+                env={**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"},
+            ).stdout
+            taken[name].append(json.loads(output))
+    for what in taken["now"][0]:
+        before, now = (float(np.median([one[what] for one in taken[n]])) for n in taken)
+        print(f"{what}: {before:.2f} ms before, {now:.2f} ms now, {before / now:.2f} times as fast")
+
+
+if __name__ == "__main__":
+    main()
