@@ -13,6 +13,12 @@ from nasbench_kit.algorithms.local_search import LocalSearch
 from nasbench_kit.algorithms.model_based.optuna_search import OptunaSearch
 from nasbench_kit.algorithms.multi_fidelity.bohb import BOHB
 from nasbench_kit.algorithms.multi_fidelity.hyperband import Hyperband
+from nasbench_kit.algorithms.multi_objective.nsga2 import NSGA2
+from nasbench_kit.algorithms.multi_objective.random_front import RandomFront
+from nasbench_kit.algorithms.multi_objective.regularized_evolution import (
+    MultiObjectiveRegularizedEvolution,
+)
+from nasbench_kit.algorithms.multi_objective.scalarized import Scalarized
 from nasbench_kit.algorithms.policy_gradient.reinforce import Reinforce
 from nasbench_kit.algorithms.random_search import RandomSearch
 from nasbench_kit.oracle.search import Search
@@ -20,14 +26,19 @@ from nasbench_kit.oracle.search import Search
 __all__ = [
     "ALGORITHMS",
     "BOHB",
+    "MULTI_OBJECTIVE",
+    "NSGA2",
     "WEIGHT_SHARING",
     "AskTell",
     "Hyperband",
     "LocalSearch",
+    "MultiObjectiveRegularizedEvolution",
     "OptunaSearch",
+    "RandomFront",
     "RandomSearch",
     "RegularizedEvolution",
     "Reinforce",
+    "Scalarized",
 ]
 
 
@@ -62,6 +73,17 @@ WEIGHT_SHARING: dict[str, Callable[[], Search]] = {
     "pc-darts-small": _with_torch("weight_sharing.pc_darts", "PCDARTS.small"),
 }
 
+#: Those that weigh several objectives, which a comparison or a setting has to name; the rewards want a
+#: target as well.
+MULTI_OBJECTIVE: dict[str, Callable[[], Search]] = {
+    "random-front": RandomFront,
+    "nsga2": NSGA2,
+    "multi-objective-regularized-evolution": MultiObjectiveRegularizedEvolution,
+    "mnasnet-reward": Scalarized,
+    "mnasnet-hard-reward": Scalarized.hard,
+    "proxylessnas-reward": Scalarized.proxylessnas,
+}
+
 #: The built-in algorithms by the name that commands use: each makes a search with its defaults.
 ALGORITHMS: dict[str, Callable[[], Search]] = {
     "random-search": RandomSearch,
@@ -85,5 +107,6 @@ ALGORITHMS: dict[str, Callable[[], Search]] = {
     "controller-reinforce-katib": _with_torch(
         "policy_gradient.controller_reinforce", "ControllerReinforce.katib"
     ),
+    **MULTI_OBJECTIVE,
     **WEIGHT_SHARING,
 }

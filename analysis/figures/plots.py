@@ -208,4 +208,4 @@ def save_anytime(
         if any(is_open(curve).any() for curve in curves.values()):
             title += "\nArrowheads: a quarter of the runs has recommended nothing yet"
         figure.suptitle(title, x=0.01, ha="left", fontsize="medium")
-        return style.save(figure, folder, f"{loss}-{axis}")
+        return style.save(figure, folder, f"{loss.replace(' ', '-')}-{axis}")

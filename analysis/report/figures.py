@@ -110,7 +110,7 @@ def _exact_medians(
     They end where the shortest run of the search ended.
     """
     # With a trainer the searches drew from a larger space than the table's.
-    if comparison.table is None or "fallback" in comparison.manifest:
+    if comparison.table is None or "fallback" in comparison.manifest or comparison.objectives:
         return {}
     medians = {}
     for name, runs in comparison.traces.items():
