@@ -78,7 +78,7 @@ WEIGHT_SHARING: dict[str, Callable[[], Search]] = {
 MULTI_OBJECTIVE: dict[str, Callable[[], Search]] = {
     "random-front": RandomFront,
     "nsga2": NSGA2,
-    "multi-objective-regularized-evolution": MultiObjectiveRegularizedEvolution,
+    "mo-regularized-evolution": MultiObjectiveRegularizedEvolution,
     "mnasnet-reward": Scalarized,
     "mnasnet-hard-reward": Scalarized.hard,
     "proxylessnas-reward": Scalarized.proxylessnas,

@@ -98,7 +98,7 @@ DEFAULTS: dict[str, Any] = {
 OBJECTIVES_DEFAULTS: dict[str, dict[str, Any]] = {
     "random-front": {},
     "nsga2": {},
-    "multi-objective-regularized-evolution": {},
+    "mo-regularized-evolution": {},
 }
 #: Where there is no table and everything is trained: few runs of few trainings.
 TRAINED_DEFAULTS: dict[str, Any] = {

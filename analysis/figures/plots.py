@@ -6,6 +6,7 @@ gid by which a page finds the series' artists.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,7 +118,8 @@ def anytime(
     if (values > 0).any():
         ax.set_ylim(1.3 * min(values.min(), 0), 1.3 * max(values.max(), finite_upper))
     spend_axis(ax, axis)
-    ax.set_ylabel(f"{loss} in mean\n{metric.replace('_', ' ')} (points)")
+    of = textwrap.fill(f"{metric.replace('_', ' ')} (points)", 30)
+    ax.set_ylabel(f"{loss} in mean\n{of}")
     if styles is None:
         style.legend(ax, columns=3)
     return ax

@@ -104,6 +104,40 @@ def _percent(ax: Axes, label: str) -> None:
     ax.set_ylabel(label)
 
 
+def fronts(
+    ax: Axes,
+    true: NDArray[np.float64],
+    recommended: Mapping[str, NDArray[np.float64]],
+    styles: Mapping[str, Look],
+    *,
+    cost: str,
+    accuracy: str,
+    steps: bool,
+) -> Axes:
+    """The true front and recommended ones, in the plane of one cost and accuracy.
+
+    Args:
+        ax: where to draw.
+        true: cost and accuracy in per cent: [architectures, 2].
+        recommended: the same of each algorithm.
+        styles: of the algorithms.
+        cost: its name.
+        accuracy: its metric, in words.
+        steps: whether points are joined, as those of two objectives are.
+    """
+    grey = {"color": style.GREY, "linestyle": "-"}
+    for points, look in [(true, grey), *((recommended[n], styles[n]) for n in recommended)]:
+        x, y = points[np.argsort(points[:, 0], kind="stable")].T
+        marker = {"marker": "o", "markersize": 2.5 if look is grey else 4}
+        how = look if steps else {**look, "linestyle": "none"}
+        ax.plot(x, y, drawstyle="steps-post", alpha=0.85, **marker, **how)
+    if (true[:, 0] > 0).all() and true[:, 0].max() > 20 * true[:, 0].min():
+        ax.set_xscale("log")
+    ax.set_xlabel(plain(cost))
+    ax.set_ylabel(f"mean {accuracy} (%)")
+    return ax
+
+
 def shares_within(
     ax: Axes,
     thresholds: NDArray[np.float64],

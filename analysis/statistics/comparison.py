@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 #: Others are compared with this algorithm, where it took part.
 BASELINE = "random-search"
+FRONT_BASELINE = "random-front"
 NOTHING = Spending(0, 0.0, 0.0, 0)
 
 
@@ -210,8 +211,9 @@ class Comparison:
 
     @property
     def baseline(self) -> str:
-        """Random search, or else the algorithm named first."""
-        return BASELINE if BASELINE in self.traces else next(iter(self.traces))
+        """Random search, of fronts random fronts; or else the algorithm named first."""
+        name = FRONT_BASELINE if self.objectives and FRONT_BASELINE in self.traces else BASELINE
+        return name if name in self.traces else next(iter(self.traces))
 
     @functools.cached_property
     def pairs(self) -> list[Pair]:

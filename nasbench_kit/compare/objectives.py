@@ -95,6 +95,7 @@ class Objectives:
     def __init__(self, table: Table, names: Sequence[str], accuracy: NDArray[np.float64]) -> None:
         check_recorded(table, names)
         self.names = tuple(names)
+        self._units = {"seconds": "table's clock", **table.provenance.get("cost_units", {})}
         costs = recorded_costs(table)
         #: In their own units, accuracy in [0, 1]: [rows, objectives].
         self.values = np.column_stack(
@@ -126,6 +127,12 @@ class Objectives:
         values = self.values[list(rows)]
         values[:, self.names.index(ACCURACY)] = accuracy
         return self.hypervolume - hypervolume(self._scaled(values))
+
+    def in_words(self, place: int) -> str:
+        """An objective by its place, with its unit where the table tells it."""
+        name = self.names[place]
+        unit = self._units.get(name)
+        return name.replace("_", " ") + (f" ({unit})" if unit else "")
 
     def nondominated(self, rows: Sequence[int]) -> NDArray[np.intp]:
         """The rows that no other one of these dominates, by means over all repeats."""
