@@ -78,6 +78,7 @@ WEIGHT_SHARING: dict[str, Callable[[], Search]] = {
 MULTI_OBJECTIVE: dict[str, Callable[[], Search]] = {
     "random-front": RandomFront,
     "nsga2": NSGA2,
+    "nsga2-small": NSGA2.small,
     "mo-regularized-evolution": MultiObjectiveRegularizedEvolution,
     "mnasnet-reward": Scalarized,
     "mnasnet-hard-reward": Scalarized.hard,

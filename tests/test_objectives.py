@@ -286,7 +286,7 @@ def test_objectives_of_searches_are_refused(
     name: str, settings: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InvalidSetting, match=message):
-        dataclasses.replace(MULTI_OBJECTIVE[name](), **settings)  # type: ignore[type-var]
+        dataclasses.replace(named(name, (), 1.0), **settings)
 
 
 def test_rewards_are_refused() -> None:
@@ -297,7 +297,7 @@ def test_rewards_are_refused() -> None:
         ({"objectives": ("accuracy", "a", "b"), "target": 1.0}, "accuracy and one cost"),
     ):
         with pytest.raises(InvalidSetting, match=message):
-            Scalarized(**settings)  # type: ignore[arg-type]
+            Scalarized(**settings)
 
 
 # Comparisons -----------------------------------------------------------------------------------
@@ -324,8 +324,8 @@ def test_fronts_are_compared_resumed_and_reported(
 ) -> None:
     table = saved(tmp_path)
     searches = ("random-search", "random-front", "nsga2(population_size=10)")
-    words = ("compare", "--table", table, "--queries", 40, "--seeds", 4, "--algorithms", *searches)
-    words = (*words, "--objectives", "accuracy", "latency")
+    words: list[object] = ["compare", "--table", table, "--queries", 40, "--seeds", 4]
+    words += ["--algorithms", *searches, "--objectives", "accuracy", "latency"]
     assert kit(*words, "--out", tmp_path / "one", "--workers", 1) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "Final hypervolume regret in mean test accuracy and latency" in shown

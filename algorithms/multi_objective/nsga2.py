@@ -50,6 +50,11 @@ class NSGA2:
     #: Training length of every query; None is the table's longest.
     epochs: int | None = None
 
+    @classmethod
+    def small(cls) -> NSGA2:
+        """For some hundred queries, of which a population of 100 would see few generations."""
+        return cls(population_size=20)
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "objectives", checked_objectives(self.objectives))
         for name, least in (("population_size", 2), ("epochs", 1)):

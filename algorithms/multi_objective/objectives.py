@@ -13,6 +13,7 @@ import numpy as np
 
 from nasbench_kit import checks
 from nasbench_kit.errors import InvalidSetting
+from nasbench_kit.spaces.protocols import Numbered
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,7 +66,7 @@ def losses(answer: Answer, objectives: Sequence[str]) -> tuple[float, ...]:
 
 def default_size(space: object) -> int:
     """Members of a population where none is stated: 100, or 20 on spaces of fewer than 1,000."""
-    small = hasattr(space, "__len__") and len(space) < _SMALL_SPACE
+    small = isinstance(space, Numbered) and len(space) < _SMALL_SPACE
     return _SMALL_POPULATION if small else 100
 
 
@@ -109,11 +110,12 @@ def ranks(values: NDArray[np.float64]) -> NDArray[np.intp]:
     Source: Deb et al. 2002, section III A.
     """
     one, other = values[:, None], values[None]
-    dominates = (one <= other).all(axis=2) & (one < other).any(axis=2)
+    no_worse, better = (one <= other).all(axis=2), (one < other).any(axis=2)
+    dominates = np.logical_and(no_worse, better)
     by = dominates.sum(axis=0)  # n_p, how many dominate each
     found = np.zeros(len(values), np.intp)
     rank = 0
-    while (current := by == 0).any():
+    while (current := np.flatnonzero(by == 0)).size:
         found[current] = rank
         by = by - dominates[current].sum(axis=0)
         by[current] = -1

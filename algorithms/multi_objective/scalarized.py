@@ -47,7 +47,8 @@ class Scalarized:
             an unknown search.
     """
 
-    #: T, in the unit of the cost; has to be given.
+    #: T, in the unit of the cost; has to be given. Of seconds, those of an answer: under the policy
+    #: "mean" the sum over its repeats.
     target: float | None = None
     #: w (alpha) up to the target.
     within: float = -0.07
@@ -112,7 +113,7 @@ class Scalarized:
         kind = Reinforce if self.by == "reinforce" else RegularizedEvolution
         search: Search = kind(epochs=self.epochs)
         for best in search(cast("Oracle", _Rewarding(oracle, self, front)), rng):
-            yield tuple(dict.fromkeys([best, *front.architectures]))
+            yield tuple(dict.fromkeys([cast("Architecture", best), *front.architectures]))
 
 
 class _Rewarding:

@@ -125,12 +125,15 @@ def fronts(
         accuracy: its metric, in words.
         steps: whether points are joined, as those of two objectives are.
     """
-    grey = {"color": style.GREY, "linestyle": "-"}
+    grey: Look = {"color": style.GREY, "linestyle": "-"}
     for points, look in [(true, grey), *((recommended[n], styles[n]) for n in recommended)]:
         x, y = points[np.argsort(points[:, 0], kind="stable")].T
-        marker = {"marker": "o", "markersize": 2.5 if look is grey else 4}
-        how = look if steps else {**look, "linestyle": "none"}
-        ax.plot(x, y, drawstyle="steps-post", alpha=0.85, **marker, **how)
+        (line,) = ax.plot(x, y, marker="o", markersize=4, alpha=0.85, **look)
+        line.set_drawstyle("steps-post")
+        if not steps:
+            line.set_linestyle("none")
+        if look is grey:
+            line.set_markersize(2.5)
     if (true[:, 0] > 0).all() and true[:, 0].max() > 20 * true[:, 0].min():
         ax.set_xscale("log")
     ax.set_xlabel(plain(cost))

@@ -80,8 +80,8 @@ def metric_in_words(metric: str, table: Table | None, objectives: Sequence[str] 
         objectives: beside accuracy the costs that count.
     """
     if objectives:
-        words = [metric_in_words(metric, table), *(name for name in objectives if name != ACCURACY)]
-        return f"{', '.join(words[:-1])} and {words[-1]}".replace("_", " ")
+        *costs, last = (name.replace("_", " ") for name in objectives if name != ACCURACY)
+        return f"{', '.join([metric_in_words(metric, table), *costs])} and {last}"
     if table is None or metric != "validation_accuracy":
         return metric.replace("_", " ")
     words = table.selection_metric
