@@ -133,6 +133,8 @@ def is_open(curve: Curve) -> NDArray[np.bool_]:
 def _mark_open(ax: Axes, curve: Curve, look: Look) -> None:
     """Arrowheads along the upper edge of the axes where the band continues above it."""
     places = np.flatnonzero(is_open(curve))
+    if not len(places):
+        return  # the layout would take an empty line for a point at the corner
     some = places[:: max(1, len(curve.grid) // 40)]
     ax.plot(
         curve.grid[some],

@@ -6,6 +6,7 @@ Plot functions take and return matplotlib axes; ``styles`` is the look of each a
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -137,7 +138,7 @@ def fronts(
     if (true[:, 0] > 0).all() and true[:, 0].max() > 20 * true[:, 0].min():
         ax.set_xscale("log")
     ax.set_xlabel(plain(cost))
-    ax.set_ylabel(f"mean {accuracy} (%)")
+    ax.set_ylabel(textwrap.fill(f"mean {accuracy} (%)", 30))
     return ax
 
 
