@@ -20,6 +20,12 @@ from nasbench_kit.algorithms.model_based.smac import SMAC
 from nasbench_kit.algorithms.multi_fidelity.asha import ASHA
 from nasbench_kit.algorithms.multi_fidelity.bohb import BOHB
 from nasbench_kit.algorithms.multi_fidelity.hyperband import Hyperband
+from nasbench_kit.algorithms.multi_objective.nsga2 import NSGA2
+from nasbench_kit.algorithms.multi_objective.random_front import RandomFront
+from nasbench_kit.algorithms.multi_objective.regularized_evolution import (
+    MultiObjectiveRegularizedEvolution,
+)
+from nasbench_kit.algorithms.multi_objective.scalarized import Scalarized
 from nasbench_kit.algorithms.policy_gradient.reinforce import Reinforce
 from nasbench_kit.algorithms.random_search import RandomSearch
 from nasbench_kit.oracle.search import Search
@@ -29,8 +35,10 @@ __all__ = [
     "ASHA",
     "BANANAS",
     "BOHB",
+    "MULTI_OBJECTIVE",
     "NASBOT",
     "NASBOWL",
+    "NSGA2",
     "SMAC",
     "WEIGHT_SHARING",
     "AskTell",
@@ -38,10 +46,13 @@ __all__ = [
     "HierarchicalEvolution",
     "Hyperband",
     "LocalSearch",
+    "MultiObjectiveRegularizedEvolution",
     "OptunaSearch",
+    "RandomFront",
     "RandomSearch",
     "RegularizedEvolution",
     "Reinforce",
+    "Scalarized",
 ]
 
 
@@ -74,6 +85,18 @@ WEIGHT_SHARING: dict[str, Callable[[], Search]] = {
     "snas-small": _with_torch("weight_sharing.snas", "SNAS.small"),
     "pc-darts": _with_torch("weight_sharing.pc_darts", "PCDARTS"),
     "pc-darts-small": _with_torch("weight_sharing.pc_darts", "PCDARTS.small"),
+}
+
+#: Those that weigh several objectives, which a comparison or a setting has to name; the rewards want a
+#: target as well.
+MULTI_OBJECTIVE: dict[str, Callable[[], Search]] = {
+    "random-front": RandomFront,
+    "nsga2": NSGA2,
+    "nsga2-small": NSGA2.small,
+    "mo-regularized-evolution": MultiObjectiveRegularizedEvolution,
+    "mnasnet-reward": Scalarized,
+    "mnasnet-hard-reward": Scalarized.hard,
+    "proxylessnas-reward": Scalarized.proxylessnas,
 }
 
 #: The built-in algorithms by the name that commands use: each makes a search with its defaults.
@@ -123,5 +146,6 @@ ALGORITHMS: dict[str, Callable[[], Search]] = {
     "pnas-small": _with_torch("model_based.pnas", "PNAS.small"),
     "pnas-random": _with_torch("model_based.pnas", "PNAS.random"),
     "pnas-random-small": _with_torch("model_based.pnas", "PNAS.random_small"),
+    **MULTI_OBJECTIVE,
     **WEIGHT_SHARING,
 }

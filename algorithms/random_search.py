@@ -44,13 +44,14 @@ class RandomSearch:
     def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Architecture]:
         """Sample, query, keep the best; for ever."""
         best = None
-        for architecture in self._drawn(oracle, rng):
+        for architecture in self.draws(oracle, rng):
             answer = oracle.query(architecture, self.epochs)
             if best is None or answer.validation_accuracy > best.validation_accuracy:
                 best = answer
             yield best.architecture
 
-    def _drawn(self, oracle: Oracle, rng: Generator) -> Iterator[Architecture]:
+    def draws(self, oracle: Oracle, rng: Generator) -> Iterator[Architecture]:
+        """What is asked for, in this order."""
         seen: set[Architecture] = set()
         repeated = 0
         while repeated < _MOST_DRAWS:

@@ -12,6 +12,7 @@
     recipe = "digits"            # by this recipe,
     fidelities = [4, 12, 36]     # for as many epochs as a search asks,
     repeats = 3                  # with these seeds, 0 to 2, drawn and at last for the score
+    objectives = ["accuracy", "seconds"]  # fronts are compared, by their hypervolume
     out = "runs/populations"
 
     [budget]                     # of each run; any of the three
@@ -55,8 +56,9 @@ from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hin
 import numpy as np
 
 from nasbench_kit import checks, spaces
-from nasbench_kit.algorithms import ALGORITHMS, WEIGHT_SHARING, RandomSearch
+from nasbench_kit.algorithms import ALGORITHMS, MULTI_OBJECTIVE, WEIGHT_SHARING, RandomSearch
 from nasbench_kit.compare import held_out
+from nasbench_kit.compare.objectives import checked_objectives
 from nasbench_kit.compare.plan import Plan, RewardImages
 from nasbench_kit.compare.run_folder import LIMITS, check_label
 from nasbench_kit.compare.scores import scored_by
@@ -93,6 +95,12 @@ DEFAULTS: dict[str, Any] = {
     "seeds": 20,
     "algorithms": {"random-search": {}, "regularized-evolution": {}},
 }
+#: What is compared where several objectives are named, and no algorithms.
+OBJECTIVES_DEFAULTS: dict[str, dict[str, Any]] = {
+    "random-front": {},
+    "nsga2": {},
+    "mo-regularized-evolution": {},
+}
 #: Where there is no table and everything is trained: few runs of few trainings.
 TRAINED_DEFAULTS: dict[str, Any] = {
     "seeds": 3,
@@ -103,6 +111,8 @@ SMALL = 10_000
 #: Beside methods that ask for every architecture once; random search alone does not tell their merit
 #: from that of not asking again.
 CONTROL = "distinct-random-search"
+#: Every search that shares no weights and knows one objective.
+_BLACK_BOX = [name for name in ALGORITHMS if name not in {**WEIGHT_SHARING, **MULTI_OBJECTIVE}]
 #: The default budget there pays for this many of the longest trainings.
 _TRAININGS = 10
 #: The default budget of a table pays for about as many trainings at the largest fidelity; in full, for
@@ -130,6 +140,7 @@ SETTINGS = (
     "fidelities",
     "repeats",
     "held_out_repeats",
+    "objectives",
     "out",
 )
 #: Those that are text, and what they may be.
@@ -257,6 +268,8 @@ def command(settings: Mapping[str, Any]) -> str:
     words += ["--seeds", str(settings["seeds"]), "--policy", settings["policy"]]
     if settings["held_out_repeats"]:
         words += ["--held-out-repeats", str(settings["held_out_repeats"])]
+    if settings["objectives"]:
+        words += ["--objectives", *settings["objectives"]]
     words += ["--reward-images", settings["reward_images"], "--device", settings["device"]]
     if settings["data"] is not None:
         words += ["--data", settings["data"]]
@@ -341,6 +354,9 @@ def plan(settings: Mapping[str, Any]) -> Plan:
         named(device)
     data = settings.get("data")
     space = settings.get("space")
+    objectives = checked_objectives(settings.get("objectives", ()))
+    if objectives:
+        default = {**default, "algorithms": OBJECTIVES_DEFAULTS, "control": False}
     entries, searches = _searches(
         settings.get("algorithms", default["algorithms"]), default.get("control", False)
     )
@@ -356,6 +372,7 @@ def plan(settings: Mapping[str, Any]) -> Plan:
         "seeds": seeds,
         "policy": policy,
         "held_out_repeats": held_out_repeats,
+        "objectives": objectives,
         "reward_images": reward_images,
         "device": device,
         "data": data,
@@ -385,6 +402,7 @@ def plan(settings: Mapping[str, Any]) -> Plan:
         else None,
         None if space is None else spaces.named(space),
         held_out_repeats=held_out_repeats,
+        objectives=objectives,
     )
     if trained is None:
         return plan
@@ -424,6 +442,10 @@ def plans(settings: Mapping[str, Any]) -> dict[str, Plan]:
         _check_texts({"table": entry})
     split = [_task(entry) for entry in entries]
     paths = _found([table for _, table in split], settings.get("get", {}))
+    if settings.get("objectives"):
+        raise InvalidSetting(
+            "objectives are compared on one table at a time; name one, or leave objectives out"
+        )
     default = _full_of_many() if settings.get("full") else MANY_DEFAULTS
     given = {key: value for key, value in settings.items() if value or key != "budget"}
     table_by_task: dict[str, str] = {}
@@ -450,9 +472,7 @@ def _task(entry: str) -> tuple[str | None, str]:
 
 def _full_of_many() -> dict[str, Any]:
     """Every search that shares no weights, a hundred seeds and a serious budget."""
-    searches: dict[str, dict[str, Any]] = {
-        name: {} for name in ALGORITHMS if name not in WEIGHT_SHARING
-    }
+    searches: dict[str, dict[str, Any]] = {name: {} for name in _BLACK_BOX}
     return {"seeds": 100, "budget": {"queries": 10 * DEFAULT_QUERIES}, "algorithms": searches}
 
 
@@ -614,9 +634,7 @@ def defaults(table: Table, *, full: bool = False) -> dict[str, Any]:
         return DIGITS_DEFAULTS
     if not full:
         return {"budget": _paying_for(DEFAULT_QUERIES, table), **DEFAULTS}
-    algorithms: dict[str, dict[str, Any]] = {
-        name: {} for name in ALGORITHMS if name not in WEIGHT_SHARING
-    }
+    algorithms: dict[str, dict[str, Any]] = {name: {} for name in _BLACK_BOX}
     if digits:
         # 180 of 1,200 seconds for the supernet.
         small = [name for name in WEIGHT_SHARING if name.endswith("-small")]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from nasbench_kit import Budget, Cell, CellSpace, InvalidSetting, NotInSpace, Oracle, Table
-from nasbench_kit.algorithms import ALGORITHMS, RandomSearch, RegularizedEvolution
+from nasbench_kit.algorithms import ALGORITHMS, MULTI_OBJECTIVE, RandomSearch, RegularizedEvolution
 from nasbench_kit.data.subset import subset
 from nasbench_kit.oracle.search import Search
 from nasbench_kit.testing.made_up import MadeUpSpace, made_up_table
@@ -23,10 +23,12 @@ WEIGHT_SHARING = ("random-weight-sharing", "enas", "darts", "gdas", "snas", "pc-
 #: They fit models, and have test_model_based.py.
 MODEL_BASED = ("bananas", "nasbot", "auto-keras", "nas-bowl", "smac")
 #: Optuna's Gaussian process takes about a second a query; it has a test of its own.
+#: Those of several objectives have test_objectives.py.
 QUICK = [
     name
     for name in ALGORITHMS
-    if name != "optuna-gp" and not name.startswith((*WEIGHT_SHARING, *MODEL_BASED))
+    if name not in ("optuna-gp", *MULTI_OBJECTIVE)
+    and not name.startswith((*WEIGHT_SHARING, *MODEL_BASED))
 ]
 
 

@@ -15,10 +15,10 @@ from nasbench_kit.analysis.landscape.local_search import local_optima, local_sea
 from nasbench_kit.analysis.landscape.locality import correlogram, fitness_distance
 from nasbench_kit.analysis.landscape.main_effects import main_effects
 from nasbench_kit.analysis.landscape.neighbourhood import Neighbourhood, neighbourhood
-from nasbench_kit.analysis.landscape.pareto import nondominated
 from nasbench_kit.analysis.landscape.random_walk import cell_autocorrelation
 from nasbench_kit.analysis.landscape.study import Options, Study
 from nasbench_kit.errors import InvalidSetting, NotRecorded
+from nasbench_kit.pareto import nondominated
 from nasbench_kit.spaces.decisions import Choices, DecisionSpace
 from nasbench_kit.spaces.protocols import Decision, Numbered
 from nasbench_kit.testing.made_up import MadeUpSpace, made_up_table

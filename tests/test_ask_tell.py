@@ -22,6 +22,7 @@ from nasbench_kit import (
 )
 from nasbench_kit.algorithms import (
     ALGORITHMS,
+    MULTI_OBJECTIVE,
     WEIGHT_SHARING,
     AskTell,
     RandomSearch,
@@ -36,7 +37,9 @@ def threads() -> int:
 
 
 QUERYING = [
-    name for name in ALGORITHMS if name not in WEIGHT_SHARING and not name.startswith("optuna")
+    name
+    for name in ALGORITHMS
+    if name not in {**WEIGHT_SHARING, **MULTI_OBJECTIVE} and not name.startswith("optuna")
 ]
 
 

@@ -6,6 +6,7 @@ gid by which a page finds the series' artists.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,7 +118,8 @@ def anytime(
     if (values > 0).any():
         ax.set_ylim(1.3 * min(values.min(), 0), 1.3 * max(values.max(), finite_upper))
     spend_axis(ax, axis)
-    ax.set_ylabel(f"{loss} in mean\n{metric.replace('_', ' ')} (points)")
+    of = textwrap.fill(f"{metric.replace('_', ' ')} (points)", 30)
+    ax.set_ylabel(f"{loss} in mean\n{of}")
     if styles is None:
         style.legend(ax, columns=3)
     return ax
@@ -131,6 +133,8 @@ def is_open(curve: Curve) -> NDArray[np.bool_]:
 def _mark_open(ax: Axes, curve: Curve, look: Look) -> None:
     """Arrowheads along the upper edge of the axes where the band continues above it."""
     places = np.flatnonzero(is_open(curve))
+    if not len(places):
+        return  # the layout would take an empty line for a point at the corner
     some = places[:: max(1, len(curve.grid) // 40)]
     ax.plot(
         curve.grid[some],
@@ -208,4 +212,4 @@ def save_anytime(
         if any(is_open(curve).any() for curve in curves.values()):
             title += "\nArrowheads: a quarter of the runs has recommended nothing yet"
         figure.suptitle(title, x=0.01, ha="left", fontsize="medium")
-        return style.save(figure, folder, f"{loss}-{axis}")
+        return style.save(figure, folder, f"{loss.replace(' ', '-')}-{axis}")

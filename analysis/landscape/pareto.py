@@ -25,27 +25,6 @@ def front(cost: NDArray[np.float64], value: NDArray[np.float64]) -> NDArray[np.i
     return order[value[order] > best_before]
 
 
-def nondominated(losses: NDArray[np.float64]) -> NDArray[np.intp]:
-    """The Pareto front of any number of objectives: rows that no other one dominates.
-
-    One row dominates another if it is nowhere worse and somewhere better.
-
-    Args:
-        losses: [architectures, objectives], lower is better.
-
-    Returns:
-        Their positions, ascending; of equal rows all.
-    """
-    left = np.lexsort(losses.T[::-1])  # a row is dominated by earlier ones only
-    found = []
-    while len(left):
-        first, rest = left[0], left[1:]
-        found.append(first)
-        equal = (losses[rest] == losses[first]).all(axis=1)
-        left = rest[equal | (losses[rest] < losses[first]).any(axis=1)]
-    return np.sort(np.array(found, np.intp))
-
-
 def ecdf(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The distinct values, ascending, and the share of all values that is at most each of them."""
     distinct, counts = np.unique(values, return_counts=True)

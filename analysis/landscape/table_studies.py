@@ -13,7 +13,7 @@ from nasbench_kit.analysis.landscape.fidelity import (
     between_fidelities,
     noise as noise_of,
 )
-from nasbench_kit.analysis.landscape.pareto import front, nondominated
+from nasbench_kit.analysis.landscape.pareto import front
 from nasbench_kit.analysis.landscape.structure import Estimate, mean_change, replacements, shapes
 from nasbench_kit.analysis.landscape.study import (
     ACCURACY,
@@ -27,6 +27,7 @@ from nasbench_kit.analysis.landscape.study import (
     tidy,
 )
 from nasbench_kit.errors import NotRecorded
+from nasbench_kit.pareto import nondominated
 from nasbench_kit.spaces.nasbench101.space import CellSpace
 
 if TYPE_CHECKING:

@@ -182,7 +182,7 @@ def _random_baselines(comparisons: Sequence[Comparison]) -> Fact:
     sampled = ", ".join(
         f"{100 * float(np.median(comparison.regrets)):.2f} points on {comparison.label}"
         for comparison in comparisons
-        if comparison.table is not None
+        if comparison.table is not None and not comparison.objectives
     )
     sampling = (
         f"An architecture drawn uniformly from the table has a median regret of {sampled}. "
@@ -193,7 +193,7 @@ def _random_baselines(comparisons: Sequence[Comparison]) -> Fact:
         comparison.name
         for comparison in comparisons
         if not any(
-            _class(settings).split(".")[-1] == "RandomSearch"
+            _class(settings).split(".")[-1] in ("RandomSearch", "RandomFront")
             for settings in comparison.manifest["algorithms"].values()
         )
     ]

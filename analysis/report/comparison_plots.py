@@ -6,6 +6,7 @@ Plot functions take and return matplotlib axes; ``styles`` is the look of each a
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -102,6 +103,43 @@ def reached_curves(
 def _percent(ax: Axes, label: str) -> None:
     ax.set_ylim(-2, 102)
     ax.set_ylabel(label)
+
+
+def fronts(
+    ax: Axes,
+    true: NDArray[np.float64],
+    recommended: Mapping[str, NDArray[np.float64]],
+    styles: Mapping[str, Look],
+    *,
+    cost: str,
+    accuracy: str,
+    steps: bool,
+) -> Axes:
+    """The true front and recommended ones, in the plane of one cost and accuracy.
+
+    Args:
+        ax: where to draw.
+        true: cost and accuracy in per cent: [architectures, 2].
+        recommended: the same of each algorithm.
+        styles: of the algorithms.
+        cost: its name.
+        accuracy: its metric, in words.
+        steps: whether points are joined, as those of two objectives are.
+    """
+    grey: Look = {"color": style.GREY, "linestyle": "-"}
+    for points, look in [(true, grey), *((recommended[n], styles[n]) for n in recommended)]:
+        x, y = points[np.argsort(points[:, 0], kind="stable")].T
+        (line,) = ax.plot(x, y, marker="o", markersize=4, alpha=0.85, **look)
+        line.set_drawstyle("steps-post")
+        if not steps:
+            line.set_linestyle("none")
+        if look is grey:
+            line.set_markersize(2.5)
+    if (true[:, 0] > 0).all() and true[:, 0].max() > 20 * true[:, 0].min():
+        ax.set_xscale("log")
+    ax.set_xlabel(plain(cost))
+    ax.set_ylabel(textwrap.fill(f"mean {accuracy} (%)", 30))
+    return ax
 
 
 def shares_within(

@@ -20,6 +20,8 @@ from nasbench_kit.analysis.statistics.aggregates import (
     reached_by,
     share_within,
 )
+from nasbench_kit.compare.objectives import ACCURACY
+from nasbench_kit.compare.scores import metric_in_words
 from nasbench_kit.errors import InvalidSetting, NotRecorded
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from nasbench_kit.analysis.statistics.comparison import Comparison
     from nasbench_kit.analysis.statistics.rank_tests import FriedmanResult
     from nasbench_kit.analysis.statistics.summary import Summary
+    from nasbench_kit.compare.trace import Trace
 
 #: Number of spends at which curves are drawn.
 _POINTS = 200
@@ -49,6 +52,7 @@ def comparison_figures(
         other = "epochs"
     return [
         _regret(writer, comparison, axis, wide=True),
+        *([_fronts(writer, comparison)] if comparison.objectives else []),
         _intervals(writer, comparison, summaries),
         _ranks(writer, comparison, axis),
         _target(writer, comparison, axis),
@@ -102,6 +106,59 @@ def _regret(
     )
 
 
+def _fronts(writer: FigureWriter, comparison: Comparison) -> PageFigure:
+    objectives = comparison.scores.objectives
+    assert objectives is not None
+    texts = {
+        name: _median_run(runs, comparison.final[name]) for name, runs in comparison.traces.items()
+    }
+    rows = {
+        name: objectives.nondominated(comparison.scores.rows(text))
+        for name, text in texts.items()
+        if text is not None
+    }
+    accuracy = objectives.names.index(ACCURACY)
+    projected = len(objectives.names) > 2
+
+    def drawer(place: int) -> Callable[[Axes], object]:
+        pair = objectives.values[:, [place, accuracy]] * [1, 100]
+        fronts = {name: pair[front] for name, front in rows.items()}
+        return lambda ax: comparison_plots.fronts(
+            ax,
+            pair[objectives.front],
+            fronts,
+            writer.styles,
+            cost=objectives.in_words(place),
+            accuracy=metric_in_words(str(comparison.manifest["scored_by"]), comparison.table),
+            steps=not projected,
+        )
+
+    panels = {
+        f"against {name.replace('_', ' ')}": drawer(place)
+        for place, name in enumerate(objectives.names)
+        if name != ACCURACY
+    }
+    how = (
+        file_name(comparison.name, "fronts"),
+        f"Recommended fronts and the true one: {comparison.label}",
+        f"Of each algorithm the front at the end of its run of median {comparison.loss}, and in grey the table's "
+        f"true front of {len(objectives.front):,} architectures; all by means over repeats. "
+        + "Fronts of three objectives, seen from two sides. "
+        * projected,
+    )
+    names = list(comparison.traces)
+    if projected:
+        return writer.draw_panels(*how, panels, names=names, columns=2, height=3.0)
+    (draw,) = panels.values()
+    return writer.draw(*how, draw, names=names, wide=True, height=3.4)
+
+
+def _median_run(runs: Sequence[Trace], final: NDArray[np.float64]) -> str | None:
+    """What the run of the lower median recommends at its end; None if nothing."""
+    run = runs[int(np.argsort(final, kind="stable")[(len(runs) - 1) // 2])]
+    return run.incumbents[-1].architecture if run.incumbents else None
+
+
 def _exact_medians(
     comparison: Comparison,
 ) -> dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]]:
@@ -110,7 +167,7 @@ def _exact_medians(
     They end where the shortest run of the search ended.
     """
     # With a trainer the searches drew from a larger space than the table's.
-    if comparison.table is None or "fallback" in comparison.manifest:
+    if comparison.table is None or "fallback" in comparison.manifest or comparison.objectives:
         return {}
     medians = {}
     for name, runs in comparison.traces.items():

@@ -192,16 +192,18 @@ def _description(comparison: Comparison) -> str:
 
 
 def _best(comparison: Comparison) -> list[dict[str, Any]]:
-    """The best recommended architectures: drawing, loss, who recommended each and in how many runs."""
+    """The best recommended architectures: drawing, loss, who recommended each and in how many runs.
+
+    Of a front the first counts, with several objectives every one by itself.
+    """
     by_text: dict[str, dict[str, int]] = {}
     for name, runs in comparison.traces.items():
         for run in runs:
             if run.incumbents:
-                text = run.incumbents[-1].architecture.partition(" ")[
-                    0
-                ]  # of a front the first counts
-                counts = by_text.setdefault(text, {})
-                counts[name] = counts.get(name, 0) + 1
+                texts = run.incumbents[-1].architecture.split(" ")
+                for text in texts if comparison.objectives else texts[:1]:
+                    counts = by_text.setdefault(text, {})
+                    counts[name] = counts.get(name, 0) + 1
 
     def order(text: str) -> tuple[float, float, str]:
         """By loss; equal ones in the order of the table, then those outside the table."""

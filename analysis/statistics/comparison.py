@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 #: Others are compared with this algorithm, where it took part.
 BASELINE = "random-search"
+FRONT_BASELINE = "random-front"
 NOTHING = Spending(0, 0.0, 0.0, 0)
 
 
@@ -92,10 +93,11 @@ class Comparison:
         try:
             scores = Scores.of(folder, table)
             texts = {
-                step.architecture
+                text
                 for runs in traces.values()
                 for run in runs
                 for step in run.incumbents
+                for text in step.architecture.split(" ")
             }
             unknown = sorted(text for text in texts if not scores.known(text))
             if unknown and "fallback" not in manifest:
@@ -126,11 +128,16 @@ class Comparison:
     @property
     def metric(self) -> str:
         """The metric of which the loss is taken, in words."""
-        return metric_in_words(str(self.manifest["scored_by"]), self.table)
+        return metric_in_words(str(self.manifest["scored_by"]), self.table, self.objectives)
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """What fronts were scored by; none where accuracy alone counts."""
+        return tuple(self.manifest.get("objectives", ()))
 
     @property
     def loss(self) -> str:
-        """What runs are scored by: "regret", or "error" where the best accuracy is unknown."""
+        """What runs are scored by: a kind of regret, or "error" where the best is unknown."""
         return self.scores.loss_name
 
     @property
@@ -190,7 +197,7 @@ class Comparison:
     @functools.cached_property
     def scores(self) -> Scores:
         """The accuracy and loss of recommended architectures, by their text."""
-        return Scores(self.table, self.trained, self.held_out_repeats)
+        return Scores(self.table, self.trained, self.held_out_repeats, self.objectives)
 
     @functools.cached_property
     def regrets(self) -> NDArray[np.float64]:
@@ -204,8 +211,9 @@ class Comparison:
 
     @property
     def baseline(self) -> str:
-        """Random search, or else the algorithm named first."""
-        return BASELINE if BASELINE in self.traces else next(iter(self.traces))
+        """Random search, of fronts random fronts; or else the algorithm named first."""
+        name = FRONT_BASELINE if self.objectives and FRONT_BASELINE in self.traces else BASELINE
+        return name if name in self.traces else next(iter(self.traces))
 
     @functools.cached_property
     def pairs(self) -> list[Pair]:

@@ -33,7 +33,6 @@ from nasbench_kit.compare.running import missing, run
 from nasbench_kit.compare.scores import (
     Result,
     Scores,
-    metric_in_words,
     results_of,
     write_results,
 )
@@ -111,6 +110,13 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         metavar="N",
         help="repeats of the table that no search sees, and that score what is recommended (default: 1 on "
         "small tables with three repeats or more, else 0: all are seen, and score)",
+    )
+    parser.add_argument(
+        "--objectives",
+        nargs="+",
+        metavar="NAME",
+        help="accuracy and one or two costs of the table (seconds, parameters, latency, ...): what is "
+        "recommended is scored as a front, by its hypervolume (default: accuracy alone)",
     )
     outside = parser.add_argument_group(
         "what no table has",
@@ -308,7 +314,7 @@ def write_figure(
         folder,
         curves,
         axis,
-        metric=metric_in_words(benchmark.scored_by, benchmark.table),
+        metric=benchmark.metric,
         table=_titled(benchmark),
         loss=scores.loss_name,
     )
@@ -406,6 +412,12 @@ def shown(value: object) -> str:
     return "-" if value is None else str(value)
 
 
+_LOSSES = {
+    "regret": "Regret: the table's best minus what was recommended.",
+    "error": "Error: what is missing to 1. There is no table, so nobody knows the best, and no regret.",
+    "hypervolume regret": "Hypervolume regret: that of the table's true front minus that of the recommended one, "
+    "with every objective scaled to 0 to 100 points over the table's rows.",
+}
 #: What a narrow screen leaves out first.
 _SECONDARY = (
     *(
@@ -442,11 +454,7 @@ def _print_summary(
         columns.append("among best")
         for name, runs in by_name.items():
             rows[name].append(_share_among_best(scores, runs))
-    note = (
-        "Regret: the table's best minus what was recommended."
-        if loss == "regret"
-        else "Error: what is missing to 1. There is no table, so nobody knows the best, and no regret."
-    )
+    note = _LOSSES[loss]
     note += (
         f" None: runs that recommended nothing. Queries, unique architectures and {unit} spent are "
         "means over runs."
@@ -490,9 +498,8 @@ def _print_summary(
         note += f" {unit.capitalize()} by kind of charge are means over runs."
     if unpaid := [name for name, runs in by_name.items() if any(run.unpaid for run in runs)]:
         note += f" Recommended something before paying for anything: {', '.join(unpaid)}."
-    metric = metric_in_words(benchmark.scored_by, benchmark.table)
     print_table(
-        f"Final {loss} in mean {metric} (points) on {_titled(benchmark)}, budget "
+        f"Final {loss} in mean {benchmark.metric} (points) on {_titled(benchmark)}, budget "
         f"{limits_text(plan.budget)}",
         columns,
         rows.values(),

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nasbench_kit.compare import held_out
-from nasbench_kit.compare.scores import scored_by
+from nasbench_kit.compare.objectives import check_recorded
+from nasbench_kit.compare.scores import metric_in_words, scored_by
 from nasbench_kit.compare.trained_scores import scoring_seeds
 from nasbench_kit.errors import InvalidSetting, NotInSpace, NotInTable, WrongTable
 from nasbench_kit.oracle.oracle import Oracle
@@ -92,6 +93,11 @@ class Benchmark:
         return "test_accuracy" if self.table is None else scored_by(self.table)
 
     @property
+    def metric(self) -> str:
+        """What scores, in words."""
+        return metric_in_words(self.scored_by, self.table, self._plan.objectives)
+
+    @property
     def checksum(self) -> str | None:
         """Of the table."""
         return None if self.table is None else self.table.checksum
@@ -113,6 +119,8 @@ class Benchmark:
         }
         if self._plan.held_out_repeats:
             conditions["held_out_repeats"] = self._plan.held_out_repeats
+        if self._plan.objectives:
+            conditions["objectives"] = list(self._plan.objectives)
         if (trainer := self.trainer) is not None:
             conditions["fallback"] = {
                 "space": self.space.name,
@@ -136,6 +144,7 @@ class Benchmark:
         if self.table is not None:
             self.table.verify()
             held_out.check(self.table, self.scored_by, self._plan.held_out_repeats)
+            self._check_objectives(self.table)
             if self._plan.fallback is not None:
                 _check_space(self.space, self.table)
         for what, limit in self._plan.budget.items():
@@ -150,6 +159,15 @@ class Benchmark:
                     f"a budget of {limit:g} {what} pays for nothing: the cheapest reading of "
                     f"{self.name} costs {cheapest:.3g}; give more"
                 )
+
+    def _check_objectives(self, table: Table) -> None:
+        """Refuse objectives that the table lacks: those that score, and those of single searches."""
+        check_recorded(table, self._plan.objectives)
+        for label, search in self._plan.algorithms.items():
+            try:
+                check_recorded(table, getattr(search, "objectives", ()))
+            except InvalidSetting as error:
+                raise InvalidSetting(f"{label}: {error}") from None
 
     def check_unchanged(self, *, fresh: bool = False) -> None:
         """Refuse to keep what was read from a table that was altered or replaced meanwhile.

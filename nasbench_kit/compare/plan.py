@@ -6,9 +6,9 @@ import importlib.metadata
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from nasbench_kit.checks import whole
 from nasbench_kit.compare.checks import (
@@ -18,6 +18,7 @@ from nasbench_kit.compare.checks import (
     checked_seeds,
     checked_type,
 )
+from nasbench_kit.compare.objectives import checked_objectives
 from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.oracle.oracle import Policy
 from nasbench_kit.spaces.protocols import Space
@@ -77,9 +78,12 @@ class Plan:
     #: Repeats of the table that searches never see, and that score what they recommend; 0: they see all,
     #: and are scored by all.
     held_out_repeats: int = 0
+    #: What runs are scored by: "accuracy" and costs that the table records; none is accuracy alone.
+    #: Searches with an empty setting ``objectives`` get them.
+    objectives: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        checked = {
+        checked: dict[str, Any] = {
             "table": None if self.table is None else as_path(self.table, "table"),
             "algorithms": checked_algorithms(self.algorithms),
             "seeds": checked_seeds(self.seeds),
@@ -87,7 +91,9 @@ class Plan:
             "repeats": whole("repeats", self.repeats, 1, 1000),
             "held_out_repeats": whole("held_out_repeats", self.held_out_repeats, 0, 1000),
             "fidelities": _checked_fidelities(self.fidelities),
+            "objectives": checked_objectives(self.objectives),
         }
+        checked["algorithms"] = _with_objectives(checked["algorithms"], checked["objectives"])
         for name, value in checked.items():
             object.__setattr__(self, name, value)  # the dataclass is frozen
         checked_choice(self.policy, Policy, "policy")
@@ -114,6 +120,11 @@ class Plan:
             raise InvalidSetting(
                 f"{self.held_out_repeats} repeats are to be kept for scoring; that goes with a table alone, since "
                 "what is trained is scored by trainings of its own"
+            )
+        if self.objectives and (self.table is None or self.fallback is not None):
+            raise InvalidSetting(
+                f"the objectives {', '.join(self.objectives)} are scored by a table alone, since nobody knows "
+                "the costs of what is trained; name a table, and leave fallback and objectives apart"
             )
         if self.table is None and (self.space is None or self.fallback is None):
             raise InvalidSetting(
@@ -153,6 +164,30 @@ class Plan:
 def shares_weights(search: Search) -> bool:
     """Whether a search trains shared weights, and so needs a task."""
     return getattr(search, "shares_weights", False)
+
+
+def _with_objectives(
+    searches: Mapping[str, Search], objectives: Sequence[str]
+) -> dict[str, Search]:
+    """Searches that weigh several objectives get those of the comparison, unless they have their own.
+
+    Raises:
+        InvalidSetting: neither names any, or they do not suit the search.
+    """
+    filled = dict(searches)
+    for label, search in searches.items():
+        if getattr(search, "objectives", None) != ():
+            continue
+        if not objectives:
+            raise InvalidSetting(
+                f"{label} weighs several objectives, and none are named; add --objectives accuracy and a "
+                "cost that the table records, or give it a setting objectives"
+            )
+        try:
+            filled[label] = cast("Any", replace)(search, objectives=tuple(objectives))
+        except InvalidSetting as error:
+            raise InvalidSetting(f"{label}: {error}") from None
+    return filled
 
 
 def _checked_fidelities(values: object) -> tuple[int, ...]:

@@ -93,6 +93,8 @@ def _check_manifest(manifest: Any) -> None:
         check_label(label)
         if not isinstance(algorithm["class"], str) or not isinstance(algorithm["settings"], dict):
             raise TypeError(f"the algorithm {label} is {_brief(algorithm)}")
+    if not all(isinstance(name, str) for name in manifest.get("objectives", ())):
+        raise TypeError(f"objectives are {_brief(manifest['objectives'])}")
     _check_benchmark(manifest)
     _check_limits(manifest)
     if manifest["policy"] not in get_args(Policy):

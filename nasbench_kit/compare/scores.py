@@ -8,6 +8,9 @@ Where repeats are kept for scoring (`nasbench_kit.compare.held_out`), a run is s
 has not seen, and the best is the best mean over all repeats. A table's means err: their standard error
 is the noise floor of every regret, and the rows whose means lie within two standard errors of a
 difference from the best cannot be told from it.
+
+With several objectives a run is worth the front that it recommends, and its loss is a hypervolume regret
+(`nasbench_kit.compare.objectives`).
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
 import numpy as np
 
 from nasbench_kit.compare import held_out
+from nasbench_kit.compare.objectives import ACCURACY, Objectives
 from nasbench_kit.compare.run_folder import read_manifest
 from nasbench_kit.compare.trace import Incumbent, Spending, Trace
 from nasbench_kit.compare.trained_scores import row_of, trained_accuracies
@@ -41,7 +45,8 @@ class Result:
     algorithm: str
     seed: int
     #: Of the last recommendation, accuracy in [0, 1]; None where nothing was recommended, and without
-    #: a table. Negative where what was trained beats the table's best.
+    #: a table. Negative where what was trained beats the table's best. With several objectives the
+    #: hypervolume regret of the front; the rest is of its first architecture.
     regret: float | None
     #: Mean accuracy of that architecture over the repeats, in [0, 1].
     accuracy: float | None
@@ -68,8 +73,17 @@ def scored_by(table: Table) -> str:
     return "test_accuracy" if tested else "validation_accuracy"
 
 
-def metric_in_words(metric: str, table: Table | None) -> str:
-    """A metric such as "test_accuracy" in words, which say where it is one that searches saw as well."""
+def metric_in_words(metric: str, table: Table | None, objectives: Sequence[str] = ()) -> str:
+    """A metric such as "test_accuracy" in words, which say where it is one that searches saw as well.
+
+    Args:
+        metric: that scores.
+        table: that is searched, if there is one.
+        objectives: beside accuracy the costs that count.
+    """
+    if objectives:
+        *costs, last = (name.replace("_", " ") for name in objectives if name != ACCURACY)
+        return f"{', '.join([metric_in_words(metric, table), *costs])} and {last}"
     if table is None or metric != "validation_accuracy":
         return metric.replace("_", " ")
     words = table.selection_metric
@@ -134,13 +148,17 @@ class NoiseFloor:
 class Scores:
     """What architectures are worth, by their text. Of a front the first one counts.
 
+    With several objectives its loss is that of the whole front, and an architecture is a front of one.
+
     Args:
         table: of the comparison; None where everything was trained.
         trained: mean accuracy of architectures that the table lacks, by text.
         held_out: repeats of every row that no search has seen.
+        objectives: by name; none where accuracy alone counts.
 
     Raises:
         CorruptFile: the table's file was altered.
+        InvalidSetting: objectives without a table, or that the table lacks.
     """
 
     def __init__(
@@ -148,6 +166,7 @@ class Scores:
         table: Table | None,
         trained: Mapping[str, float] | None = None,
         held_out: int = 0,
+        objectives: Sequence[str] = (),
     ) -> None:
         self._table = table
         self._held_out = held_out
@@ -156,6 +175,13 @@ class Scores:
         if table is not None:
             table.verify()
             self._best = float(self._scoring_means(None).max())
+        #: Of the table, with its true front; None where accuracy alone counts.
+        self.objectives: Objectives | None = None
+        if objectives:
+            if table is None:
+                raise InvalidSetting("several objectives are scored by a table, and there is none")
+            self.objectives = Objectives(table, objectives, self._scoring_means(None))
+        self._regrets: dict[tuple[str, tuple[int, ...] | None], float] = {}
         self._trained = trained or {}
         self._rows: dict[str, int | None] = {}
 
@@ -176,7 +202,7 @@ class Scores:
         manifest = read_manifest(folder) or {}
         conditions, kept = manifest.get("fallback"), manifest.get("held_out_repeats", 0)
         if conditions is None:
-            return cls(table, held_out=kept)
+            return cls(table, held_out=kept, objectives=manifest.get("objectives", ()))
         metric = "test_accuracy" if table is None else scored_by(table)
         epochs, seeds = conditions["epochs"][-1], conditions["scoring_seeds"]
         return cls(table, trained_accuracies(folder, metric, epochs, seeds), kept)
@@ -188,11 +214,13 @@ class Scores:
 
     @property
     def loss_name(self) -> str:
-        """What ``loss`` is: "regret", or "error" where nobody knows the best."""
+        """What ``loss`` is: a kind of regret, or "error" where nobody knows the best."""
+        if self.objectives is not None:
+            return "hypervolume regret"
         return "error" if self._table is None else "regret"
 
     def row(self, text: str) -> int | None:
-        """The table's row; None where it has none."""
+        """The table's row, of a front that of the first one; None where it has none."""
         text = text.partition(" ")[0]
         if text not in self._rows:
             self._rows[text] = None if self._table is None else row_of(self._table, text)
@@ -214,11 +242,7 @@ class Scores:
         """
         row = self.row(text)
         if row is not None:
-            assert self._table is not None
-            unseen = None
-            if seed is not None and self._held_out:
-                unseen = held_out.seen(self._table, scored_by(self._table), self._held_out, seed)
-            return float(self._scoring_means(unseen)[row])
+            return float(self._scoring_means(self._seen(seed))[row])
         text = text.partition(" ")[0]
         if text not in self._trained:
             where = "" if self._table is None else f"not in the table {self._table.name}, and "
@@ -228,8 +252,29 @@ class Scores:
             )
         return self._trained[text]
 
+    def _seen(self, seed: int | None) -> tuple[int, ...] | None:
+        """The repeats that the run of a seed has seen; None if all of them score."""
+        if seed is None or not self._held_out:
+            return None
+        assert self._table is not None
+        return held_out.seen(self._table, scored_by(self._table), self._held_out, seed)
+
+    def rows(self, front: str) -> list[int]:
+        """The table's rows of all architectures of a front.
+
+        Raises:
+            NotInTable: it lacks one.
+        """
+        texts = front.split(" ")
+        rows = [row for row in map(self.row, texts) if row is not None]
+        if len(rows) < len(texts):
+            raise NotInTable("the table lacks an architecture of a recommended front")
+        return rows
+
     def loss(self, text: str, seed: int | None = None) -> float:
         """What is missing of the table's best mean accuracy, or of 1 without a table.
+
+        With several objectives it is what the front's hypervolume lacks to that of the table's front.
 
         Of a table it is the regret, negative where what was trained is better than its best, and where
         repeats that were kept for scoring came out better.
@@ -241,8 +286,19 @@ class Scores:
         Raises:
             NotInTable: as ``accuracy``.
         """
+        if self.objectives is not None:
+            return self._hypervolume_regret(self.objectives, text, self._seen(seed))
         best = 1.0 if self._table is None else self._best
         return float(best - self.accuracy(text, seed))
+
+    def _hypervolume_regret(
+        self, objectives: Objectives, front: str, seen: tuple[int, ...] | None
+    ) -> float:
+        if (front, seen) not in self._regrets:
+            rows = self.rows(front)
+            regret = objectives.regret(rows, self._scoring_means(seen)[rows])
+            self._regrets[front, seen] = regret
+        return self._regrets[front, seen]
 
     def regret(self, text: str, seed: int | None = None) -> float | None:
         """The table's best mean accuracy minus the architecture's; None without a table.
@@ -255,7 +311,9 @@ class Scores:
     @functools.cached_property
     def noise_floor(self) -> NoiseFloor | None:
         """How far chance alone moves a regret; None where one repeat, or none, was measured."""
-        return None if self._table is None else NoiseFloor.of(self._table, self._held_out)
+        if self._table is None or self.objectives is not None:
+            return None
+        return NoiseFloor.of(self._table, self._held_out)
 
     def among_best(self, text: str) -> bool | None:
         """Whether the architecture cannot be told from the table's best; None where nobody knows."""

@@ -1,0 +1,1 @@
+"""Searches that weigh several objectives, and recommend a front."""
