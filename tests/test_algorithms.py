@@ -19,7 +19,17 @@ from nasbench_kit.testing.made_up import MadeUpSpace, made_up_table
 from nasbench_kit.testing.searches import SearchConformance, yielded
 
 #: They need a task, and have test_weight_sharing.py.
-WEIGHT_SHARING = ("random-weight-sharing", "enas", "darts", "gdas", "snas", "pc-darts")
+WEIGHT_SHARING = (
+    "random-weight-sharing",
+    "spos",
+    "enas",
+    "darts",
+    "drnas",
+    "sdarts",
+    "gdas",
+    "snas",
+    "pc-darts",
+)
 #: They fit models, and have test_model_based.py.
 MODEL_BASED = ("bananas", "nasbot", "auto-keras", "nas-bowl", "smac")
 #: Optuna's Gaussian process takes about a second a query; it has a test of its own.

@@ -73,6 +73,16 @@ def test_the_unrolled_gradient_is_the_exact_one(seed: int, xi: float) -> None:
     assert (found - exact).norm() < 1e-3 * second_term
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_by_differentiating_the_gradient_it_is_exact_to_rounding(seed: int) -> None:
+    small = Small(seed)
+    extra = [0.3 * w.detach() for w in small.weights]
+    found = small.found(0.1, exact=True)
+    for one, other in zip(found, small.exact(0.1), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+    assert not torch.equal(total(small.found(0.1, exact=True, extra=extra)), total(found))
+
+
 def test_without_a_step_it_is_the_first_order() -> None:
     small = Small(0)
     plain = torch.autograd.grad(small.loss("val")(small.weights), small.logits)

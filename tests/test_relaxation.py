@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
+from torch.nn import functional
 
 from nasbench_kit import CellSpace, InvalidSetting
 from nasbench_kit.spaces.nasbench101 import supernet as supernet_module
@@ -145,6 +146,40 @@ def test_a_hard_draw_computes_what_it_drew_and_nothing_else(
         projections = 3 + 1  # of every vertex and of the output
         assert kernels.count(3) == 1 + 2 * drawn[0]
         assert kernels.count(1) == 2 * (projections + drawn[1])
+
+
+def test_dirichlet_draws_have_the_mean_and_its_gradient() -> None:
+    """E x = c / sum(c), so the mean gradient of a linear function of draws is that of its mean."""
+    count = 3000
+    for name in ("v4e9", "1shot1-1"):
+        made = relaxed(name, 2)
+        direction = torch.tensor([1.0, -2.0, 0.5])
+        rng = np.random.default_rng(3)
+        draws = [made.dirichlet(rng) for _ in range(count)]
+        drawn = torch.stack([d.operations for d in draws])
+        assert (drawn.sum(2) - 1).abs().max() < 1e-4
+        concentrations = made.concentrations()[0]
+        expected = concentrations / concentrations.sum(1, keepdim=True)
+        torch.testing.assert_close(drawn.mean(0), expected, rtol=0, atol=0.04)
+        (found,) = torch.autograd.grad((drawn * direction).sum() / count, made.operations)
+        (exact,) = torch.autograd.grad((expected * direction).sum(), made.operations)
+        torch.testing.assert_close(found, exact, rtol=0, atol=0.06)
+        last = torch.stack([d.edges[-1] for d in draws]).mean(0)
+        of_edges = made.concentrations()[-1]
+        shares = of_edges / of_edges.sum(1, keepdim=True)
+        mean = shares[0] if made.parents else made_two(made)
+        torch.testing.assert_close(last, mean, rtol=0, atol=0.04)
+
+
+def made_two(made: Relaxation) -> torch.Tensor:
+    """Of free edges, c / (c + 1)."""
+    positive = functional.elu(made.edges[-1]) + 1
+    return positive / (positive + 1)
+
+
+def test_the_first_dirichlet_distributions_are_nearly_even() -> None:
+    for some in Relaxation(CellSpace(5), np.random.default_rng(0)).concentrations():
+        torch.testing.assert_close(some, torch.ones_like(some), rtol=0, atol=0.01)
 
 
 # The way back -----------------------------------------------------------------------------------

@@ -28,13 +28,16 @@ from nasbench_kit import (
 from nasbench_kit.algorithms import ALGORITHMS
 from nasbench_kit.algorithms.weight_sharing import training as shared_weights_module
 from nasbench_kit.algorithms.weight_sharing.darts import DARTS
+from nasbench_kit.algorithms.weight_sharing.drnas import DrNAS
 from nasbench_kit.algorithms.weight_sharing.enas import ENAS, _Search as Enas
 from nasbench_kit.algorithms.weight_sharing.gdas import GDAS
 from nasbench_kit.algorithms.weight_sharing.gradient import Differentiable
 from nasbench_kit.algorithms.weight_sharing.pc_darts import PCDARTS
 from nasbench_kit.algorithms.weight_sharing.random_search import RandomWeightSharing
+from nasbench_kit.algorithms.weight_sharing.sdarts import SDARTS
 from nasbench_kit.algorithms.weight_sharing.search import WeightSharing
 from nasbench_kit.algorithms.weight_sharing.snas import SNAS
+from nasbench_kit.algorithms.weight_sharing.spos import SPOS
 from nasbench_kit.algorithms.weight_sharing.training import SharedWeights
 from nasbench_kit.oracle.search import Search
 from nasbench_kit.testing.searches import (
@@ -51,9 +54,17 @@ torch.set_num_threads(1)
 
 SEARCHES: dict[str, WeightSharing] = {
     "random-weight-sharing": RandomWeightSharing.small(),
+    "fair random-weight-sharing": replace(
+        RandomWeightSharing.small(), sampling="fair", paths_per_step=1
+    ),
+    "spos": replace(SPOS.small(), population=6, parents=2),
     "enas": replace(ENAS.small(), controller_steps=2, cells_per_step=2),
     "darts": DARTS.small(),
     "darts-second-order": DARTS.second_order_small(),
+    "darts-exact": replace(DARTS.second_order_small(), curvature="exact"),
+    "drnas": DrNAS.small(),
+    "sdarts": SDARTS.small(),
+    "sdarts-adversarial": replace(SDARTS.adversarial_small(), ascents=2),
     "gdas": GDAS.small(),
     "snas": SNAS.small(),
     "pc-darts": PCDARTS.small(),
@@ -230,12 +241,61 @@ def test_other_bad_input_has_names(small_table: Table) -> None:
         ("snas", "temperature", -1.0),
         ("pc-darts", "channel_divisor", 0),
         ("pc-darts", "warm_up", 1.0),
+        ("random-weight-sharing", "paths_per_step", 0),
+        ("spos", "population", 1),
+        ("spos", "parents", 0),
+        ("sdarts", "radius", -0.1),
+        ("sdarts", "radius_max", 1.1),
+        ("sdarts", "ascents", 0),
+        ("drnas", "divergence_weight", -1.0),
     ],
 )
 def test_settings_out_of_range_are_refused(method: str, setting: str, value: float) -> None:
     changed: dict[str, Any] = {setting: value}
     with pytest.raises(InvalidSetting, match=rf"^{setting} is {value:g}.*; .*must be"):
         replace(SEARCHES[method], **changed)
+
+
+@pytest.mark.parametrize(
+    ("method", "setting"),
+    [("random-weight-sharing", "sampling"), ("darts", "curvature"), ("sdarts", "perturbation")],
+)
+def test_words_that_are_no_choice_are_refused(method: str, setting: str) -> None:
+    changed: dict[str, Any] = {setting: "both"}
+    with pytest.raises(InvalidSetting, match=rf"^{setting} is 'both'; choose"):
+        replace(SEARCHES[method], **changed)
+
+
+def test_a_fair_step_trains_every_operation_of_a_vertex_once(small_table: Table) -> None:
+    """And pays for three cells; so do three paths a step."""
+    for changes in ({"sampling": "fair"}, {"paths_per_step": 3}):
+        search = replace(RandomWeightSharing.small(), batch_size=12, epochs=1, **changes)  # type: ignore[arg-type]
+        oracle = oracle_for(search, small_table, 0, epochs=1e6)
+        next(iter(search(oracle, np.random.default_rng(0))))
+        steps = 24 // 12
+        training = [c for c in oracle.budget.ledger if c.kind == "supernet"][: 3 * steps]
+        assert {charge.epochs for charge in training} == {0.5}
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        cells = small_table.space.sample_fairly(rng)
+        assert len({cell.bits for cell in cells}) == 1
+        for trio in zip(*(cell.operations[1:-1] for cell in cells), strict=True):
+            assert len(set(trio)) == 3
+
+
+def test_a_step_of_several_cells_is_by_their_mean_gradient(small_table: Table) -> None:
+    search = replace(BRIEF["random-weight-sharing"], clip=np.inf, weight_decay=0.0, momentum=0.0)
+    shared = shared_weights(search, small_table)
+    cells = [shared.space.sample(shared.rng) for _ in range(3)]
+    batch = shared.weight_batch()
+    weights = list(shared.supernet.parameters())
+    before = [w.detach().clone() for w in weights]
+    loss = torch.stack([shared.loss(cell, batch) for cell in cells]).mean()
+    gradients = torch.autograd.grad(loss, weights, allow_unused=True)
+    shared.step(cells, batch)
+    for w, was, gradient in zip(weights, before, gradients, strict=True):
+        expected = was if gradient is None else was - search.learning_rate * gradient
+        torch.testing.assert_close(w.detach(), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_ends_of_intervals_belong_to_them_or_not() -> None:

@@ -16,18 +16,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional
+from torch.nn.utils import vector_to_parameters
 
 from nasbench_kit.algorithms.weight_sharing.gradient import Differentiable, GradientSearch
+from nasbench_kit.algorithms.weight_sharing.sharpness import (
+    WINDOW,
+    History,
+    collapsing,
+    dominant_eigenvalue,
+)
 from nasbench_kit.errors import InvalidSetting
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from nasbench_kit.algorithms.weight_sharing.training import OneShot, SharedWeights
+    from nasbench_kit.spaces.one_shot import Mixture
     from nasbench_kit.spaces.protocols import Architecture
 
 Loss = Callable[[Sequence[Tensor]], Tensor]
@@ -43,9 +54,19 @@ class DARTS(Differentiable):
 
     #: 1 or 2: whether the architecture's gradient sees how the weights would answer.
     order: int = 1
+    #: How second order multiplies by the mixed second derivatives (equation 7): by the published
+    #: "difference" of two gradients (equation 8), or "exact", by differentiating the gradient. Where
+    #: ReLU and max-pool have kinks within its reach, the difference is far from it.
+    curvature: str = "difference"
+    #: Whether the search ends, at the cell of five epochs before, once its loss sharpens too
+    #: fast (Zela et al., 2020, section 4.2). The eigenvalue is that of one reward batch after every
+    #: epoch, by ten products with the Hessian; it is paid for.
+    early_stopping: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.curvature not in ("difference", "exact"):
+            raise InvalidSetting(f"curvature is {self.curvature!r}; choose 'difference' or 'exact'")
         if self.order not in (1, 2):
             raise InvalidSetting(f"order is {self.order}; choose 1 or 2")
 
@@ -61,16 +82,23 @@ class DARTS(Differentiable):
 
     def begin(self, shared: SharedWeights) -> OneShot:
         """The search before its first epoch."""
-        return _Search(self, shared)
+        return DARTSSearch(self, shared)
 
 
-class _Search(GradientSearch):
+class DARTSSearch(GradientSearch):
+    """DARTS under way."""
+
     settings: DARTS
 
+    def __init__(self, settings: DARTS, shared: SharedWeights) -> None:
+        super().__init__(settings, shared)
+        self.history = History()
+
     def epoch(self) -> Architecture:
+        """A pass over the training images, a step of the architecture before each of the weights."""
         shared, relaxation = self.shared, self.relaxation
         work = relaxation.mixture().work(shared.skeleton, shared.image_shape)
-        passes = 2 if self.settings.order == 1 else 5
+        passes = (2 if self.settings.order == 1 else 5) + self.extra_passes
         for _ in range(shared.steps_an_epoch):
             shared.pay(work, passes * self.settings.batch_size)
             train, val = shared.weight_batch(), shared.reward_batch()
@@ -79,8 +107,36 @@ class _Search(GradientSearch):
                 self.architecture_step(shared.loss(relaxation.mixture(), val))
             else:
                 self._unrolled_step(train, val)
-            shared.step(relaxation.mixture(), train)
+            shared.step(self.mixture_for_weights(train), train)
+        if self.settings.early_stopping:
+            self._note_sharpness(work)
         return relaxation.discretised()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the loss has sharpened too fast."""
+        return collapsing(self.history.eigenvalues)
+
+    def _note_sharpness(self, work: NDArray[np.float64]) -> None:
+        """Measure it; at the end, go back to the logits before it grew."""
+        shared, logits = self.shared, list(self.relaxation.parameters())
+        # The gradient with its graph and each of ten products take twice a forward-backward pass.
+        shared.pay(work, 22 * self.settings.batch_size)
+        loss = shared.loss(self.relaxation.mixture(), shared.reward_batch())
+        self.history.note(dominant_eigenvalue(loss, logits, iterations=10), logits)
+        if self.finished:
+            vector_to_parameters(self.history.logits[-1 - WINDOW], logits)
+
+    def parts(self) -> dict[str, Any]:
+        """What the saved state holds beside the weights."""
+        return {**super().parts(), "history": self.history}
+
+    #: Forward and backward passes of a step beside the architecture's and the weights' own.
+    extra_passes = 0
+
+    def mixture_for_weights(self, train: tuple[Tensor, Tensor]) -> Mixture:
+        """What a step of the weights trains."""
+        return self.relaxation.mixture()
 
     def _unrolled_step(self, train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor]) -> None:
         supernet, optimizer = self.shared.supernet, self.shared.optimizer
@@ -109,6 +165,7 @@ class _Search(GradientSearch):
                 group["weight_decay"] * w.detach() + (0 if m is None else group["momentum"] * m)
                 for w, m in zip(weights, momenta, strict=True)
             ],
+            exact=self.settings.curvature == "exact",
         )
         self.architecture_step_by(gradients)
 
@@ -121,6 +178,7 @@ def unrolled_gradient(
     *,
     xi: float,
     extra: Sequence[Tensor] | None = None,
+    exact: bool = False,
 ) -> list[Tensor]:
     """The architecture's gradient of L_val(w - xi grad_w L_train(w, a), a), by equations 7 and 8.
 
@@ -131,8 +189,9 @@ def unrolled_gradient(
         logits: a, one tensor or more.
         xi: learning rate of the virtual step.
         extra: added to its gradient: weight decay and momentum, as the released code has them.
+        exact: differentiate the gradient of L_train instead of equation 8's difference.
     """
-    gradients = _gradients(train_loss(weights), weights)
+    train_gradients = gradients = _gradients(train_loss(weights), weights, with_graph=exact)
     if extra is not None:
         gradients = [g + e for g, e in zip(gradients, extra, strict=True)]
     stepped = [  # w', equation 5
@@ -143,6 +202,12 @@ def unrolled_gradient(
     norm = torch.cat([g.flatten() for g in by_weights]).norm()
     if xi == 0 or norm == 0:
         return by_logits
+    if exact:  # grad_a of (grad_w L_train times grad_w' L_val as a number)
+        pairs = zip(train_gradients, by_weights, strict=True)
+        product = torch.stack([(g * v).sum() for g, v in pairs]).sum()
+        return [
+            g - xi * mixed for g, mixed in zip(by_logits, _gradients(product, logits), strict=True)
+        ]
     epsilon = 0.01 / norm  # footnote 2
     # grad_a,w L_train times grad_w' L_val, by a central difference (equation 8).
     differences = []
@@ -157,7 +222,7 @@ def unrolled_gradient(
     ]
 
 
-def _gradients(loss: Tensor, of: Sequence[Tensor]) -> list[Tensor]:
+def _gradients(loss: Tensor, of: Sequence[Tensor], with_graph: bool = False) -> list[Tensor]:
     """Gradients, zero where the loss does not depend on a tensor."""
-    gradients = torch.autograd.grad(loss, list(of), allow_unused=True)
+    gradients = torch.autograd.grad(loss, list(of), allow_unused=True, create_graph=with_graph)
     return [torch.zeros_like(x) if g is None else g for x, g in zip(of, gradients, strict=True)]

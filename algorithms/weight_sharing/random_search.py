@@ -15,9 +15,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from nasbench_kit.algorithms.weight_sharing.search import WeightSharing
 from nasbench_kit.algorithms.weight_sharing.training import OneShot, SharedWeights
+from nasbench_kit.errors import InvalidSetting
 
 if TYPE_CHECKING:
     from nasbench_kit.spaces.protocols import Architecture
+
+
+#: Ways to draw the cells of a step.
+SAMPLINGS = ("encodings", "cells", "fair")
 
 
 @dataclass(frozen=True)
@@ -34,14 +39,28 @@ class RandomWeightSharing(WeightSharing):
     samples: int = 1000
     batches: int = 10
     finalists: int = 5
+    #: Where a step's cells come from: uniform over "encodings" or over unique "cells" (in the
+    #: labelling that scores are for), or strictly "fair": cells of one graph that give each vertex
+    #: every operation once (Chu et al., FairNAS, ICCV 2021, section 3.2).
+    sampling: str = "encodings"
+    #: Draws of one step; it goes down the mean gradient of all its cells on one batch, and pays
+    #: for each.
+    paths_per_step: int = 1
 
     ranges: ClassVar[Mapping[str, str]] = {
         **WeightSharing.ranges,
         "samples": "[1, inf)",
         "batches": "[1, inf)",
         "finalists": "[1, inf)",
+        "paths_per_step": "[1, inf)",
     }
     ranking_share: ClassVar[float] = 0.4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sampling not in SAMPLINGS:
+            choices = ", ".join(SAMPLINGS)
+            raise InvalidSetting(f"sampling is {self.sampling!r}; choose one of {choices}")
 
     @classmethod
     def small(cls) -> RandomWeightSharing:
@@ -62,29 +81,55 @@ class RandomWeightSharing(WeightSharing):
         )
 
     def begin(self, shared: SharedWeights) -> OneShot:
-        """The search before its first epoch."""
-        return _Search(self, shared)
+        """The search before its first epoch.
+
+        Raises:
+            InvalidSetting: the space draws in one way only, and another is asked for.
+        """
+        if self.sampling != "encodings" and not hasattr(shared.space, "sample_fairly"):
+            raise InvalidSetting(
+                f"the space {shared.space.name} draws architectures in one way; "
+                "leave sampling at 'encodings'"
+            )
+        return RandomSharing(self, shared)
 
 
-class _Search:
+class RandomSharing:
+    """Random search with weight sharing under way."""
+
     def __init__(self, settings: RandomWeightSharing, shared: SharedWeights) -> None:
         self.settings = settings
         self.shared = shared
 
     def draw(self) -> Architecture:
-        return self.shared.space.sample(self.shared.rng)
+        """A random cell, in a labelling that training meets."""
+        if self.settings.sampling == "encodings":
+            return self.shared.space.sample(self.shared.rng)
+        return self.shared.space.sample(self.shared.rng, over="cells")
+
+    def drawn_for_a_step(self) -> list[Architecture]:
+        """The cells that one step trains."""
+        draws = range(self.settings.paths_per_step)
+        if self.settings.sampling == "fair":
+            fair = self.shared.space.sample_fairly
+            return [cell for _ in draws for cell in fair(self.shared.rng)]
+        return [self.draw() for _ in draws]
 
     def epoch(self) -> Architecture:
+        """Train on random cells, and rank some others."""
         shared = self.shared
         for _ in range(shared.steps_an_epoch):
-            cell = self.draw()
-            shared.pay(cell, self.settings.batch_size)
-            shared.step(cell, shared.weight_batch())
+            cells = self.drawn_for_a_step()
+            for cell in cells:
+                shared.pay(cell, self.settings.batch_size)
+            shared.step(cells, shared.weight_batch())
         cells = [self.draw() for _ in range(self.settings.samples)]
         return shared.best_of(cells, self.settings.batches, self.settings.finalists)
 
     def candidates(self) -> Iterator[Architecture]:
+        """Random cells, the best by shared weights first."""
         return self.shared.best_first(lambda: [self.draw()])
 
     def parts(self) -> dict[str, Any]:
+        """Nothing: only the weights learn."""
         return {}

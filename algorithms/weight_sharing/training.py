@@ -133,7 +133,9 @@ class SharedWeights:
         if saved is not None and saved.exists():
             yield from self._resumed(saved, parts)
         written = time.monotonic()
-        while self.settings.epochs is None or self._epoch < self.settings.epochs:
+        while not getattr(search, "finished", False) and (
+            self.settings.epochs is None or self._epoch < self.settings.epochs
+        ):
             for group in self.optimizer.param_groups:
                 group["lr"] = self.learning_rate
             architecture = search.epoch()
@@ -206,14 +208,18 @@ class SharedWeights:
         images, labels = batch
         return functional.cross_entropy(self.supernet(images, run), labels)
 
-    def step(self, run: Architecture | Mixture, batch: tuple[Tensor, Tensor]) -> None:
-        """One step of the weights, the architecture at rest.
+    def step(
+        self, runs: Architecture | Mixture | Sequence[Architecture], batch: tuple[Tensor, Tensor]
+    ) -> None:
+        """One step of the weights, the architecture at rest; of several by their mean gradient.
 
         Weights that had no part in it are not decayed either.
         """
+        runs = runs if isinstance(runs, list) else [runs]
         self.optimizer.zero_grad()
-        resting = run.detached() if hasattr(run, "detached") else run
-        self.loss(resting, batch).backward()  # type: ignore[no-untyped-call]
+        for run in runs:
+            resting = run.detached() if hasattr(run, "detached") else run
+            (self.loss(resting, batch) / len(runs)).backward()  # type: ignore[no-untyped-call]
         self.clipped_step()
 
     def clipped_step(self) -> None:
@@ -246,6 +252,15 @@ class SharedWeights:
             correct += self.accuracy(architecture, batch) * len(some)
         return correct / len(labels)
 
+    def paid_whole_reward(self, architecture: Architecture) -> float:
+        """Pay for the accuracy on all reward images, and measure it."""
+        self.pay(architecture, len(self._task.reward), backward=False)
+        return self.whole_reward(architecture)
+
+    def rank_from_here(self) -> None:
+        """Spend what is kept for ranking, no longer what is for training."""
+        self._allowance = self._ranking
+
     def best_of(
         self, architectures: Sequence[Architecture], batches: int, finalists: int
     ) -> Architecture:
@@ -267,15 +282,14 @@ class SharedWeights:
 
         Ends when a thousand draws in a row bring nothing new.
         """
-        self._allowance = self._ranking
+        self.rank_from_here()
         architectures = self.distinct(draw)
         rewards: list[tuple[float, Architecture]] = []
         unpaid: list[Architecture] = []
         with contextlib.suppress(BudgetExhausted):
             for architecture in architectures:
                 unpaid = [architecture]
-                self.pay(architecture, len(self._task.reward), backward=False)
-                rewards.append((self.whole_reward(architecture), architecture))
+                rewards.append((self.paid_whole_reward(architecture), architecture))
                 unpaid = []
         yield from (architecture for _, architecture in sorted(rewards, key=lambda pair: -pair[0]))
         yield from itertools.chain(unpaid, architectures)

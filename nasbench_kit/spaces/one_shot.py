@@ -68,6 +68,17 @@ class Relaxation(nn.Module):
         """
 
     @abstractmethod
+    def concentrations(self) -> list[Tensor]:
+        """Of every choice's Dirichlet distribution: ELU(logits) + 1, [choices, options] each.
+
+        An option that is there or not is a choice of two, whose second has concentration 1.
+        """
+
+    @abstractmethod
+    def dirichlet(self, rng: Generator) -> Mixture:
+        """A draw from these distributions, with gradients (DrNAS)."""
+
+    @abstractmethod
     def mixture_of(self, architecture: Any) -> Mixture:
         """An architecture at the mixture's widths: weights of 0 and 1."""
 

@@ -12,7 +12,7 @@ probability one half or more; what does not lead to the output is dropped.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -97,6 +97,29 @@ class Relaxation(one_shot.Relaxation):
         one_hot = torch.nn.functional.one_hot(chosen, len(OPERATIONS)).to(soft)
         return Mixture(one_hot - soft.detach() + soft, edges, [[int(o)] for o in chosen])
 
+    def concentrations(self) -> list[Tensor]:
+        """Of every choice's Dirichlet distribution, [choices, options] each."""
+        every = [nn.functional.elu(self.operations) + 1]
+        for v, logits in enumerate(self.edges, start=1):
+            positive = nn.functional.elu(logits) + 1
+            if self.parents is None:
+                every.append(torch.stack([positive, torch.ones_like(positive)], 1))
+            elif self.parents[v - 1] < v:
+                every.append(positive[None])
+        return every
+
+    def dirichlet(self, rng: Generator) -> Mixture:
+        """A draw of a mixture from Dirichlet distributions (DrNAS, section 2.2)."""
+        operations, *edges = [_dirichlet(some, rng) for some in self.concentrations()]
+        if self.parents is None:
+            return Mixture(operations, [drawn[:, 0] for drawn in edges], self._all())
+        chosen = iter(edges)
+        weights = [
+            next(chosen)[0] if count < v else torch.ones_like(logits)
+            for v, (count, logits) in enumerate(zip(self.parents, self.edges, strict=True), start=1)
+        ]
+        return Mixture(operations, weights, self._all())
+
     def mixture_of(self, architecture: Cell) -> Mixture:
         """A cell at the mixture's widths: weights of 0 and 1."""
         return Mixture.of(architecture, self.vertices)
@@ -178,6 +201,36 @@ def _gumbel_softmax(logits: Tensor, rng: Generator, temperature: float) -> Tenso
     """
     noise = _noise(rng.gumbel(size=tuple(logits.shape)), logits)
     return ((logits.log_softmax(-1) + noise) / temperature).softmax(-1)
+
+
+class _Drawn(torch.autograd.Function):
+    """Drawn shares [k, n] as a function of their concentrations, by implicit differentiation.
+
+    As `torch.distributions.Dirichlet` has it, which draws from the global state.
+    Source: Figurnov, Mohamed, Mnih, Implicit reparameterization gradients, 2018.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, concentrations: Tensor, drawn: Tensor) -> Tensor:
+        ctx.save_for_backward(drawn, concentrations)
+        return drawn.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        drawn, concentrations = ctx.saved_tensors
+        total = concentrations.sum(-1, keepdim=True).expand_as(concentrations)
+        slopes = torch._dirichlet_grad(drawn, concentrations, total)
+        return slopes * (gradient - (drawn * gradient).sum(-1, keepdim=True)), None
+
+
+def _dirichlet(concentrations: Tensor, rng: Generator) -> Tensor:
+    """A draw of each row [k, n]."""
+    gammas = rng.gamma(concentrations.detach().cpu().numpy().astype(float))
+    gammas = np.maximum(gammas, 1e-30)
+    shares = gammas / gammas.sum(-1, keepdims=True)
+    drawn = _noise(np.clip(shares, 1e-6, 1 - 1e-6), concentrations)
+    result: Tensor = _Drawn.apply(concentrations, drawn)
+    return result
 
 
 def _noise(drawn: NDArray[np.float64], like: Tensor) -> Tensor:

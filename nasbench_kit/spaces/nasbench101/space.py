@@ -380,6 +380,31 @@ class CellSpace(ReadOnly):
             if self._row(bits, code) >= 0:  # always, but in a restricted space
                 return Cell.from_codes(self.max_vertices, bits, code)
 
+    def sample_fairly(self, rng: Generator) -> list[Cell]:
+        """Cells of one graph, as many as operations: each vertex has every operation once.
+
+        The graph is that of a cell uniform over unique cells; every vertex's order of operations is
+        drawn by itself.
+
+        Raises:
+            InvalidSetting: a thousand draws brought no such cells; a part of a space may lack them.
+        """
+        for _ in range(1000):
+            drawn = self.sample(rng, over="cells")
+            interior = range(drawn.size - 2)
+            orders = [rng.permutation(len(OPERATIONS)).tolist() for _ in interior]
+            codes = [
+                sum(orders[v][turn] * 3**v for v in interior) for turn in range(len(OPERATIONS))
+            ]
+            cells = [self.cell(drawn.bits, code, drawn.size) for code in codes]
+            complete = [cell for cell in cells if cell is not None]
+            if len(complete) == len(cells):
+                return complete
+        raise InvalidSetting(
+            f"the space {self.name} has no graph with all operations in every vertex; "
+            "choose another sampling"
+        )
+
     def _sample_rows(self, rng: Generator, size: int) -> NDArray[np.int32]:
         valid = np.asarray(self._valid)
         rows = np.empty(0, np.int32)
