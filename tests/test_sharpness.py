@@ -52,7 +52,7 @@ def test_of_a_supernet_it_is_that_of_the_whole_hessian() -> None:
     shapes = [a.shape for a in logits]
 
     def of(flat: torch.Tensor) -> torch.Tensor:
-        parts = flat.split([s.numel() for s in shapes])
+        parts = flat.split([s.numel() for s in shapes])  # type: ignore[no-untyped-call]
         named = {
             name: part.view(shape)
             for (name, _), part, shape in zip(
@@ -65,7 +65,7 @@ def test_of_a_supernet_it_is_that_of_the_whole_hessian() -> None:
         return shared.loss(mixture, (images.double(), labels))
 
     flat = torch.cat([a.detach().flatten() for a in logits])
-    hessian = torch.autograd.functional.hessian(of, flat)
+    hessian = torch.autograd.functional.hessian(of, flat)  # type: ignore[no-untyped-call]
     values = torch.linalg.eigvalsh(hessian)
     loss = shared.loss(relaxation.mixture(), (images.double(), labels))
     found = dominant_eigenvalue(loss, logits, iterations=3000, tolerance=1e-12)

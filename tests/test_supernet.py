@@ -358,7 +358,7 @@ def test_a_weighted_sum_has_gradients_of_gradients() -> None:
 
     def total(*tensors: Tensor) -> Tensor:
         weights, *terms = tensors
-        return supernet_module.WeightedSum.apply(weights, 3, *terms)
+        return supernet_module.WeightedSum.apply(weights, 3, *terms)  # type: ignore[no-untyped-call]
 
     assert torch.autograd.gradcheck(total, (weights, wide, narrow))
     assert torch.autograd.gradgradcheck(total, (weights, wide, narrow))

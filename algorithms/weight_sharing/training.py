@@ -209,16 +209,16 @@ class SharedWeights:
         return functional.cross_entropy(self.supernet(images, run), labels)
 
     def step(
-        self, runs: Architecture | Mixture | Sequence[Architecture], batch: tuple[Tensor, Tensor]
+        self, run: Architecture | Mixture | list[Architecture], batch: tuple[Tensor, Tensor]
     ) -> None:
         """One step of the weights, the architecture at rest; of several by their mean gradient.
 
         Weights that had no part in it are not decayed either.
         """
-        runs = runs if isinstance(runs, list) else [runs]
+        runs: list[Any] = run if isinstance(run, list) else [run]
         self.optimizer.zero_grad()
-        for run in runs:
-            resting = run.detached() if hasattr(run, "detached") else run
+        for one in runs:
+            resting = one.detached() if hasattr(one, "detached") else one
             (self.loss(resting, batch) / len(runs)).backward()  # type: ignore[no-untyped-call]
         self.clipped_step()
 

@@ -114,7 +114,9 @@ def show(path: Path) -> None:
     by_name = defaultdict(list)
     for (name, _), taken in last.items():
         by_name[name].append((taken["tau"], taken["regret"], taken["cpu_seconds"]))
-    print("| settings | seeds | tau-b | regret, points | processor seconds a run |\n| --- " * 1)
+    print(
+        "| settings | seeds | tau-b | regret, points | processor seconds a run |\n| --- | --- | --- | --- | --- |"
+    )
     for name, runs in by_name.items():
         tau, regret, seconds = np.array(runs).T
         error = tau.std(ddof=1) / len(tau) ** 0.5 if len(tau) > 1 else float("nan")

@@ -229,7 +229,7 @@ def _dirichlet(concentrations: Tensor, rng: Generator) -> Tensor:
     gammas = np.maximum(gammas, 1e-30)
     shares = gammas / gammas.sum(-1, keepdims=True)
     drawn = _noise(np.clip(shares, 1e-6, 1 - 1e-6), concentrations)
-    result: Tensor = _Drawn.apply(concentrations, drawn)
+    result: Tensor = _Drawn.apply(concentrations, drawn)  # type: ignore[no-untyped-call]
     return result
 
 

@@ -155,7 +155,7 @@ class SharedCell(nn.Module):
         outputs: list[Tensor] = []
         for v in range(1, output):  # the cell's input first, as its projection
             terms = [projected[v - 1], *outputs]
-            mixed = WeightedSum.apply(mixture.edges[v - 1], widths[v], *terms)
+            mixed = WeightedSum.apply(mixture.edges[v - 1], widths[v], *terms)  # type: ignore[no-untyped-call]
             outputs.append(self._mixed_operation(v, mixed, mixture))
         edges = mixture.edges[-1]
         scales = torch.repeat_interleave(edges[1:], torch.tensor(widths[1:-1], device=x.device))
@@ -176,7 +176,7 @@ class SharedCell(nn.Module):
         if MAXPOOL3X3 in active:
             of[MAXPOOL3X3] = functional.max_pool2d(seen, 3, 1, 1)
         factors = weights[list(of)] if len(of) < len(weights) else weights
-        mixed: Tensor = WeightedSum.apply(factors, part, *of.values())
+        mixed: Tensor = WeightedSum.apply(factors, part, *of.values())  # type: ignore[no-untyped-call]
         # Weights of 0 of what is not computed are added as numbers: they have gradients (GDAS).
         if absent := [o for o in range(len(OPERATIONS)) if o not in active]:
             mixed = mixed + weights[absent].sum()
@@ -243,7 +243,7 @@ def together(
     eps = layers[0].norm.eps
     x = functional.batch_norm(x, None, None, scale, shift, training=True, eps=eps)
     x = functional.relu(x, inplace=True)
-    return (x,) if len(layers) == 1 else x.split(list(widths), 1)
+    return (x,) if len(layers) == 1 else x.split(list(widths), 1)  # type: ignore[no-untyped-call]
 
 
 class WeightedSum(torch.autograd.Function):
