@@ -21,6 +21,7 @@ from nasbench_kit.algorithms.multi_fidelity.asha import ASHA
 from nasbench_kit.algorithms.multi_fidelity.bohb import BOHB
 from nasbench_kit.algorithms.multi_fidelity.hyperband import Hyperband
 from nasbench_kit.algorithms.multi_objective.nsga2 import NSGA2
+from nasbench_kit.algorithms.multi_objective.predicted_reward import PredictedReward
 from nasbench_kit.algorithms.multi_objective.random_front import RandomFront
 from nasbench_kit.algorithms.multi_objective.regularized_evolution import (
     MultiObjectiveRegularizedEvolution,
@@ -48,6 +49,7 @@ __all__ = [
     "LocalSearch",
     "MultiObjectiveRegularizedEvolution",
     "OptunaSearch",
+    "PredictedReward",
     "RandomFront",
     "RandomSearch",
     "RegularizedEvolution",
@@ -105,6 +107,7 @@ MULTI_OBJECTIVE: dict[str, Callable[[], Search]] = {
     "mnasnet-reward": Scalarized,
     "mnasnet-hard-reward": Scalarized.hard,
     "proxylessnas-reward": Scalarized.proxylessnas,
+    "predicted-reward": PredictedReward,
 }
 
 #: The built-in algorithms by the name that commands use: each makes a search with its defaults.

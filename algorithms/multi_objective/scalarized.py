@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from nasbench_kit import checks
 from nasbench_kit.algorithms.evolution.regularized_evolution import RegularizedEvolution
@@ -38,13 +38,12 @@ if TYPE_CHECKING:
 By = Literal["reinforce", "regularized-evolution"]
 
 
-@dataclass(frozen=True)
-class Scalarized:
-    """MnasNet's reward with a soft constraint.
+@dataclass(frozen=True, kw_only=True)
+class Reward:
+    """Settings that all searches on a reward share; by default MnasNet's soft constraint.
 
     Raises:
-        InvalidSetting: objectives other than accuracy and one cost, a target that is not positive, or
-            an unknown search.
+        InvalidSetting: objectives other than accuracy and one cost, or a target that is not positive.
     """
 
     #: T, in the unit of the cost; has to be given. Of seconds, those of an answer: under the policy
@@ -54,29 +53,13 @@ class Scalarized:
     within: float = -0.07
     #: w (beta) beyond it.
     beyond: float = -0.07
-    #: What maximises the reward, with its own defaults.
-    by: By = "reinforce"
     #: "accuracy" and one cost; a comparison fills in its own where there are none.
     objectives: Sequence[str] = ()
     #: Training length of every query; None is the table's longest.
     epochs: int | None = None
 
-    @classmethod
-    def hard(cls) -> Scalarized:
-        """MnasNet's hard constraint."""
-        return cls(within=0.0, beyond=-1.0)
-
-    @classmethod
-    def proxylessnas(cls) -> Scalarized:
-        """ProxylessNAS' reward."""
-        return cls(within=-0.1, beyond=-0.1)
-
     def __post_init__(self) -> None:
         object.__setattr__(self, "objectives", checked_objectives(self.objectives))
-        if self.by not in ("reinforce", "regularized-evolution"):
-            raise InvalidSetting(
-                f"by is {checks.shown(self.by)}; choose reinforce or regularized-evolution"
-            )
         if self.target is not None and not self.target > 0:
             raise InvalidSetting(f"target is {self.target}; it must be positive")
         if len(self.objectives) > 2:
@@ -84,13 +67,13 @@ class Scalarized:
                 f"objectives are {', '.join(self.objectives)}; this reward weighs accuracy and one cost"
             )
         if self.objectives and self.target is None:
-            cost = self._cost
             raise InvalidSetting(
-                f"the reward needs a target, in the unit of {cost}; give it as target=..."
+                f"the reward needs a target, in the unit of {self.cost}; give it as target=..."
             )
 
     @property
-    def _cost(self) -> str:
+    def cost(self) -> str:
+        """The objective beside accuracy."""
         return next(name for name in self.objectives if name != ACCURACY)
 
     def reward(self, accuracy: float, cost: float) -> float:
@@ -107,6 +90,35 @@ class Scalarized:
         weight = self.within if cost <= self.target else self.beyond
         return float(accuracy * (cost / self.target) ** weight)
 
+
+@dataclass(frozen=True, kw_only=True)
+class Scalarized(Reward):
+    """A search of one objective that maximises the reward, with its own defaults.
+
+    Raises:
+        InvalidSetting: an unknown search; or as `Reward`.
+    """
+
+    #: What maximises it.
+    by: By = "reinforce"
+
+    @classmethod
+    def hard(cls) -> Scalarized:
+        """MnasNet's hard constraint."""
+        return cls(within=0.0, beyond=-1.0)
+
+    @classmethod
+    def proxylessnas(cls) -> Scalarized:
+        """ProxylessNAS' reward."""
+        return cls(within=-0.1, beyond=-0.1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.by not in get_args(By):
+            raise InvalidSetting(
+                f"by is {checks.shown(self.by)}; choose one of {', '.join(get_args(By))}"
+            )
+
     def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[tuple[Architecture, ...]]:
         """Let the search run on rewards, and recommend its choice before the front."""
         front = Front(self.objectives)
@@ -119,7 +131,7 @@ class Scalarized:
 class _Rewarding:
     """An oracle whose answers have a reward in place of validation accuracy."""
 
-    def __init__(self, oracle: Oracle, form: Scalarized, front: Front) -> None:
+    def __init__(self, oracle: Oracle, form: Reward, front: Front) -> None:
         self._oracle = oracle
         self._form = form
         self._front = front
@@ -128,7 +140,7 @@ class _Rewarding:
         """As `Oracle.query`."""
         answer = self._oracle.query(*asked, **how)
         self._front.add(answer)
-        cost = answer.costs[self._form._cost]
+        cost = answer.costs[self._form.cost]
         return answer._replace(
             validation_accuracy=self._form.reward(answer.validation_accuracy, cost)
         )
