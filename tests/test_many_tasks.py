@@ -239,8 +239,9 @@ def test_the_command_from_end_to_end(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    # Two figures a task take most of the time, and are another test's.
+    # The files of figures take most of the time, and are another test's.
     monkeypatch.setattr(style, "save", lambda figure, folder, name: Path(name))
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)  # the pages of tasks are made in this process
     words = ["--queries", "8", "--seeds", "2", "--workers", "1", "--out", "many"]
     words += ["--algorithms", "random-search", "regularized-evolution", "reinforce"]
     command = ["compare", "--table", *map(str, paths.values()), *words]
