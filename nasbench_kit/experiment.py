@@ -113,6 +113,12 @@ SMALL = 10_000
 CONTROL = "distinct-random-search"
 #: Every search that shares no weights and knows one objective.
 _BLACK_BOX = [name for name in ALGORITHMS if name not in {**WEIGHT_SHARING, **MULTI_OBJECTIVE}]
+#: Epochs there by the images' own recipe; nasbench101's are those of all other images.
+_USUAL_FIDELITIES = {
+    "digits": (4, 12, 36),
+    "noisy-digits": (1, 4),
+    "nasbench101": (4, 12, 36, 108),
+}
 #: The default budget there pays for this many of the longest trainings.
 _TRAININGS = 10
 #: The default budget of a table pays for about as many trainings at the largest fidelity; in full, for
@@ -149,7 +155,7 @@ _TEXTS = {
     "device": "a name such as 'cpu' or 'cuda'",
     "data": "a name or a path",
     "space": "a name such as 'v7e9'",
-    "recipe": "the name of a recipe, digits or nasbench101",
+    "recipe": "the name of a recipe, digits, noisy-digits or nasbench101",
     "out": "the path of a folder",
 }
 KEYS = (*SETTINGS, "budget", "algorithms", "get")
@@ -528,13 +534,14 @@ class _Trained:
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> _Trained:
         """What an experiment says of it; the rest by its images."""
-        digits = settings.get("data", "digits") in (None, "digits")
-        recipe = settings.get("recipe", "digits" if digits else "nasbench101")
+        images = "digits" if settings.get("data") is None else str(settings["data"])
+        usual = images if images in _USUAL_FIDELITIES else "nasbench101"
+        recipe = settings.get("recipe", usual)
         if not isinstance(recipe, str) or recipe not in RECIPES:
             raise UnknownName(
                 f"no recipe is called {checks.shown(recipe)}; {did_you_mean(recipe, RECIPES)}"
             )
-        fidelities = settings.get("fidelities", (4, 12, 36) if digits else (4, 12, 36, 108))
+        fidelities = settings.get("fidelities", _USUAL_FIDELITIES[usual])
         if not isinstance(fidelities, list | tuple):
             raise InvalidSetting(
                 f"fidelities are {checks.shown(fidelities)}; give epochs, such as [4, 12, 36]"

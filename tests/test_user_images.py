@@ -493,7 +493,7 @@ def test_names_and_paths_that_are_none(tmp_path: Path) -> None:
     assert open_images("digits") is digits()
     with pytest.raises(UnknownName, match=r"called 'digit', .* did you mean 'digits'\?"):
         open_images("digit")
-    with pytest.raises(UnknownName, match="known names: digits, cifar10"):
+    with pytest.raises(UnknownName, match="known names: digits, noisy-digits, cifar10"):
         open_images(tmp_path / "nowhere")
     with pytest.raises(UnknownName, match="there is no file"):
         open_images(tmp_path / "nowhere.npz")
