@@ -40,7 +40,7 @@ def test_trainings_kept_for_scores_give_the_spread_of_the_truth() -> None:
     true = np.random.default_rng(1).normal(0.5, 0.05, len(SPACE))
     found = headroom(a_table(true, 0.02, scoring=25, best=34))
     truth = np.sort(true)[-34:].std(ddof=1)
-    assert (found.cells, found.trainings, found.fresh) == (34, 25, True)
+    assert (found.architectures, found.trainings, found.fresh) == (34, 25, True)
     assert found.noise == pytest.approx(0.02, rel=0.1)
     assert found.spread == pytest.approx(truth, rel=0.1)
     assert found.standard_error == pytest.approx(0.004, rel=0.1)
@@ -80,7 +80,7 @@ def test_repeats_measure_a_table_that_keeps_none() -> None:
 def test_the_best_tenth_of_digits() -> None:
     """Differences of its means are noise for the most part."""
     found = headroom(tables.open_table("digits"))
-    assert (found.cells, found.trainings, found.fresh) == (254, 3, False)
+    assert (found.architectures, found.trainings, found.fresh) == (254, 3, False)
     assert found.spread < found.standard_error
 
 

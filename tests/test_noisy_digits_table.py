@@ -36,7 +36,7 @@ def test_it_is_whole_and_of_the_noisy_digits(table: Table) -> None:
 def test_it_tells_its_best_tenth_apart(table: Table) -> None:
     """What it was made for, in the trainings that no search sees, which did not choose the best tenth."""
     found = headroom(table)
-    assert found.fresh and found.cells == 34
+    assert found.fresh and found.architectures == 34
     assert found.ratio >= 3
     assert found.low > headroom(tables.open_table("digits")).high
 
@@ -46,7 +46,7 @@ def test_its_scores_are_those_of_its_best_tenth(table: Table) -> None:
     scores = table.extra["scoring/test_accuracy"]
     scored = ~np.isnan(scores).any(axis=1)
     assert (scored == ~np.isnan(scores).all(axis=1)).all() and scored.sum() == 34
-    assert validation[scored].min() >= validation[~scored].max()
+    assert validation[scored].min() >= validation[~scored].max() - 1e-6  # equal but for rounding
 
 
 def test_its_parts_make_it_again(

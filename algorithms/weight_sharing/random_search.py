@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from nasbench_kit.algorithms.weight_sharing.search import WeightSharing
 from nasbench_kit.algorithms.weight_sharing.training import OneShot, SharedWeights
@@ -63,7 +63,7 @@ class RandomWeightSharing(WeightSharing):
             raise InvalidSetting(f"sampling is {self.sampling!r}; choose one of {choices}")
 
     @classmethod
-    def small(cls) -> RandomWeightSharing:
+    def small(cls) -> Self:
         """For the digits table: as many epochs as the budget allows, and short rankings.
 
         Batch, weight decay and learning rate are those of its stand-alone trainings, and gradients

@@ -30,16 +30,17 @@ class Headroom:
     """Spread and noise of the best tenth, in accuracy 0..1 at the largest fidelity.
 
     Args:
-        cells: architectures of the best tenth.
-        trainings: of each, that measure it.
+        architectures: of the best tenth.
+        trainings: of each, that measure it; an average where their numbers differ.
         fresh: whether these had no part in the choice of the best tenth.
         spread: standard deviation of the true accuracies.
         noise: standard deviation between trainings of one architecture.
-        low, high: 95 % interval of ``ratio`` for normal accuracies and noise, from quantiles of F.
+        low, high: 95 % interval of ``ratio`` for normal accuracies and noise, from quantiles of F;
+            approximate where numbers of trainings differ.
     """
 
-    cells: int
-    trainings: int
+    architectures: int
+    trainings: float
     fresh: bool
     spread: float
     noise: float
@@ -76,23 +77,24 @@ def headroom(table: Table) -> Headroom:
         )
     scores = table.extra.get(SCORING + METRIC)
     if scores is not None and scores.shape[1] > 1:
-        measured = scores[~np.isnan(scores).any(axis=1)].astype(np.float64)
-        if len(measured) > 1:
+        measured = scores[~np.isnan(scores).all(axis=1)].astype(np.float64)
+        if len(measured) > 1 and (~np.isnan(measured)).sum() > len(measured):
             return _of(measured, fresh=True)
     if table.repeats < 2:
         raise NotRecorded(
             f"the table {table.name} has one repeat of each training; noise needs two"
         )
-    validation = table.values("validation_accuracy").mean(axis=1)
-    best = np.argsort(-validation, kind="stable")[: math.ceil(len(table) / 10)]
-    return _of(table.values(METRIC)[best], fresh=False)
+    best = np.argsort(-table.mean("validation_accuracy"), kind="stable")[
+        : math.ceil(len(table) / 10)
+    ]
+    return _of(table.values(METRIC, missing="nan")[best], fresh=False)
 
 
 def sentence(found: Headroom) -> str:
     """What was found, in words."""
     text = (
-        f"Best tenth ({found.cells} architectures) in test accuracy: the true means spread by "
-        f"{100 * found.spread:.2f} points, the standard error of a mean over {found.trainings} "
+        f"Best tenth ({found.architectures} architectures) in test accuracy: the true means spread by "
+        f"{100 * found.spread:.2f} points, the standard error of a mean over {found.trainings:.3g} "
         f"trainings is {100 * found.standard_error:.2f}; ratio {found.ratio:.2f} "
         f"[{found.low:.2f}, {found.high:.2f}]"
     )
@@ -102,15 +104,19 @@ def sentence(found: Headroom) -> str:
 
 
 def _of(measured: NDArray[np.float64], *, fresh: bool) -> Headroom:
-    """From the trainings [best, n] of the best tenth."""
+    """From the trainings [best, n] of the best tenth; NaN where there is none (Searle, section 3.6)."""
     from scipy import stats
 
-    cells, trainings = measured.shape
-    between = float(trainings * measured.mean(axis=1).var(ddof=1))  # mean squares
-    within = float(measured.var(axis=1, ddof=1).mean())
+    counts = (~np.isnan(measured)).sum(axis=1)
+    architectures, total = len(measured), int(counts.sum())
+    trainings = (total - (counts**2).sum() / total) / (architectures - 1)
+    means = np.nanmean(measured, axis=1)
+    center = np.average(means, weights=counts)
+    freedom = architectures - 1, total - architectures
+    between = float((counts * (means - center) ** 2).sum() / freedom[0])  # mean squares
+    within = float(np.nansum((measured - means[:, None]) ** 2) / freedom[1])
     quotient = between / within if within else math.inf
-    freedom = cells - 1, cells * (trainings - 1)
     ends = [quotient / stats.f.ppf(share, *freedom) - 1 for share in (0.975, 0.025)]
     low, high = (math.sqrt(max(end, 0)) for end in ends)
     spread = math.sqrt(max(between - within, 0) / trainings)
-    return Headroom(cells, trainings, fresh, spread, math.sqrt(within), low, high)
+    return Headroom(architectures, float(trainings), fresh, spread, math.sqrt(within), low, high)

@@ -229,7 +229,7 @@ def noise(table: Table, options: Options) -> Study:
         best = headroom.headroom(table)
         study.findings.append(headroom.sentence(best))
         study.frames["best_tenth"] = tidy(
-            "cells trainings fresh spread noise standard_error ratio ratio_low ratio_high",
+            "architectures trainings fresh spread noise standard_error ratio ratio_low ratio_high",
             [(*astuple(best)[:5], best.standard_error, best.ratio, best.low, best.high)],
         )
     rows = []

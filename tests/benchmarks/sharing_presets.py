@@ -82,7 +82,8 @@ def run(table: Table, name: str, seed: int, moments: int) -> list[dict[str, Any]
     under_way = search.begin(shared)
     rows = np.random.default_rng(0).choice(len(table.space), CELLS, replace=False)
     truth = table.mean("test_accuracy")
-    begun, taken, row = time.process_time(), [], -1
+    begun, row = time.process_time(), -1
+    taken: list[dict[str, Any]] = []
 
     def moment() -> dict[str, Any]:
         scores = [shared.whole_reward(table.space[int(one)]) for one in rows]
