@@ -29,6 +29,7 @@ from nasbench_kit.cli import (
     train,
 )
 from nasbench_kit.errors import InvalidSetting, NasbenchKitError, Terminated
+from nasbench_kit.system import ending
 from nasbench_kit.version import __version__
 
 EXIT_CODES = """\
@@ -99,6 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if argv is None:
             streams.prepare()
+            ending.listen()
             argv = sys.argv[1:]
         return _run(argv)
     except KeyboardInterrupt:
@@ -136,6 +138,7 @@ def _run(argv: Sequence[str]) -> int:
         streams.say("out of memory; choose a smaller task, or fewer --workers where there are any")
         return 2
     except Exception as error:  # noqa: BLE001  # the last line of defence
+        ending.check()
         return _internal(error)
     return code
 

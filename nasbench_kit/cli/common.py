@@ -149,7 +149,9 @@ def print_table(
     shown = list(range(len(columns)))
     going = [columns.index(name) for name in secondary]
     going += [place for place in reversed(shown[2:]) if place not in going]
-    least = min(widths[0], _FIRST_COLUMN)
+    least = min(
+        widths[0], _FIRST_COLUMN if screen is None else max(_FIRST_COLUMN, screen * 3 // 10)
+    )
     while screen is not None and needed(shown, least) > screen and going:
         shown.remove(going.pop(0))
     hidden = [name for place, name in enumerate(columns) if place not in shown]
@@ -176,7 +178,7 @@ def print_table(
         print_text(note.strip())
 
 
-#: Characters that the first column keeps before others are left out.
+#: Characters, or three tenths of the screen, that the first column keeps before others are left out.
 _FIRST_COLUMN = 12
 
 

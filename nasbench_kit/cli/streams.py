@@ -1,20 +1,15 @@
-"""The process around a command: its standard streams and the signals that end it."""
+"""The standard streams of a command."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import select
-import signal
 import sys
-from types import FrameType
-from typing import NoReturn
-
-from nasbench_kit.errors import Terminated
 
 
 def prepare() -> None:
-    """Make the streams of a fresh process usable, and let SIGTERM and SIGHUP end it in good order.
+    """Make the streams of a fresh process usable.
 
     A stream that the caller closed leads nowhere, so that no file opened later takes its number. What
     a stream's encoding lacks is printed as an escape.
@@ -30,13 +25,6 @@ def prepare() -> None:
             setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", closefd=False))
         else:
             stream.reconfigure(errors="backslashreplace")
-    for ending in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(ending) is not signal.SIG_IGN:  # as nohup asks for
-            signal.signal(ending, _terminate)
-
-
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    raise Terminated
 
 
 def say(message: str) -> None:

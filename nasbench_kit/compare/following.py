@@ -10,7 +10,7 @@ from nasbench_kit.compare.trace import Ended, Incumbent
 from nasbench_kit.errors import BudgetExhausted, InvalidSearch, SearchStopped, Stalled
 from nasbench_kit.oracle.answer import Answer
 from nasbench_kit.spaces.protocols import Architecture
-from nasbench_kit.system import stopping
+from nasbench_kit.system import ending, stopping
 
 if TYPE_CHECKING:
     from numpy.random import Generator as RandomGenerator
@@ -60,6 +60,7 @@ def follow(
             spent = budget.spent_seconds, budget.spent_epochs, budget.spent_queries
             if spent != spent_before:
                 idle, spent_before = 0, spent
+            ending.check()
             idle += 1
             if idle > patience:
                 return incumbents, "stalled"

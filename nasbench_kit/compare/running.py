@@ -55,6 +55,7 @@ from nasbench_kit.compare.run_folder import (
 from nasbench_kit.compare.trained_scores import outside, save_score, score_path
 from nasbench_kit.errors import InvalidSetting, RunsFailed, Terminated, WorkerDied
 from nasbench_kit.oracle.budget import Budget
+from nasbench_kit.system import ending
 from nasbench_kit.system.files import as_path, check_writable, write_text
 from nasbench_kit.system.measured import measured, torch_threads
 from nasbench_kit.system.workers import Executor, Progress, check_sendable, check_workers, spread
@@ -259,6 +260,7 @@ def _run_and_save(
     except BaseException as error:  # a search may raise anything
         if isinstance(error, KeyboardInterrupt | Terminated) and os.getpid() == parent:
             raise
+        ending.check()
         failures.save(folder, label, seed, error)
         return
     benchmark.check_unchanged()

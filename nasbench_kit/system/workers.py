@@ -14,6 +14,7 @@ from numbers import Integral
 from typing import Any, Literal, get_args
 
 from nasbench_kit.errors import InvalidSetting, WorkerDied
+from nasbench_kit.system import ending
 from nasbench_kit.system.jobs import ProcessEnded, Worker, pickled
 
 #: Called with (done, in all): once at the start, then whenever a job is finished.
@@ -56,6 +57,7 @@ def spread(
     for done, _ in enumerate(results, start=1):
         if progress is not None:
             progress(done, len(jobs))
+        ending.check()
 
 
 def check_workers(workers: int, executor: Executor = "local") -> None:
