@@ -5,8 +5,8 @@
 A budget is counted in trainings: the mean price of an architecture at the largest fidelity. Of it shared
 weights take a share, and the rest pays for queries of the architectures that they rank best; with 100 %
 nothing is queried. A query answers with one training of two, each architecture is asked for once, and
-the third training, which no search of the run sees, scores what it recommends. `distinct-random-search`
-has the same budget for queries alone. Settings are those of the small presets, or of a file that
+the third training, which no search of the run sees, scores what it recommends. Two random searches have
+the same budget for queries alone: over encodings, and over unique cells. Settings are those of the small presets, or of a file that
 ``tests/benchmarks/sharing_presets.py best`` prints. A line of the file is a run.
 """
 
@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nasbench_kit.algorithms import ALGORITHMS
+from nasbench_kit.algorithms import ALGORITHMS, RandomSearch
 from nasbench_kit.compare import Plan
 from nasbench_kit.compare.one_run import run_one
 from nasbench_kit.compare.scores import Scores, results_of
@@ -34,16 +34,20 @@ from nasbench_kit.table.table import Table
 TABLE = "noisy-digits"
 BUDGETS, SHARES = (1, 3, 10, 30, 100), (0.03, 0.1, 0.3, 1.0)
 METHODS = ("random-weight-sharing", "darts")
-CONTROL = "distinct-random-search"
+#: Random searches at equal spend, drawing as a method may draw its candidates.
+CONTROLS = {
+    "distinct-random-search": RandomSearch(distinct=True),
+    "distinct-random-search-over-cells": RandomSearch(distinct=True, sampling="cells"),
+}
 SEEDS = 30
-#: Runs of the control: they cost next to nothing.
+#: Runs of the controls: they cost next to nothing.
 CONTROL_SEEDS = 300
 
 
 def jobs(methods: Sequence[str]) -> Iterator[Job]:
     """Method, budget in trainings, share, seed: cheap runs first, a few seeds of all before many of some."""
     for budget in BUDGETS:
-        yield from ((CONTROL, budget, 0.0, seed) for seed in range(CONTROL_SEEDS))
+        yield from ((name, budget, 0.0, seed) for name in CONTROLS for seed in range(CONTROL_SEEDS))
     spends = [(budget, share) for budget in BUDGETS for share in SHARES]
     for low, high in ((0, 10), (10, 20), (20, SEEDS)):
         for budget, share in spends:
@@ -72,7 +76,7 @@ def search_and_score(
         changes = settings.get(name, {})
         search: Any = replace(ALGORITHMS[f"{name}-small"](), share=share, **changes)  # type: ignore[type-var]
     else:
-        search = ALGORITHMS[name]()
+        search = CONTROLS[name]
     plan = Plan(
         find(TABLE),
         {name: search},

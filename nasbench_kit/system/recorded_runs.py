@@ -15,7 +15,7 @@ from nasbench_kit.errors import CorruptFile
 from nasbench_kit.system.workers import Progress, spread
 
 #: What a run is called: JSON scalars, the arguments of the work.
-Job = tuple[str | int | float, ...]
+Job = tuple[str | float, ...]
 
 
 def record(
@@ -74,7 +74,7 @@ def recorded(path: Path) -> dict[Job, dict[str, Any]]:
 
 
 def _do(
-    work: Callable[..., dict[str, Any]], path: Path, deadline: float, *job: str | int | float
+    work: Callable[..., dict[str, Any]], path: Path, deadline: float, *job: str | float
 ) -> None:
     if time.time() > deadline:
         return
