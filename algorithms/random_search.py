@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from nasbench_kit.errors import InvalidSetting
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -24,12 +26,22 @@ _MOST_DRAWS = 10_000
 
 @dataclass(frozen=True)
 class RandomSearch:
-    """Keeps the architecture with the best validation accuracy of all that were drawn."""
+    """Keeps the architecture with the best validation accuracy of all that were drawn.
+
+    Raises:
+        InvalidSetting: an unknown sampling.
+    """
 
     #: Training length of every query; None is the table's longest.
     epochs: int | None = None
     #: Whether no architecture is asked for twice; the search ends when nothing new is left.
     distinct: bool = False
+    #: Uniform over "encodings" or over unique "cells", as shared weights can be trained and ranked.
+    sampling: str = "encodings"
+
+    def __post_init__(self) -> None:
+        if self.sampling not in ("encodings", "cells"):
+            raise InvalidSetting(f"sampling is {self.sampling!r}; choose 'encodings' or 'cells'")
 
     @property
     def asks_once(self) -> bool:
@@ -51,11 +63,22 @@ class RandomSearch:
             yield best.architecture
 
     def draws(self, oracle: Oracle, rng: Generator) -> Iterator[Architecture]:
-        """What is asked for, in this order."""
+        """What is asked for, in this order.
+
+        Raises:
+            InvalidSetting: the space draws in one way only, and another is asked for.
+        """
+        space: Any = oracle.space
+        if self.sampling != "encodings" and not hasattr(space, "sample_fairly"):
+            raise InvalidSetting(
+                f"the space {space.name} draws architectures in one way; "
+                "leave sampling at 'encodings'"
+            )
+        over = {} if self.sampling == "encodings" else {"over": self.sampling}
         seen: set[Architecture] = set()
         repeated = 0
         while repeated < _MOST_DRAWS:
-            architecture = oracle.space.sample(rng)
+            architecture = space.sample(rng, **over)
             if not self.distinct:
                 yield architecture
             elif architecture in seen:

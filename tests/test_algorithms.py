@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import chisquare
 
 from nasbench_kit import Budget, Cell, CellSpace, InvalidSetting, NotInSpace, Oracle, Table
 from nasbench_kit.algorithms import ALGORITHMS, MULTI_OBJECTIVE, RandomSearch, RegularizedEvolution
@@ -110,6 +111,27 @@ def test_random_search_asks_at_the_fidelity_it_is_told(small_table: Table) -> No
     oracle = oracle_of(small_table, 20)
     list(yielded(RandomSearch(epochs=4), oracle, 0))
     assert {charge.item.epochs for charge in oracle.budget.ledger} == {4}
+
+
+def test_random_search_draws_cells_evenly(small_table: Table) -> None:
+    """Of many draws every cell is one of len(table) shares, whereas encodings favour some."""
+
+    def counts(search: RandomSearch) -> np.ndarray:
+        draws = search.draws(oracle_of(small_table, 1), np.random.default_rng(0))
+        rows = [small_table.space.index(next(draws)) for _ in range(100 * len(small_table))]
+        return np.bincount(rows, minlength=len(small_table))
+
+    assert chisquare(counts(RandomSearch(sampling="cells"))).pvalue > 0.05
+    assert chisquare(counts(RandomSearch())).pvalue < 1e-9
+
+
+def test_random_search_refuses_ways_to_draw_that_a_space_lacks() -> None:
+    with pytest.raises(InvalidSetting, match="sampling is 'fair'; choose 'encodings' or 'cells'"):
+        RandomSearch(sampling="fair")
+    table = made_up_table(MadeUpSpace(4))
+    oracle = oracle_of(table, 3)
+    with pytest.raises(InvalidSetting, match="draws architectures in one way"):
+        list(RandomSearch(sampling="cells")(oracle, np.random.default_rng(0)))
 
 
 def test_evolution_begins_as_random_search(small_table: Table) -> None:

@@ -174,8 +174,11 @@ def _exact_medians(
         search = comparison.manifest["algorithms"][name]
         if search["class"] != "nasbench_kit.algorithms.random_search.RandomSearch":
             continue
+        settings = search["settings"]
+        if settings.get("distinct") or settings.get("sampling", "encodings") != "encodings":
+            continue  # the curve is that of draws over encodings, with repetition
         try:
-            epochs = search["settings"]["epochs"]
+            epochs = settings["epochs"]
             curve = RandomSearchCurve(
                 comparison.table, policy=comparison.manifest["policy"], epochs=epochs
             )

@@ -1,154 +1,233 @@
-"""Tune the small presets of weight sharing on the digits, and report on seeds that were not tuned on.
+"""Tune the small presets of weight sharing, and report on seeds that were not tuned on.
 
-    python tests/benchmarks/sharing_presets.py tune --seeds 0 1 --out tuning.jsonl
-    python tests/benchmarks/sharing_presets.py tune --only "lr=.1" "lr=.025, cells" --seeds 100 101 --out report.jsonl
-    python tests/benchmarks/sharing_presets.py show tuning.jsonl
+    python tests/benchmarks/sharing_presets.py run --table noisy-digits --out presets.jsonl --workers 2
+    python tests/benchmarks/sharing_presets.py show --table noisy-digits --out presets.jsonl
+    python tests/benchmarks/sharing_presets.py best --table noisy-digits --out presets.jsonl > best.json
 
-The space of settings is `CANDIDATES`: one change at a time from the presets, and those together that
-helped. Every run may spend 25 seconds of the table's clock on shared weights alone. Afterwards (and,
-with ``--moments``, evenly before) 300 cells, the same for all, are scored with all reward images. What
-counts is tau-b between these scores and the table's mean test accuracies; the regret of the cell that
-is recommended at the end is shown beside it, in points. A line of the file is one moment of one run.
+The space of settings is `CANDIDATES`. A run may spend `TRAININGS` trainings' worth (of the mean price of
+an architecture at the largest fidelity) on shared weights: training, and the ranking of candidates where
+a method ranks them. What counts in tuning is the mean regret of the ten architectures that the search
+would query first. ``run`` tunes with the seeds of `TUNING`, then reports the best of every method and its
+preset with the seeds of `REPORT`: tau-b between the scores of 100 architectures by shared weights and
+their true means, at four moments of the training; the regret of the first architecture; and that of the
+first ten. Regrets are by all trainings of the table, those kept for scores included.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
+import itertools
 import json
+import math
 import time
-from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from scipy.stats import kendalltau
 
-from nasbench_kit import Budget, Oracle, Table
+from nasbench_kit import Budget, Oracle
 from nasbench_kit.algorithms import ALGORITHMS
-from nasbench_kit.algorithms.weight_sharing.training import SharedWeights
+from nasbench_kit.compare.scores import regrets
+from nasbench_kit.data.tables import open_table
 from nasbench_kit.data.tasks import open_task
 from nasbench_kit.errors import BudgetExhausted
+from nasbench_kit.oracle.task import Task
+from nasbench_kit.system.recorded_runs import Job, record, recorded
+from nasbench_kit.table.table import Table
 
-#: Seconds of the table's clock for training; cells that are scored.
-SECONDS, CELLS = 25.0, 300
-
-_FIRST: dict[str, Any] = {"learning_rate": 0.1, "sampling": "encodings", "paths_per_step": 1}
-
-
-def _random(**changes: Any) -> tuple[str, dict[str, Any]]:
-    return "random-weight-sharing-small", {**_FIRST, **changes}
-
-
-def _darts(**changes: Any) -> tuple[str, dict[str, Any]]:
-    first = {"learning_rate": 0.1, "architecture_learning_rate": 0.012}
-    return "darts-small", {**first, **changes}
+#: Budget of one run, in trainings; architectures that are scored, and that would be queried first.
+TRAININGS, SCORED, FIRST = 30, 100, 10
+TUNING, REPORT = range(2), range(100, 108)
+MOMENTS = 4
 
 
-#: Name -> preset and the settings that are changed in it.
-CANDIDATES: dict[str, tuple[str, dict[str, Any]]] = {
-    "lr=.1": _random(),
-    "lr=.05": _random(learning_rate=0.05),
-    "lr=.025": _random(learning_rate=0.025),
-    "lr=.01": _random(learning_rate=0.01),
-    "lr=.1, cells": _random(sampling="cells"),
-    "lr=.025, cells": _random(learning_rate=0.025, sampling="cells"),
-    "lr=.025, fair": _random(learning_rate=0.025, sampling="fair"),
-    "lr=.05, cells": _random(learning_rate=0.05, sampling="cells"),
-    "lr=.05, fair": _random(learning_rate=0.05, sampling="fair"),
-    "lr=.025, cells, 2 paths": _random(learning_rate=0.025, sampling="cells", paths_per_step=2),
-    "lr=.05, cells, 2 paths": _random(learning_rate=0.05, sampling="cells", paths_per_step=2),
-    "lr=.05, cells, 4 paths": _random(learning_rate=0.05, sampling="cells", paths_per_step=4),
-    "darts, lr=.1": _darts(),
-    "darts, lr=.025": _darts(learning_rate=0.025),
-    "darts, lr=.025, a=.003": _darts(learning_rate=0.025, architecture_learning_rate=0.003),
-    "darts, lr=.025, a=.03": _darts(learning_rate=0.025, architecture_learning_rate=0.03),
-    "darts, lr=.025, no decay": _darts(learning_rate=0.025, architecture_weight_decay=0.0),
-    "gdas, lr=.1": ("gdas-small", {"learning_rate": 0.1}),
-    "gdas, lr=.025": ("gdas-small", {"learning_rate": 0.025}),
-    "snas, lr=.1": ("snas-small", {"learning_rate": 0.1}),
-    "snas, lr=.025": ("snas-small", {"learning_rate": 0.025}),
+def _candidates() -> dict[str, tuple[str, dict[str, Any]]]:
+    """Name -> preset, and the settings that are changed in it."""
+    rws, darts, enas = "random-weight-sharing-small", "darts-small", "enas-small"
+    listed: list[tuple[str, dict[str, Any]]] = []
+    for rate, sampling in itertools.product((0.1, 0.05, 0.025), ("encodings", "cells", "fair")):
+        changes = {"learning_rate": rate, "sampling": sampling, "batch_size": 25}
+        listed.append((rws, changes))
+    for rate, sampling in ((0.1, "encodings"), (0.1, "cells"), (0.1, "fair"), (0.025, "cells")):
+        changes = {"learning_rate": rate, "sampling": sampling, "batch_size": 50}
+        listed.append((rws, changes))
+    more = {"learning_rate": 0.1, "sampling": "cells", "batch_size": 25, "paths_per_step": 2}
+    listed.append((rws, more))
+    listed.append((rws, {"learning_rate": 0.2, "sampling": "fair", "batch_size": 25}))
+    for size, rate, logits in (
+        (50, 0.1, 0.012),
+        (50, 0.025, 0.012),
+        (25, 0.1, 0.003),
+        (25, 0.1, 0.012),
+        (25, 0.1, 0.05),
+        (25, 0.025, 0.012),
+        (25, 0.025, 0.05),
+    ):
+        changes = {"batch_size": size, "learning_rate": rate, "architecture_learning_rate": logits}
+        listed.append((darts, changes))
+    undecayed = {"architecture_learning_rate": 0.012, "architecture_weight_decay": 0.0}
+    listed.append((darts, {"batch_size": 25, "learning_rate": 0.1, **undecayed}))
+    for size, rate, controller, steps in (
+        (50, 0.1, 0.0035, 5),
+        (25, 0.1, 0.0035, 5),
+        (25, 0.1, 0.01, 10),
+        (25, 0.05, 0.0035, 10),
+    ):
+        rates = {"learning_rate": rate, "controller_learning_rate": controller}
+        listed.append((enas, {"batch_size": size, **rates, "controller_steps": steps}))
+    return {
+        f"{preset.removesuffix('-small')}({', '.join(f'{k}={v}' for k, v in changes.items())})": (
+            preset,
+            changes,
+        )
+        for preset, changes in listed
+    }
+
+
+CANDIDATES = _candidates()
+#: The candidate that is the preset as it was before tuning, by method.
+BEFORE = {
+    "random-weight-sharing": "random-weight-sharing(learning_rate=0.1, sampling=encodings, batch_size=50)",
+    "darts": "darts(batch_size=50, learning_rate=0.1, architecture_learning_rate=0.012)",
+    "enas": (
+        "enas(batch_size=50, learning_rate=0.1, controller_learning_rate=0.0035, controller_steps=5)"
+    ),
 }
 
 
-def run(table: Table, name: str, seed: int, moments: int) -> list[dict[str, Any]]:
-    """Train with a candidate's settings, and score at some moments, the end included."""
-    preset, changes = CANDIDATES[name]
-    search: Any = replace(ALGORITHMS[preset](), share=1.0, **changes)  # type: ignore[type-var]
-    budget = Budget(seconds=SECONDS)
-    oracle = Oracle(table, budget, np.random.default_rng([seed, 1]), task=open_task(table))
+def method(candidate: str) -> str:
+    """The method of a candidate."""
+    return candidate.partition("(")[0]
+
+
+@functools.cache
+def _opened(name: str) -> tuple[Table, Task]:
+    """A process opens a table, and fits its prices, once."""
+    table = open_table(name)
+    return table, open_task(table)
+
+
+def train_and_rank(table_name: str, candidate: str, seed: int) -> dict[str, Any]:
+    """One run: the moments of its training, and the regrets of what it would query first."""
+    import torch
+    from scipy.stats import kendalltau
+
+    from nasbench_kit.algorithms.weight_sharing.training import SharedWeights
+
+    torch.set_num_threads(1)
+    table, task = _opened(table_name)
+    loss = regrets(table)
+    seconds = TRAININGS * float(table.mean("seconds").mean())
+    preset, changes = CANDIDATES[candidate]
+    # With half of twice the seconds, the search keeps what it would for ranking candidates.
+    search: Any = replace(ALGORITHMS[preset](), share=0.5, **changes)  # type: ignore[type-var]
+    budget = Budget(seconds=2 * seconds)
+    oracle = Oracle(table, budget, np.random.default_rng([seed, 1]), task=task)
     shared = SharedWeights(oracle, np.random.default_rng([seed, 2]), search)
+    rows = np.random.default_rng(0).choice(len(table.space), SCORED, replace=False)
+    moments = MOMENTS if seed in REPORT else 1
+    taken: list[dict[str, float]] = []
+
+    def moment() -> None:
+        scores = [shared.whole_reward(table.space[int(row)]) for row in rows]
+        tau = float(kendalltau(scores, -loss[rows]).statistic)
+        spent = budget.spent_seconds / float(table.mean("seconds").mean())
+        taken.append({"trainings": round(spent, 3), "tau": tau if math.isfinite(tau) else 0.0})
+
+    begun = time.process_time()
     under_way = search.begin(shared)
-    rows = np.random.default_rng(0).choice(len(table.space), CELLS, replace=False)
-    truth = table.mean("test_accuracy")
-    begun, row = time.process_time(), -1
-    taken: list[dict[str, Any]] = []
-
-    def moment() -> dict[str, Any]:
-        scores = [shared.whole_reward(table.space[int(one)]) for one in rows]
-        return {
-            "settings": name,
-            "seed": seed,
-            "share": round(shared.spent_share, 3),
-            "tau": float(kendalltau(scores, truth[rows]).statistic),
-            "regret": 100 * float(truth.max() - truth[row]),
-            "cpu_seconds": round(time.process_time() - begun, 1),
-        }
-
     try:
-        for cell in shared.trained(under_way):
-            row = table.space.index(cell)
+        for _ in shared.trained(under_way):
             if len(taken) + 1 <= moments * shared.spent_share < moments:
-                taken.append(moment())
+                moment()
     except BudgetExhausted:
-        taken.append(moment())
-    return taken
+        moment()
+    first = [
+        float(loss[table.space.index(each)])
+        for each in itertools.islice(under_way.candidates(), FIRST)
+    ]
+    spent = time.process_time() - begun
+    return {"moments": taken, "first": first, "processor_seconds": round(spent, 1)}
 
 
-def show(path: Path) -> None:
-    """Means over seeds at the end, with standard errors."""
-    last: dict[tuple[str, int], dict[str, Any]] = {}
-    for line in path.read_text().splitlines():
-        taken = json.loads(line)
-        last[taken["settings"], taken["seed"]] = taken
-    by_name = defaultdict(list)
-    for (name, _), taken in last.items():
-        by_name[name].append((taken["tau"], taken["regret"], taken["cpu_seconds"]))
-    print(
-        "| settings | seeds | tau-b | regret, points | processor seconds a run |\n| --- | --- | --- | --- | --- |"
-    )
-    for name, runs in by_name.items():
-        tau, regret, seconds = np.array(runs).T
-        error = tau.std(ddof=1) / len(tau) ** 0.5 if len(tau) > 1 else float("nan")
+def tuned(runs: dict[Job, dict[str, Any]], table: str) -> dict[str, str]:
+    """The best candidate of every method, by the tuning seeds."""
+    means = {
+        name: np.mean([np.mean(runs[table, name, seed]["first"]) for seed in TUNING])
+        for name in CANDIDATES
+        if all((table, name, seed) in runs for seed in TUNING)
+    }
+    return {
+        each: min((name for name in means if method(name) == each), key=means.__getitem__)
+        for each in BEFORE
+        if any(method(name) == each for name in means)
+    }
+
+
+def _mean(values: Iterable[float]) -> str:
+    """Mean and its standard error."""
+    listed = list(values)
+    if len(listed) < 2:
+        return f"{np.mean(listed):.3f}"
+    return f"{np.mean(listed):.3f} ± {np.std(listed, ddof=1) / len(listed) ** 0.5:.3f}"
+
+
+def show(runs: dict[Job, dict[str, Any]], table: str) -> None:
+    """Means over seeds with standard errors, regrets in points."""
+    for title, seeds in (("Tuning", TUNING), ("Report, on other seeds", REPORT)):
         print(
-            f"| {name} | {len(tau)} | {tau.mean():.3f} ± {error:.3f} | {regret.mean():.2f} "
-            f"| {seconds.mean():.0f} |"
+            f"\n{title}\n\n| settings | seeds | tau-b | first, points | first {FIRST}, points | s |"
         )
+        print("| --- | --- | --- | --- | --- | --- |")
+        for name in CANDIDATES:
+            some = [runs[job] for seed in seeds if (job := (table, name, seed)) in runs]
+            if not some:
+                continue
+            taus = [
+                _mean(run["moments"][place]["tau"] for run in some)
+                for place in range(min(len(run["moments"]) for run in some))
+            ]
+            print(
+                f"| {name} | {len(some)} | {', '.join(taus)} "
+                f"| {_mean(100 * run['first'][0] for run in some)} "
+                f"| {_mean(100 * np.mean(run['first']) for run in some)} "
+                f"| {np.mean([run['processor_seconds'] for run in some]):.0f} |"
+            )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Tune; when that is done, report."""
+    begun = time.monotonic()
+
+    def recording(jobs: list[Job]) -> bool:
+        left = args.minutes - (time.monotonic() - begun) / 60
+        return record(train_and_rank, jobs, args.out, workers=args.workers, minutes=left)
+
+    if recording([(args.table, name, seed) for seed in TUNING for name in CANDIDATES]):
+        best = tuned(recorded(args.out), args.table)
+        names = dict.fromkeys([*best.values(), *BEFORE.values()])
+        recording([(args.table, name, seed) for seed in REPORT for name in names])
 
 
 def main() -> None:
-    """Tune, or show what came of it."""
+    """Run what is missing, show what came of it, or print the best settings as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    commands = parser.add_subparsers(dest="command", required=True)
-    tune = commands.add_parser("tune")
-    tune.add_argument("--only", nargs="+", default=list(CANDIDATES), choices=list(CANDIDATES))
-    tune.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
-    tune.add_argument("--moments", type=int, default=1)
-    tune.add_argument("--out", type=Path, required=True)
-    commands.add_parser("show").add_argument("file", type=Path)
+    parser.add_argument("command", choices=["run", "show", "best"])
+    parser.add_argument("--table", default="noisy-digits")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=math.inf)
     args = parser.parse_args()
-    if args.command == "show":
-        show(args.file)
-        return
-    torch.set_num_threads(1)
-    table = Table.open(Path(__file__).parents[2] / "data/tables/digits.h5")
-    with args.out.open("a") as file:
-        for seed in args.seeds:
-            for name in args.only:
-                for moment in run(table, name, seed, args.moments):
-                    file.write(json.dumps(moment) + "\n")
-                file.flush()
+    if args.command == "run":
+        run(args)
+    elif args.command == "show":
+        show(recorded(args.out), args.table)
+    else:
+        best = tuned(recorded(args.out), args.table)
+        print(json.dumps({each: CANDIDATES[name][1] for each, name in best.items()}, indent=1))
 
 
 if __name__ == "__main__":
