@@ -260,12 +260,14 @@ def test_every_gpu_has_its_process() -> None:
     jobs = [(cell, seed) for seed in (0, 1) for cell in CELLS]
     done = dict(train_many(jobs, digits(), RECIPE, 4, devices=devices, workers_per_device=2))
     on_cpu = dict(train_many(jobs, digits(), RECIPE, 4))
+    differences = []
     for place in range(len(jobs)):
-        assert done[place].peak_memory > 0
-        # Sums in another order move some of 773 images.
-        assert (
-            abs(done[place].final.validation.correct - on_cpu[place].final.validation.correct) < 60
-        )
+        there, here = done[place], on_cpu[place]
+        assert there.peak_memory > 0
+        # The same weights; sums in another order move some of 773 images, and more with every step.
+        assert abs(there.start.validation.correct - here.start.validation.correct) < 20
+        differences.append(there.final.validation.correct - here.final.validation.correct)
+    assert abs(np.mean(differences)) < 40
 
 
 # Errors -----------------------------------------------------------------------------------------
