@@ -35,8 +35,8 @@ def texts(notebook: nbformat.NotebookNode) -> str:
     )
 
 
-def test_there_are_seven() -> None:
-    assert [path.stem[:2] for path in NOTEBOOKS] == [f"{number}_" for number in range(1, 8)]
+def test_there_are_eight() -> None:
+    assert [path.stem[:2] for path in NOTEBOOKS] == [f"{number}_" for number in range(1, 9)]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
