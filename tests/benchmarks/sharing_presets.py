@@ -16,6 +16,7 @@ first ten. Regrets are by all trainings of the table, those kept for scores incl
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import itertools
 import json
@@ -29,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from nasbench_kit import Budget, Oracle
-from nasbench_kit.algorithms import ALGORITHMS
+from nasbench_kit.algorithms import ALGORITHMS, RandomSearch
 from nasbench_kit.compare.scores import regrets
 from nasbench_kit.data.tables import open_table
 from nasbench_kit.data.tasks import open_task
@@ -167,6 +168,24 @@ def tuned(runs: dict[Job, dict[str, Any]], table: str) -> dict[str, str]:
     }
 
 
+def random_search(table_name: str, sampling: str) -> list[float]:
+    """Regrets of a random search that asks for no architecture twice, with the same spend."""
+    table, _ = _opened(table_name)
+    loss = regrets(table)
+    seconds = TRAININGS * float(table.mean("seconds").mean())
+    ends = []
+    for seed in range(100):
+        oracle = Oracle(
+            table, Budget(seconds=seconds), np.random.default_rng([seed, 1]), policy="once"
+        )
+        search = RandomSearch(distinct=True, sampling=sampling)
+        with contextlib.suppress(BudgetExhausted):
+            for architecture in search(oracle, np.random.default_rng([seed, 2])):
+                last = architecture
+        ends.append(float(loss[table.space.index(last)]))
+    return ends
+
+
 def _mean(values: Iterable[float]) -> str:
     """Mean and its standard error."""
     listed = list(values)
@@ -177,6 +196,9 @@ def _mean(values: Iterable[float]) -> str:
 
 def show(runs: dict[Job, dict[str, Any]], table: str) -> None:
     """Means over seeds with standard errors, regrets in points."""
+    for sampling in ("encodings", "cells"):
+        regret = _mean(100 * end for end in random_search(table, sampling))
+        print(f"Random search over {sampling}, {TRAININGS} trainings: {regret} points")
     for title, seeds in (("Tuning", TUNING), ("Report, on other seeds", REPORT)):
         print(
             f"\n{title}\n\n| settings | seeds | tau-b | first, points | first {FIRST}, points | s |"
