@@ -157,6 +157,8 @@ ALGORITHMS: dict[str, Callable[[], Search]] = {
     "pnas-small": _with_torch("model_based.pnas", "PNAS.small"),
     "pnas-random": _with_torch("model_based.pnas", "PNAS.random"),
     "pnas-random-small": _with_torch("model_based.pnas", "PNAS.random_small"),
+    "zero-cost": _with_torch("zero_cost.search", "ZeroCost"),
+    "zero-cost-small": _with_torch("zero_cost.search", "ZeroCost.small"),
     **MULTI_OBJECTIVE,
     **WEIGHT_SHARING,
 }

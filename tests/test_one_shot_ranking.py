@@ -21,6 +21,7 @@ from nasbench_kit.cli import main
 from nasbench_kit.cli.rank_correlation import _summarised
 from nasbench_kit.cli.scoring_job import ScoringJob
 from nasbench_kit.data.subset import subset
+from nasbench_kit.data.tables import open_table
 from nasbench_kit.testing.searches import oracle_for
 from nasbench_kit.training.recipe import DIGITS
 
@@ -212,3 +213,35 @@ def test_scores_that_nothing_has_written_are_refused(tmp_path: Path, name: str, 
     job.path.write_text(json.dumps(wrong))
     with pytest.raises(CorruptFile, match=r"enas-small-0\.json holds no scores"):
         job.read(3)
+
+
+# Proxies ----------------------------------------------------------------------------------------
+
+
+def test_proxies_are_ranked_beside_shared_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The table has counted the parameters of its trained networks itself."""
+    out = tmp_path / "ranking"
+    flags = ["--cells", "30", "--seeds", "2", "--workers", "1", "--out", str(out), "--json"]
+    assert main(["rank-correlation", "--methods", "parameters", "synflow", *flags]) == 0
+    counted, synflow = json.loads(capsys.readouterr().out)["methods"]
+    table = open_table("digits")
+    rows = np.sort(np.random.default_rng(0).choice(len(table), 30, replace=False))
+    truth = table.mean("validation_accuracy")[rows]
+    sizes = table.extra["trainable_parameters"][rows]
+    assert counted["tau"] == pytest.approx(stats.kendalltau(sizes, truth).statistic)
+    assert counted["spearman"] == pytest.approx(stats.spearmanr(sizes, truth).statistic)
+    assert counted["seeds"] == synflow["seeds"] == 2
+    assert counted["labellings"] is counted["mixture"] is counted["recommended"] is None
+    assert (out / "rank-correlation.png").exists()
+
+
+def test_what_neither_shares_weights_nor_is_a_proxy_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["rank-correlation", "--methods", "smac-small", "--out", str(tmp_path / "x")]) == 2
+    message = capsys.readouterr().err
+    assert "synflow" in message
+    assert "enas-small" in message
+    assert "smac-small," not in message.partition("choose")[2]  # no way out

@@ -1,4 +1,4 @@
-"""How well shared weights rank cells: their accuracies against a table's true means.
+"""How well shared weights, or proxies, rank cells: their scores against a table's true means.
 
 Source of the measures: Yu et al., Evaluating the search phase of NAS, ICLR 2020; Zela et al.,
 NAS-Bench-1Shot1, ICLR 2020, section 4.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Shared-weight accuracies against true means, at one moment of a search."""
+    """Scores against true means, at one moment of a search; a proxy has one, before any training."""
 
     #: Spent on training the shared weights, by the table's clock.
     seconds: float
@@ -102,10 +102,10 @@ def against_truth(
     scores: NDArray[np.float64],
     truth: NDArray[np.float64],
     *,
-    ylabel: str = "accuracy with shared weights",
+    ylabel: str = "accuracy with shared weights, or rank",
     ax: Axes | None = None,
 ) -> Axes:
-    """Every cell: its shared-weight accuracy over its true mean."""
+    """Every cell: its shared-weight accuracy, or a proxy's rank for it (1 is best), over its true mean."""
     ax = style.axes(ax)
     ax.plot(truth, scores, ".", markersize=2.5, alpha=0.5, color=style.BLUE, rasterized=True)
     ax.set_xlabel("true mean validation accuracy")
@@ -137,7 +137,7 @@ def save_figure(
     with style.figure_style():
         panels = 2 + len(scored)
         figure, axes = pyplot.subplots(1, panels, figsize=(2.6 * panels, 2.8), layout="constrained")
-        figure.suptitle(f"{title}: shared weights against the truth")
+        figure.suptitle(f"{title}: scores against the truth")
         correlation_curves(rankings, ceiling.repeats_agree.tau, ax=axes[0])
         correlation_curves(rankings, ceiling.best_agree.tau, best=True, ax=axes[1])
         for ax in axes[:2]:

@@ -1,4 +1,4 @@
-"""The command ``rank-correlation``: how shared weights rank cells that a table knows."""
+"""The command ``rank-correlation``: how shared weights and proxies rank cells that a table knows."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     """Register the command."""
     parser = subparsers.add_parser(
         "rank-correlation",
-        help="how shared weights rank cells, against the table's true accuracies",
-        description="Train shared weights as weight-sharing searches do, score every cell of the "
-        "table with them from time to time, and correlate the scores with the true mean validation "
-        "accuracies: Kendall's tau-b and Spearman's rho, over all cells and among the best tenth, "
+        help="how shared weights or zero-cost proxies rank cells, against the table's true accuracies",
+        description="Train shared weights as weight-sharing searches do, and score every cell of the "
+        "table with them from time to time; or score its untrained network by a zero-cost proxy. Correlate "
+        "the scores with the true mean validation accuracies: Kendall's tau-b and Spearman's rho, over all cells and among the best tenth, "
         "with the agreement of two repeats of the truth as ceiling. Scoring all 2,532 cells of the "
         "digits table takes a minute or two a moment; --cells scores fewer. Killed and started "
         "again, it finishes what is missing.",
@@ -61,7 +61,8 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         nargs="+",
         default=list(DEFAULT_METHODS),
         metavar="NAME",
-        help=f"weight-sharing searches (default: {' '.join(DEFAULT_METHODS)})",
+        help="weight-sharing searches, and of the proxies synflow, snip, grad-norm, jacob-cov, parameters, "
+        f"flops (default: {' '.join(DEFAULT_METHODS)})",
     )
     parser.add_argument(
         "--seconds",
@@ -91,7 +92,7 @@ def run_rank_correlation(args: argparse.Namespace) -> int:
     """Train, score, correlate, print, and write columns and figure.
 
     Raises:
-        InvalidSetting: a number that is too small, a search that shares no weights, or one that the
+        InvalidSetting: a number that is too small, a search that shares no weights and is no proxy, or one that the
             table, its images or the seconds do not suffice for.
         NotRecorded: the table has one repeat only, so that no ceiling is known.
         NotWritable: the folder cannot be written.
@@ -161,7 +162,7 @@ def run_rank_correlation(args: argparse.Namespace) -> int:
             described = {"table": table.name, "cells": len(rows), "ceiling": limits}
             print_json({**described, "methods": summary})
         else:
-            title = f"{len(rows):,} cells of {table.name}, {args.seconds:g} s of training"
+            title = f"{len(rows):,} cells of {table.name}, shared weights trained for {args.seconds:g} s"
             _print(title, summary, limits)
 
     table.verify(fresh=True)
@@ -210,14 +211,14 @@ def _print(
     shown = [[_text(row[key]) for key in row] for row in summary]
     shown.append(["two repeats of the truth", "", *map(_text, limits.values()), "", "", "", "", ""])
     print_table(
-        f"Shared weights against the truth: {title}",
+        f"Scores against the truth: {title}",
         columns,
         shown,
         "tau: Kendall's tau-b; best: among the truly best tenth; hits: their share of the best "
         "tenth by score; regret: points lost by the cell that scores best; recommended: by the one "
         "that the search recommends, to the table's best; mixture: tau between the scores of a cell "
         "with its own widths and at the mixture's; labellings: standard deviation (points) of a "
-        "cell's score between its labellings. Means over seeds.",
+        "cell's score between its labellings. Proxies train nothing. Means over seeds.",
         secondary=(
             *("labellings", "mixture", "hits", "recommended", "spearman_best", "spearman"),
             *("seeds", "regret", "tau_best"),
@@ -246,6 +247,9 @@ def _summarised(
         for moment in last
         if moment["mixture_accuracy"] is not None
     ]
+    spreads = [
+        moment["labelling_spread"] for moment in last if moment["labelling_spread"] is not None
+    ]
     means = {
         "tau": np.mean([end.everywhere.tau for end in ends]),
         "spearman": np.mean([end.everywhere.spearman for end in ends]),
@@ -255,7 +259,7 @@ def _summarised(
         "regret": 100 * np.mean([end.regret for end in ends]),
         "recommended": 100 * np.mean([end.recommended for end in ends]),
         "mixture": np.mean(mixtures or [math.nan]),
-        "labellings": 100 * np.mean([moment["labelling_spread"] for moment in last]),
+        "labellings": 100 * np.mean(spreads or [math.nan]),
     }
     rounded = {key: _known(float(mean)) for key, mean in means.items()}
     return {"method": name, "seeds": len(runs), **rounded}

@@ -1,9 +1,14 @@
-"""Shared weights of one method and seed, trained and scored at some moments: work for one process."""
+"""One method and seed, whose scores of cells are compared with the truth: work for one process.
+
+A weight-sharing search trains its weights and scores the cells at some moments. A zero-cost proxy trains
+nothing, and has one moment.
+"""
 
 from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nasbench_kit import experiment
-from nasbench_kit.algorithms import ALGORITHMS
+from nasbench_kit.algorithms import WEIGHT_SHARING
 from nasbench_kit.compare.trace import number
 from nasbench_kit.errors import CorruptFile, InvalidSetting, WrongTable
 from nasbench_kit.oracle.budget import Budget
@@ -21,22 +26,33 @@ from nasbench_kit.system.measured import torch_threads
 from nasbench_kit.table.table import Table
 
 if TYPE_CHECKING:
+    from numpy.random import Generator
+
     from nasbench_kit.algorithms.weight_sharing.search import WeightSharing
+    from nasbench_kit.algorithms.zero_cost.search import ZeroCost
 
 
-def method(name: str) -> WeightSharing:
-    """The search of this name, all of whose budget is for training.
+def method(name: str) -> WeightSharing | ZeroCost:
+    """The zero-cost proxy of this name, or the search, all of whose budget is for training.
 
     Raises:
         UnknownName: no such search.
         InvalidSetting: it shares no weights.
     """
     from nasbench_kit.algorithms.weight_sharing.search import WeightSharing
+    from nasbench_kit.algorithms.zero_cost.proxies import PROXIES
+    from nasbench_kit.algorithms.zero_cost.search import ZeroCost
 
+    for proxy in PROXIES:
+        if name == proxy:
+            return replace(ZeroCost.small(), proxy=proxy, samples=1)
     search = experiment.search(name, {})
     if not isinstance(search, WeightSharing):
-        sharing = [name for name in ALGORITHMS if name.endswith("-small")]
-        raise InvalidSetting(f"{name} shares no weights; choose one of {', '.join(sharing)}")
+        sharing = [name for name in WEIGHT_SHARING if name.endswith("-small")]
+        raise InvalidSetting(
+            f"{name} shares no weights; choose one of {', '.join(sharing)}, or a proxy: "
+            f"{', '.join(PROXIES)}"
+        )
     return replace(search, share=1.0)
 
 
@@ -124,7 +140,7 @@ class ScoringJob:
                         raise ValueError(
                             f"{len(moment[name])} of {len(self.rows)} cells are scored"
                         )
-        if moments[-1]["labelling_spread"] is None:
+        if moments[-1]["labelling_spread"] is None and not _is_proxy(self.name):
             raise ValueError("the last moment is missing")
 
 
@@ -134,6 +150,46 @@ def _check_accuracies(values: list[Any]) -> None:
             raise ValueError(f"an accuracy is {value}; it must lie in [0, 1]")
 
 
+def _is_proxy(name: str) -> bool:
+    from nasbench_kit.algorithms.zero_cost.proxies import PROXIES
+
+    return name in PROXIES
+
+
+def _scored(job: ScoringJob, oracle: Oracle, rng: Generator) -> Iterator[dict[str, Any]]:
+    """The moments of a job.
+
+    Scores of a proxy have any scale, and may be infinite; what is kept of each is the share of the cells
+    that it does not rank above, ties counting half, which has the same ranks.
+    """
+    from nasbench_kit.algorithms.weight_sharing.scores import shared_scores
+    from nasbench_kit.algorithms.zero_cost.search import Scorer, ZeroCost
+
+    rows, search = np.array(job.rows), method(job.name)
+    if isinstance(search, ZeroCost):
+        from scipy.stats import rankdata
+
+        scorer = Scorer(oracle, rng, search)
+        scores = [scorer.unpaid(oracle.space[row]) for row in job.rows]
+        yield {
+            "seconds": 0.0,
+            "recommended": -1,
+            "accuracy": (rankdata(scores) / len(scores)).tolist(),
+            "mixture_accuracy": None,
+            "labelling_spread": None,
+        }
+        return
+    for moment in shared_scores(search, oracle, rng, rows, job.moments):
+        mixtures = moment.mixture_accuracy
+        yield {
+            "seconds": moment.seconds,
+            "recommended": moment.recommended,
+            "accuracy": moment.accuracy.tolist(),
+            "mixture_accuracy": None if mixtures is None else mixtures.tolist(),
+            "labelling_spread": moment.labelling_spread,
+        }
+
+
 def train_and_score(job: ScoringJob) -> None:
     """Make a job's file.
 
@@ -141,7 +197,6 @@ def train_and_score(job: ScoringJob) -> None:
         WrongTable: another table has taken the place of the job's.
         CorruptFile: the table's file was altered, before or meanwhile; nothing is written.
     """
-    from nasbench_kit.algorithms.weight_sharing.scores import shared_scores
     from nasbench_kit.data.tasks import open_task
 
     table = Table.open(job.table)
@@ -152,18 +207,6 @@ def train_and_score(job: ScoringJob) -> None:
     budget = Budget(seconds=job.seconds)
     with torch_threads(1):
         oracle = Oracle(table, budget, for_oracle, task=open_task(table, job.data))
-        search, rows = method(job.name), np.array(job.rows)
-        taken = [
-            {
-                "seconds": scores.seconds,
-                "recommended": scores.recommended,
-                "accuracy": scores.accuracy.tolist(),
-                "mixture_accuracy": None
-                if scores.mixture_accuracy is None
-                else scores.mixture_accuracy.tolist(),
-                "labelling_spread": scores.labelling_spread,
-            }
-            for scores in shared_scores(search, oracle, for_search, rows, job.moments)
-        ]
+        taken = list(_scored(job, oracle, for_search))
     table.verify(fresh=True)
     write_text(job.path, json.dumps({"conditions": job.conditions, "moments": taken}) + "\n")

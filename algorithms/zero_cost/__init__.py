@@ -1,0 +1,1 @@
+"""Searches that rank architectures by networks that are not trained."""
