@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from nasbench_kit.errors import CorruptFile, InvalidSetting, UnknownName
 from nasbench_kit.system.files import existing
 
 #: Of an experiment file.
-_MOST_BYTES = 1 << 20
+_MOST_BYTES = 1 << 17
 #: Of values of a parameter.
 _MOST_VALUES = 4096
 #: Metrics that trials report.
@@ -116,7 +116,13 @@ def read(path: str | Path) -> Experiment:
     if path.stat().st_size > _MOST_BYTES:
         raise CorruptFile(f"{path} is larger than {_MOST_BYTES:,} bytes; that is no experiment")
     try:
-        documents = [each for each in yaml.safe_load_all(path.read_bytes()) if each is not None]
+        text = path.read_bytes()
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+            # A few aliases of aliases stand for more text than any memory holds.
+            raise InvalidSetting(f"{path} has YAML aliases (*name); write out what they stand for")
+        documents = [each for each in yaml.safe_load_all(text) if each is not None]
+    except InvalidSetting:
+        raise
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         line = " ".join(str(error).split())[:200]
         raise CorruptFile(f"{path} is no YAML ({line}); correct it") from error
@@ -274,8 +280,20 @@ def _sizes(graph: dict[str, Any], name: str) -> tuple[int, ...]:
 
 def _epochs(spec: dict[str, Any]) -> int | None:
     """``--num_epochs`` of the trial's command, wherever in its template."""
-    words = re.findall(r"--num_epochs[=\s'\",]+(\d{1,6})\b", str(spec.get("trialTemplate", "")))
-    return int(words[0]) if words and int(words[0]) else None
+    words = " ".join(_words(spec.get("trialTemplate")))
+    match = re.search(r"--num_epochs[=\s'\"]+([1-9]\d{0,5})\b", words)
+    return None if match is None else int(match[1])
+
+
+def _words(value: Any) -> Iterator[str]:
+    """All text in a document, in order."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for each in value:
+            yield from _words(each)
+    elif value is not None:
+        yield str(value)
 
 
 def _whole(mapping: dict[str, Any], name: str, default: int | None = None) -> int:
