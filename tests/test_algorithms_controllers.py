@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -9,14 +11,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from nasbench_kit import Budget, CellSpace, Column, InvalidSetting, Oracle, Stalled, Table
+from nasbench_kit import Answer, Budget, CellSpace, Column, InvalidSetting, Oracle, Stalled, Table
 from nasbench_kit.algorithms import Reinforce
 from nasbench_kit.algorithms.policy_gradient.controller import PolicyGradient
+from nasbench_kit.algorithms.policy_gradient.controller_reinforce import ControllerReinforce
 from nasbench_kit.algorithms.policy_gradient.decision_controller import DecisionController
 from nasbench_kit.algorithms.policy_gradient.nas_rl import NASRL, _Replica
 from nasbench_kit.algorithms.policy_gradient.nasnet_ppo import NASNetPPO, Proximal
 from nasbench_kit.algorithms.policy_gradient.reinforce import Adam
+from nasbench_kit.algorithms.policy_gradient.skip_controller import SkipController
 from nasbench_kit.oracle.search import Search
+from nasbench_kit.oracle.source import TrainerSource
+from nasbench_kit.spaces.layers.enas_macro import ENASMacro
 from nasbench_kit.testing.made_up import MadeUpSpace
 from nasbench_kit.testing.searches import yielded
 
@@ -264,3 +270,87 @@ def test_cells_are_written_decision_by_decision() -> None:
 def test_settings_out_of_range_are_refused(kind: Any, name: str, value: float) -> None:
     with pytest.raises(InvalidSetting, match=f"^{name} is {value}; it must be"):
         kind(**{name: value})
+
+
+# Layers with skips -------------------------------------------------------------------------------
+
+
+def skip_controller(**settings: Any) -> SkipController:
+    return SkipController(
+        ENASMacro(3), np.random.default_rng(0), hidden_size=5, initial_range=1.0, **settings
+    )
+
+
+def test_the_skip_controllers_probabilities_sum_to_one() -> None:
+    controller = skip_controller()
+    sizes = [len(options) for _, options in controller.space.decisions]
+    encodings = np.array(list(itertools.product(*map(range, sizes))))
+    assert len(encodings) == 6**3 * 2**3
+    with torch.no_grad():
+        total = controller.read(encodings).log_probability.exp().sum().item()
+    assert total == pytest.approx(1.0, abs=1e-5)
+
+
+def test_what_the_skip_controller_writes_it_reads_with_the_same_probability() -> None:
+    controller = skip_controller()
+    written = controller.write(40)
+    again = controller.read(written.decisions)
+    torch.testing.assert_close(again.log_probability, written.log_probability)
+    torch.testing.assert_close(again.entropy, written.entropy)
+    assert again.skip_penalty is not None and written.skip_penalty is not None
+    torch.testing.assert_close(again.skip_penalty, written.skip_penalty)
+    assert len(written.decisions[0]) == len(controller.space.decisions)
+    assert None not in controller.architectures(written.decisions)
+
+
+def test_the_skip_penalty_is_the_divergence_from_the_target() -> None:
+    """Of three fair coins from one of P = 0.4: 3 (log(0.5 / 0.6) + log(0.5 / 0.4)) / 2, over 2 layers."""
+    controller = skip_controller(skip_target=0.4)
+    controller.attention.data.zero_()
+    (penalty,) = controller.write(1).skip_penalty  # type: ignore[misc]
+    expected = 3 * (math.log(0.5 / 0.6) + math.log(0.5 / 0.4)) / 2 / 2
+    assert penalty.item() == pytest.approx(expected, abs=1e-6)
+    controller.skip_target = 0.5
+    assert controller.write(1).skip_penalty.item() == pytest.approx(0.0, abs=1e-6)  # type: ignore[union-attr]
+    assert skip_controller(skip_target=None).write(1).skip_penalty is None
+
+
+@pytest.mark.parametrize("target", [0.1, 0.9])
+def test_the_skip_penalty_draws_skips_to_their_target(target: float) -> None:
+    """With rewards that are all equal nothing else moves the controller."""
+    controller = skip_controller(skip_target=target, tanh_constant=None)
+    learner = PolicyGradient(
+        controller, learning_rate=0.05, entropy_weight=0.0, baseline_decay=0.0, skip_weight=1.0
+    )
+    for _ in range(150):
+        learner.update(controller.write(10), [0.5] * 10)
+    bits = controller.write(400).decisions[:, [2, 4, 5]]
+    assert bits.mean() == pytest.approx(target, abs=0.06)
+
+
+class Skipless:
+    """A trainer of nothing, whose accuracy is the share of skips that an architecture leaves out."""
+
+    def __init__(self) -> None:
+        self.skips: list[int] = []
+
+    def price(self, architecture: Any, epochs: int, halfway: bool) -> float | None:
+        return None
+
+    def train(self, architecture: Any, epochs: int, halfway: bool, repeat: int) -> Answer:
+        skips = sum(architecture.options[place] for place in (2, 4, 5))
+        self.skips.append(skips)
+        accuracy = 1 - skips / 3
+        return Answer(architecture, epochs, halfway, repeat, None, None, accuracy, None, "trained")
+
+
+def test_further_steps_on_a_batch_learn_more_from_it() -> None:
+    means = []
+    for steps in (1, 20):
+        trainer = Skipless()
+        source = TrainerSource(trainer, ENASMacro(3), (1,), 1)
+        oracle = Oracle(source, Budget(queries=60), np.random.default_rng(0))
+        search = ControllerReinforce(cells_per_step=6, learning_rate=0.003, steps=steps)
+        assert len(list(yielded(search, oracle, seed=1))) == 60
+        means.append(np.mean(trainer.skips[-20:]))
+    assert means[1] < means[0] - 0.5

@@ -40,6 +40,8 @@ class Written(NamedTuple):
     log_probability: Tensor
     #: [batch], of all distributions on the way, summed, in nats.
     entropy: Tensor
+    #: [batch], how far the probabilities of skips are from their target, in nats; None without a target.
+    skip_penalty: Tensor | None = None
 
 
 class Policy(Protocol):
@@ -201,6 +203,7 @@ class PolicyGradient(nn.Module):
         baseline_decay: share of the old average that stays.
         earlier_rewards: whether the average is of earlier rewards alone, as Zoph & Le have it; else it
             is moved before it is used, as in ENAS' released code.
+        skip_weight: of the penalty for skips that are far from their target (ENAS' macro space).
     """
 
     baseline: Tensor
@@ -213,9 +216,11 @@ class PolicyGradient(nn.Module):
         entropy_weight: float,
         baseline_decay: float,
         earlier_rewards: bool = False,
+        skip_weight: float = 0.0,
     ) -> None:
         super().__init__()
         self.controller = controller
+        self.skip_weight = skip_weight
         self.optimizer = torch.optim.Adam(controller.parameters(), lr=learning_rate)
         self.entropy_weight = entropy_weight
         self.baseline_decay = baseline_decay
@@ -248,4 +253,7 @@ class PolicyGradient(nn.Module):
         else:
             self.baseline = before - (1 - self.baseline_decay) * (before - mean)
         baseline = before if self.earlier_rewards else self.baseline
-        return -(written.log_probability * (rewarded - baseline)).mean()
+        loss = -(written.log_probability * (rewarded - baseline)).mean()
+        if written.skip_penalty is not None:
+            loss = loss + self.skip_weight * written.skip_penalty.mean()
+        return loss

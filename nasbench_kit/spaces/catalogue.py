@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -44,18 +45,51 @@ def _nats_sizes() -> Space:
     return NATSSizes()
 
 
+def _proxylessnas() -> Space:
+    from nasbench_kit.spaces.layers.proxylessnas import ProxylessNAS
+
+    return ProxylessNAS()
+
+
+def _enas_macro(*layers: int) -> Space:
+    from nasbench_kit.spaces.layers.enas_macro import ENASMacro
+
+    return ENASMacro(*layers)
+
+
+def _nas_rl(*depths: int) -> Space:
+    from nasbench_kit.spaces.layers.nas_rl import NASRLNetworks
+
+    return NASRLNetworks(*(depths if len(depths) != 1 else (depths[0], None)))
+
+
+def _katib() -> Space:
+    from nasbench_kit.spaces.layers.katib import KatibSpace
+
+    return KatibSpace()
+
+
 #: Spaces that have one name each; cell spaces have many (`CellSpace.named`).
 _SPACES: dict[str, Callable[[], Space]] = {
     "nasbench-graph": _nasbench_graph,
     "nasbench201": _nasbench201,
     "nats-sizes": _nats_sizes,
     "nasbench-macro": _nasbench_macro,
+    "enas-macro": _enas_macro,
+    "katib": _katib,
+    "nas-rl": _nas_rl,
+    "proxylessnas": _proxylessnas,
+}
+#: Spaces of other sizes: what their names begin with, and how many numbers may follow.
+_SIZED: dict[str, tuple[Callable[..., Space], int]] = {
+    "enas-macro": (_enas_macro, 1),
+    "nas-rl": (_nas_rl, 2),
 }
 
 
 @functools.lru_cache(maxsize=32)
 def named(name: str) -> Space:
-    """The space of this name: ``v7e9``, ``1shot1-2``, ``nasbench-macro``, or a plug-in's.
+    """The space of this name: ``v7e9``, ``1shot1-2``, ``enas-macro-6``, or a plug-in's.
 
     Raises:
         UnknownName: no space is called so.
@@ -65,6 +99,8 @@ def named(name: str) -> Space:
         raise UnknownName(f"{shown(name)} is no name of a space; give one such as 'v7e9'")
     if name in _SPACES:
         return _SPACES[name]()
+    if (other := _sized(name) or _of_an_experiment(name)) is not None:
+        return other
     from nasbench_kit.spaces.nasbench101.space import CellSpace
 
     try:
@@ -73,8 +109,26 @@ def named(name: str) -> Space:
         for plugin in importlib.metadata.entry_points(group=ENTRY_POINTS, name=name):
             return _of_plugin(name, plugin.load)
         plugins = importlib.metadata.entry_points(group=ENTRY_POINTS).names
-        others = ", ".join([*_SPACES, *sorted(plugins)])
+        others = ", ".join([*_SPACES, "enas-macro-6", "nas-rl-6", "nas-rl-6-10", *sorted(plugins)])
         raise UnknownName(f"{error}; or one of {others}") from None
+
+
+def _sized(name: str) -> Space | None:
+    """``enas-macro-6``, ``nas-rl-6``, ``nas-rl-6-10``; None for another form."""
+    for prefix, (make, most) in _SIZED.items():
+        if re.fullmatch(f"{prefix}(-[0-9]{{1,3}}){{1,{most}}}", name):
+            space = make(*map(int, name.removeprefix(prefix).split("-")[1:]))
+            return space if space.name == name else None
+    return None
+
+
+def _of_an_experiment(name: str) -> Space | None:
+    """The space of a Katib experiment that was read on this machine; None for another name."""
+    if not name.startswith("katib-"):
+        return None
+    from nasbench_kit.spaces.layers.katib import KatibSpace
+
+    return KatibSpace.kept(name)
 
 
 def architecture_of(space: str | None, text: str) -> Any:

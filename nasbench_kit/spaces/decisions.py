@@ -50,7 +50,7 @@ MOST_ROWS = 1 << 22
 class Choices:
     """An architecture that is its decisions: one option of each."""
 
-    space: DecisionSpace
+    space: ChoiceSpace
     options: tuple[int, ...]
 
     @property
@@ -121,12 +121,12 @@ class Choices:
         return f"<{self.space.name} {self.to_text()}>"
 
 
-class DecisionSpace:
+class ChoiceSpace:
     """A space whose architectures are the valid combinations of its decisions' options.
 
-    A subclass sets ``name`` and ``decisions``; it may narrow ``valid``, number its rows in another
-    order, write another text, draw another picture, and add the torch half: ``network`` and ``work``.
-    Its instances are equal if their digests are.
+    It may be too large to number: `DecisionSpace` is one with rows. A subclass sets ``name`` and
+    ``decisions``; it may narrow ``valid``, write another text, draw another picture, and add the torch
+    half: ``network`` and ``work``. Its instances are equal if their digests are.
     """
 
     #: By which `nasbench_kit.spaces.named` finds the space, once it is registered.
@@ -136,19 +136,6 @@ class DecisionSpace:
     def valid(self, options: tuple[int, ...]) -> bool:
         """Whether these options make an architecture; all do, unless a space says otherwise."""
         return True
-
-    def ordered(self) -> Iterable[tuple[int, ...]]:
-        """All valid options in the order of the rows; that of their digits, unless a space says otherwise.
-
-        Raises:
-            InvalidSetting: there are too many to number.
-        """
-        if math.prod(self._sizes) > MOST_ROWS:
-            raise InvalidSetting(
-                f"the space {self.name} has {math.prod(self._sizes):,} combinations; more than "
-                f"{MOST_ROWS:,} are not numbered"
-            )
-        return filter(self.valid, itertools.product(*map(range, self._sizes)))
 
     def draw(self, architecture: Choices) -> str:
         """An architecture as SVG for a notebook."""
@@ -178,7 +165,7 @@ class DecisionSpace:
             InvalidArchitecture: the text has another form.
             NotInSpace: the options make no architecture.
         """
-        first = next(iter(self), None)
+        first = self._example()
         example = "" if first is None else f"; an architecture is written as {first.to_text()!r}"
         if not isinstance(text, str):
             raise InvalidArchitecture(f"{text!r} is no text{example}")
@@ -203,6 +190,10 @@ class DecisionSpace:
         if architecture is None:
             raise NotInSpace(f"{text!r} makes no architecture of the space {self.name}")
         return architecture
+
+    def _example(self) -> Choices | None:
+        """An architecture to show how they are written; None if there is none."""
+        return self.sample(np.random.default_rng(0))
 
     # Architectures ---------------------------------------------------------------------------
 
@@ -278,13 +269,84 @@ class DecisionSpace:
     def _sizes(self) -> tuple[int, ...]:
         return tuple(len(decision.options) for decision in self.decisions)
 
-    # Rows ------------------------------------------------------------------------------------
+    # Identity --------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of the name and the decisions."""
+        return self._digest().hexdigest()
+
+    def _digest(self) -> hashlib._Hash:
+        return hashlib.sha256(repr((self.name, tuple(map(tuple, self.decisions)))).encode())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ChoiceSpace) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}: {len(self.decisions)} decisions>"
+
+    # The torch half, which not every space has -------------------------------------------------
+
+    def network(
+        self,
+        architecture: Choices,
+        skeleton: Skeleton,
+        image_channels: int,
+        classes: int,
+        *,
+        generator: torch.Generator,
+        bn_momentum: float | None,
+        precision: Precision,
+    ) -> torch.nn.Module:
+        """The network of an architecture; see `nasbench_kit.spaces.protocols.Trainable`.
+
+        Raises:
+            InvalidSetting: this space has none.
+        """
+        raise InvalidSetting(
+            f"the space {self.name} has no networks, so nothing of it can be trained; use a table"
+        )
+
+    def work(
+        self, architecture: Choices, skeleton: Skeleton, image_shape: tuple[int, int, int]
+    ) -> NDArray[np.float64]:
+        """What one image costs; see `nasbench_kit.spaces.protocols.Trainable`.
+
+        Raises:
+            InvalidSetting: this space has no networks.
+        """
+        raise InvalidSetting(
+            f"the space {self.name} has no networks, so a training of it has no price; use a table"
+        )
+
+
+class DecisionSpace(ChoiceSpace):
+    """A space of decisions that is small enough to be numbered.
+
+    A subclass may number its rows in another order than that of the digits (``ordered``).
+    """
+
+    def ordered(self) -> Iterable[tuple[int, ...]]:
+        """All valid options in the order of the rows; that of their digits, unless a space says otherwise.
+
+        Raises:
+            InvalidSetting: there are too many to number.
+        """
+        if math.prod(self._sizes) > MOST_ROWS:
+            raise InvalidSetting(
+                f"the space {self.name} has {math.prod(self._sizes):,} combinations; more than "
+                f"{MOST_ROWS:,} are not numbered"
+            )
+        return filter(self.valid, itertools.product(*map(range, self._sizes)))
 
     @functools.cached_property
     def _rows(self) -> dict[tuple[int, ...], int] | None:
         """Row of all valid options; None if all are valid and rows are their digits' number."""
         kind = type(self)
-        if kind.valid is DecisionSpace.valid and kind.ordered is DecisionSpace.ordered:
+        if kind.valid is ChoiceSpace.valid and kind.ordered is DecisionSpace.ordered:
             return None
         return {options: row for row, options in enumerate(self.ordered())}
 
@@ -339,58 +401,19 @@ class DecisionSpace:
 
         return Restricted(self, np.asarray(kept), name)
 
-    # Identity --------------------------------------------------------------------------------
-
     @functools.cached_property
     def digest(self) -> str:
         """SHA-256 of the name, the decisions, and the rows where they are not simply all digits."""
-        digest = hashlib.sha256(repr((self.name, tuple(map(tuple, self.decisions)))).encode())
+        digest = self._digest()
         if self._rows is not None:
             digest.update(np.array(self._in_order, "<i4").tobytes())
         return digest.hexdigest()
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, DecisionSpace) and self.digest == other.digest
-
-    def __hash__(self) -> int:
-        return hash(self.digest)
+    def _example(self) -> Choices | None:
+        return next(iter(self), None)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}: {len(self):,} architectures>"
-
-    # The torch half, which not every space has -------------------------------------------------
-
-    def network(
-        self,
-        architecture: Choices,
-        skeleton: Skeleton,
-        image_channels: int,
-        classes: int,
-        *,
-        generator: torch.Generator,
-        bn_momentum: float | None,
-        precision: Precision,
-    ) -> torch.nn.Module:
-        """The network of an architecture; see `nasbench_kit.spaces.protocols.Trainable`.
-
-        Raises:
-            InvalidSetting: this space has none.
-        """
-        raise InvalidSetting(
-            f"the space {self.name} has no networks, so nothing of it can be trained; use a table"
-        )
-
-    def work(
-        self, architecture: Choices, skeleton: Skeleton, image_shape: tuple[int, int, int]
-    ) -> NDArray[np.float64]:
-        """What one image costs; see `nasbench_kit.spaces.protocols.Trainable`.
-
-        Raises:
-            InvalidSetting: this space has no networks.
-        """
-        raise InvalidSetting(
-            f"the space {self.name} has no networks, so a training of it has no price; use a table"
-        )
 
 
 def _shown(architecture: Any) -> str:

@@ -9,14 +9,15 @@ Source: Su et al., Prioritized architecture sampling with Monto-Carlo tree searc
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
-import numpy as np
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from nasbench_kit.spaces.decisions import Choices, DecisionSpace
+from nasbench_kit.spaces.layers.sequence import Layer, sequence_work
 from nasbench_kit.spaces.protocols import Decision
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from numpy.typing import NDArray
 
@@ -29,14 +30,6 @@ BLOCKS = ((3, 3), (5, 6))
 _OPTIONS = ("identity", *(f"block{kernel}x{kernel}-{expansion}" for kernel, expansion in BLOCKS))
 #: Channels before the classifier for each channel after the stem: 1,280 of 32.
 _HEAD = 40
-
-
-class Layer(NamedTuple):
-    """Where one layer stands."""
-
-    in_channels: int
-    out_channels: int
-    stride: int
 
 
 class NASBenchMacro(DecisionSpace):
@@ -66,7 +59,7 @@ class NASBenchMacro(DecisionSpace):
         from nasbench_kit.spaces.layers.network import SequenceNetwork
 
         return SequenceNetwork(
-            [None if option == 0 else BLOCKS[option - 1] for option in self.encode(architecture)],
+            blocks(self.encode(architecture)),
             layers(skeleton.stem_channels),
             head_channels=_HEAD * skeleton.stem_channels,
             image_channels=image_channels,
@@ -80,31 +73,17 @@ class NASBenchMacro(DecisionSpace):
         self, architecture: Choices, skeleton: Skeleton, image_shape: tuple[int, int, int]
     ) -> NDArray[np.float64]:
         """Of one image, forward: 1, layers, multiply-accumulates, values written by convolutions."""
-        height, width, channels = image_shape
-        total = np.array([1.0, 0.0, 0.0, 0.0])
+        return sequence_work(
+            blocks(self.encode(architecture)),
+            layers(skeleton.stem_channels),
+            _HEAD * skeleton.stem_channels,
+            image_shape,
+        )
 
-        def convolve(kernel: int, ins: int, outs: int, pixels: int, groups: int = 1) -> None:
-            total[1:] += 1, kernel**2 * ins * outs // groups * pixels, outs * pixels
 
-        convolve(3, channels, skeleton.stem_channels, height * width)
-        for option, layer in zip(
-            self.encode(architecture), layers(skeleton.stem_channels), strict=True
-        ):
-            before = height * width
-            if layer.stride == 2:
-                height, width = -(-height // 2), -(-width // 2)
-            after = height * width
-            if option:
-                kernel, expansion = BLOCKS[option - 1]
-                inner = expansion * layer.in_channels
-                convolve(1, layer.in_channels, inner, before)
-                convolve(kernel, inner, inner, after, groups=inner)
-                convolve(1, inner, layer.out_channels, after)
-            elif layer.stride == 2:
-                convolve(1, layer.in_channels, layer.out_channels, after)
-        last = layers(skeleton.stem_channels)[-1].out_channels
-        convolve(1, last, _HEAD * skeleton.stem_channels, height * width)
-        return total
+def blocks(options: Sequence[int]) -> list[tuple[int, int] | None]:
+    """Kernel size and expansion of every layer's block; None is an identity."""
+    return [None if option == 0 else BLOCKS[option - 1] for option in options]
 
 
 def layers(stem_channels: int) -> list[Layer]:

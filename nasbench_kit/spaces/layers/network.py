@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from nasbench_kit.spaces.layers.nasbench_macro import Layer
+    from nasbench_kit.spaces.layers.sequence import Layer
     from nasbench_kit.spaces.skeleton import Precision
 
 
@@ -82,14 +82,17 @@ class SequenceNetwork(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """MobileNetV2's block: expand, filter by channel, project; a shortcut where shapes allow."""
+    """MobileNetV2's block: expand, filter by channel, project; a shortcut where shapes allow.
+
+    An expansion of 1 is none.
+    """
 
     def __init__(self, layer: Layer, kernel: int, expansion: int) -> None:
         super().__init__()
         inner = expansion * layer.in_channels
         self.shortcut = layer.stride == 1 and layer.in_channels == layer.out_channels
         self.block = nn.Sequential(
-            convolution(layer.in_channels, inner, 1),
+            *([convolution(layer.in_channels, inner, 1)] if expansion > 1 else []),
             convolution(inner, inner, kernel, stride=layer.stride, groups=inner),
             convolution(inner, layer.out_channels, 1, activation=False),
         )

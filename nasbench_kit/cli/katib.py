@@ -1,0 +1,182 @@
+"""The command ``katib``: a Katib experiment on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nasbench_kit.cli import streams
+from nasbench_kit.cli.common import (
+    add_json,
+    count,
+    positive,
+    print_json,
+    print_text,
+    progress_bar,
+    seed,
+)
+from nasbench_kit.cli.train import add_recipe, asked_recipe
+from nasbench_kit.errors import InvalidSetting
+from nasbench_kit.oracle.budget import Budget
+from nasbench_kit.system.files import check_writable
+
+if TYPE_CHECKING:
+    from nasbench_kit.katib.experiment import Experiment
+    from nasbench_kit.katib.trials import Trial
+
+
+def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        "katib",
+        help="run a Katib NAS experiment on this machine",
+        description="Read nasConfig and algorithm settings of a Katib experiment (enas), run its trials "
+        "here one after the other, and print their metrics as Katib's collector reads them. Each "
+        "trial's assignments are written as Katib writes them. Killed and started again, it trains "
+        "what is missing.",
+        epilog="Example: nasbench-kit katib experiment.yaml --trials 20",
+    )
+    parser.add_argument("experiment", metavar="EXPERIMENT.yaml", help="of kind Experiment")
+    add_recipe(parser)
+    parser.add_argument(
+        "--epochs",
+        type=count,
+        help="of each trial (default: --num_epochs of the trial's command, else 10)",
+    )
+    budget = parser.add_argument_group("budget")
+    budget.add_argument(
+        "--trials", type=count, metavar="N", help="at most (default: maxTrialCount, else 12)"
+    )
+    budget.add_argument(
+        "--total-epochs",
+        type=positive,
+        metavar="N",
+        help="of all trials together (default: no limit)",
+    )
+    parser.add_argument("--seed", type=seed, default=0, help="default: %(default)s")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder of the results (default: runs/NAME)"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would run; the space gets its name"
+    )
+    add_json(parser)
+    parser.set_defaults(run=run_katib)
+
+
+def run_katib(args: argparse.Namespace) -> int:
+    """Run the trials, print their metrics, write their files."""
+    from nasbench_kit.katib import experiment as files
+
+    experiment = files.read(args.experiment)
+    if experiment.algorithm == "darts":
+        raise InvalidSetting(
+            "a DARTS experiment cannot be run yet; its space has no supernet here. Experiments of enas can"
+        )
+    return _run_enas(args, experiment)
+
+
+def _run_enas(args: argparse.Namespace, experiment: Experiment) -> int:
+    from nasbench_kit.data.images.image_sets import open_images
+    from nasbench_kit.katib import trials
+    from nasbench_kit.oracle.fallback import StoredTrainer
+    from nasbench_kit.training.device import usable
+
+    epochs = _first(args.epochs, experiment.epochs, trials.EPOCHS)
+    most = _first(args.trials, experiment.trials, trials.TRIALS)
+    for name, value in (("epochs", epochs), ("trials", most)):
+        if value < 1:
+            raise InvalidSetting(f"{name} is {value}; at least 1 is needed")
+    if args.total_epochs is not None and args.total_epochs < epochs:
+        raise InvalidSetting(
+            f"a budget of {args.total_epochs:g} epochs pays for no trial of {epochs}; give more, or shorter "
+            "trials with --epochs"
+        )
+    space = trials.space_of(experiment)
+    usable(args.device)
+    space.keep()
+    folder = args.out or Path("runs") / experiment.name
+    if args.dry_run:
+        plan = {"space": space.name, "trials": most, "epochs": epochs, "folder": str(folder)}
+        _print_plan(args, experiment, plan)
+        return 0
+    check_writable(folder / "experiment.json")
+    images = open_images(args.data)
+    _note_sizes(experiment, images)
+    trainer = StoredTrainer(images, asked_recipe(args), device=args.device)
+    kept = trials.Folder(folder, trials.conditions_of(experiment, trainer, epochs, args.seed))
+    budget = Budget(queries=most, epochs=args.total_epochs)
+    done: list[Trial] = []
+    with progress_bar(f"trials of {experiment.name}") as progress:
+        for trial in trials.run(experiment, trainer, epochs=epochs, budget=budget, seed=args.seed):
+            kept.keep(trial)
+            done.append(trial)
+            progress(len(done), most)
+            if not args.json:
+                _print_trial(trial)
+    best = max(done, key=lambda trial: trial.metrics[experiment.metric], default=None)
+    kept.finish(best, len(done))
+    if args.json:
+        print_json(
+            {
+                "folder": str(folder),
+                "space": space.name,
+                "trials": [trial.as_json() for trial in done],
+                "best": None if best is None else best.name,
+            }
+        )
+    elif best is not None:
+        print_text(
+            f"best: {best.name}, {experiment.metric} {best.metrics[experiment.metric]:.4f}, of {len(done)} "
+            f"trials; results: {folder}/"
+        )
+        print_text(
+            f"in full: nasbench-kit train {best.architecture.to_text()} --space {space.name} "
+            f"--data {args.data}"
+        )
+    return 0
+
+
+def _print_trial(trial: Trial) -> None:
+    """The lines that Katib's metrics collector looks for, and what was trained."""
+    print(f"trial {trial.name}: architecture={trial.assignments['architecture']}")
+    for name, value in trial.metrics.items():
+        print(f"{name}={value:.6f}")
+    sys.stdout.flush()
+
+
+def _print_plan(args: argparse.Namespace, experiment: Experiment, plan: dict[str, Any]) -> None:
+    plan = {
+        "experiment": experiment.name,
+        "algorithm": experiment.algorithm,
+        "settings": dict(experiment.settings),
+        "layers": experiment.layers,
+        "data": args.data,
+        **plan,
+    }
+    if args.json:
+        print_json(plan)
+        return
+    for name, value in plan.items():
+        settings = value.items() if isinstance(value, dict) else ()
+        print_text(f"{name}: {', '.join(f'{key} {each}' for key, each in settings) or value}")
+
+
+def _note_sizes(experiment: Experiment, images: Any) -> None:
+    """Say where the experiment means other images than those that are trained on."""
+    shape, classes = images.train.images.shape[1:], images.classes
+    asked = (*experiment.input_sizes, *experiment.output_sizes[-1:])
+    if asked and asked != (*shape, classes):
+        streams.note(
+            f"the experiment is of images {list(experiment.input_sizes)} in "
+            f"{list(experiment.output_sizes)} classes; trained are those of {images.name}, {list(shape)} in "
+            f"{classes}"
+        )
+
+
+def _first(*values: int | None) -> int:
+    """The first one that there is."""
+    return next(value for value in values if value is not None)

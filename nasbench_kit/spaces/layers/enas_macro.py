@@ -1,0 +1,111 @@
+"""ENAS' macro space: twelve layers, six operations, and skips from all earlier layers.
+
+A layer's operation sees the layer before it through a 1x1 convolution; what it computes is concatenated
+with the layers that its skips name, and a 1x1 convolution makes one layer of them. After a third and
+after two thirds of the layers all values are halved and their channels doubled.
+
+    >>> space = ENASMacro(3)
+    >>> space.parse("0 5 1 2 0 1").to_text()
+    '0-5.1-2.01'
+
+The network is that of the released code's final training, in which skips are concatenated as in the
+paper; its search adds them instead. Pooling, which that training lacks, is as in the search. Dropout is
+left out.
+
+Source: Pham et al., Efficient neural architecture search via parameter sharing, ICML 2018 (arXiv
+1802.03268), section 2.3; melodyguan/enas, general_child.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nasbench_kit import checks
+from nasbench_kit.spaces.layers.skips import SkipSpace, seen
+from nasbench_kit.spaces.layers.units import Kind, Network, Unit
+
+if TYPE_CHECKING:
+    from nasbench_kit.spaces.decisions import Choices
+    from nasbench_kit.spaces.skeleton import Skeleton
+
+#: By their numbers in arc strings.
+OPERATIONS = ("conv3x3", "sep3x3", "conv5x5", "sep5x5", "avg3x3", "max3x3")
+LAYERS = 12
+
+
+class ENASMacro(SkipSpace):
+    """All 6^L times 2^(L (L - 1) / 2) networks of L layers.
+
+    Args:
+        layers: L, 12 in the paper's search; its final network has twice as many.
+
+    Raises:
+        InvalidSetting: not 1 to 48 layers.
+    """
+
+    def __init__(self, layers: int = LAYERS) -> None:
+        layers = checks.whole("layers", layers, 1, 48)
+        super().__init__(
+            "enas-macro" if layers == LAYERS else f"enas-macro-{layers}", OPERATIONS, layers
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return ENASMacro, (self.layers,)
+
+    def arc(self, architecture: Choices) -> str:
+        """The arc string that the released code prints and takes: all numbers, between blanks.
+
+        Raises:
+            NotInSpace: the architecture is of another space.
+        """
+        return " ".join(map(str, self.encode(architecture)))
+
+    def units(self, architecture: Choices, skeleton: Skeleton, image_channels: int) -> Network:
+        """A stem and the layers; of the skeleton ``stem_channels`` counts."""
+        channels = skeleton.stem_channels
+        made: list[Unit] = []
+
+        def add(*inputs: int, kind: Kind = "convolution", **settings: Any) -> int:
+            made.append(Unit(inputs, kind, **settings))
+            return len(made)
+
+        # Layers 0, 1, ...: after a halving a layer is two values, one of each path.
+        layers: list[tuple[int, ...]] = [(add(0, channels=channels, kernel=(3, 3)),)]
+        for layer, row in enumerate(self.rows(self.encode(architecture)), 1):
+            operation, size = row[0], 5 if row[0] in (2, 3) else 3
+            value = add(*layers[-1], channels=channels, relu_first=True)
+            if operation >= 4:
+                pool: Kind = "average" if operation == 4 else "max"
+                value = add(value, kind=pool, kernel=(3, 3), relu_first=True)
+            elif operation in (1, 3):
+                value = add(
+                    value,
+                    channels=channels,
+                    kernel=(size, size),
+                    depthwise=True,
+                    relu_first=True,
+                    normalised=False,
+                )
+                value = add(value, channels=channels)
+            else:
+                value = add(value, channels=channels, kernel=(size, size), relu_first=True)
+            if layer > 1:
+                skips = [part for earlier in seen(row, layer) for part in layers[earlier]]
+                value = add(*skips, value, channels=channels, relu_first=True)
+            layers.append((value,))
+            if layer in halvings(self.layers):
+                channels *= 2
+                layers = [
+                    tuple(
+                        add(*parts, channels=channels // 2, stride=2, shift=shift)
+                        for shift in (0, 1)
+                    )
+                    for parts in layers
+                ]
+        return Network(tuple(made), layers[-1])
+
+
+def halvings(layers: int) -> tuple[int, ...]:
+    """The layers, from 1, after which all values are halved."""
+    third = layers // 3
+    return (third, 2 * third) if third else ()
