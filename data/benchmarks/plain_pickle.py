@@ -314,11 +314,14 @@ def _text(raw: bytes) -> str:
 
 @functools.cache
 def _by_text(size: int) -> re.Pattern[bytes]:
-    """Texts of so many bytes, each kept in the memo, and floats."""
-    return re.compile(b"(?:\x8c%s.{%d}\x94G.{8})++" % (re.escape(bytes([size])), size), re.DOTALL)
+    """Texts of so many bytes, each kept in the memo, and floats.
+
+    Not possessive (``++``), which matches wrongly before Python 3.11.5.
+    """
+    return re.compile(b"(?:\x8c%s.{%d}\x94G.{8})+" % (re.escape(bytes([size])), size), re.DOTALL)
 
 
-_BY_INTEGER: Final = re.compile(b"(?:K.G.{8})++", re.DOTALL)
+_BY_INTEGER: Final = re.compile(b"(?:K.G.{8})+", re.DOTALL)
 _NAMES: Final = {
     getattr(pickle, name)[0]: name
     for name in dir(pickle)
