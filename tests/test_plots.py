@@ -1,5 +1,7 @@
 """nasbench_kit.analysis.figures.plots: a band without an upper end is marked, and nothing is cut unmarked."""
 
+import itertools
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -53,3 +55,33 @@ def test_a_band_without_an_upper_end_has_arrowheads_where_it_has_none() -> None:
     assert marks.get_transform().transform((10, 1))[1] == pytest.approx(top)
     band = ax.collections[0].get_paths()[0].get_extents()
     assert band.y1 > ax.get_ylim()[1]  # it fills the axes up to the edge
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        [-0.9, 0.04, 3.0],
+        [-0.12, 0.01, 3.0],
+        [-4.0, 0.5, 5.0],
+        [0.02, 5.0],
+        [0.1, 0.3, 20.0],
+        [0.001, 80],
+    ],
+)
+def test_marks_of_a_small_panel_do_not_overlap(points: list[float]) -> None:
+    with style.figure_style():
+        figure = Figure(figsize=(style.PAGE / 4, 1.5), layout="constrained")
+        ax = figure.subplots()
+        ax.plot(points, np.ones(len(points)))
+        plots.regret_scale(ax.xaxis, np.array(points))
+        ax.set_xlim(min(0, points[0]), points[-1])
+        ax.tick_params(labelsize=6)
+        figure.canvas.draw()
+        low, high = ax.get_xlim()
+        boxes = [
+            label.get_window_extent()
+            for place, label in zip(ax.get_xticks(), ax.get_xticklabels(), strict=True)
+            if low <= place <= high
+        ]
+    assert len(boxes) >= 3
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))

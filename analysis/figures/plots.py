@@ -32,6 +32,9 @@ LABELS: dict[Axis, str] = {
 }
 #: Most letters of a name in a figure.
 _LONGEST = 32
+#: Marks in each decade of regrets, how many times the least regret they begin at, and how many there may
+#: be; the first choice that does not crowd a panel a quarter of a page wide is taken.
+_MARKS = (((1, 2, 5), 1, 9), ((1,), 1, 4), ((1,), 10, np.inf))
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 
 
@@ -149,7 +152,7 @@ def _mark_open(ax: Axes, curve: Curve, look: Look) -> None:
 
 
 def regret_scale(axis: Any, points: NDArray[np.float64]) -> None:
-    """Logarithmic, but linear below the smallest regret, so that 0 has a place; marks at 1, 2, 5.
+    """Logarithmic, but linear below the smallest regret, so that 0 has a place; some marks at 1, 2, 5.
 
     Negative regrets, of cells outside the table that beat its best, mirror this below 0.
     """
@@ -158,11 +161,13 @@ def regret_scale(axis: Any, points: NDArray[np.float64]) -> None:
         least, most = sizes.min(), sizes.max()
         scale = {"linthresh": least, "linscale": 0.25}
         (axis.axes.set_xscale if axis.axis_name == "x" else axis.axes.set_yscale)("symlog", **scale)
-        steps = (1, 2, 5) if most < 300 * least else (1,)
         decades = range(int(np.floor(np.log10(least))), int(np.ceil(np.log10(most))) + 1)
-        marks = [step * 10.0**decade for decade in decades for step in steps]
-        marks = [mark for mark in marks if mark >= least]
-        below = [-mark for mark in marks if mark <= -points.min()]
+        for steps, first, most_marks in _MARKS:
+            marks = [step * 10.0**decade for decade in decades for step in steps]
+            marks = [mark for mark in marks if mark >= first * least]
+            below = [-mark for mark in marks if mark <= -points.min()]
+            if len(marks) + len(below) <= most_marks:
+                break
         axis.set_major_locator(FixedLocator([*reversed(below), 0.0, *marks]))
         axis.set_minor_locator(NullLocator())
     _plain_numbers(axis)
