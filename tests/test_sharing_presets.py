@@ -50,7 +50,7 @@ def test_the_best_has_the_lowest_regret_over_tuning_seeds_alone(experiment: Modu
 def test_a_run_ranks_what_it_would_query_first(
     experiment: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(experiment, "TRAININGS", 1)
+    monkeypatch.setitem(experiment.TRAININGS, "noisy-digits", 1)
     monkeypatch.setattr(experiment, "SCORED", 10)
     name = experiment.BEFORE["random-weight-sharing"]
     run = experiment.train_and_rank("noisy-digits", name, 0)

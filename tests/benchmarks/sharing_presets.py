@@ -7,7 +7,7 @@
 The space of settings is `CANDIDATES`. A run may spend `TRAININGS` trainings' worth (of the mean price of
 an architecture at the largest fidelity) on shared weights: training, and the ranking of candidates where
 a method ranks them. What counts in tuning is the mean regret of the ten architectures that the search
-would query first. ``run`` tunes with the seeds of `TUNING`, then reports the best of every method and its
+would query first (of one that proposes none, it is that of a random choice). ``run`` tunes with the seeds of `TUNING`, then reports the best of every method and its
 preset with the seeds of `REPORT`: tau-b between the scores of 100 architectures by shared weights and
 their true means, at four moments of the training; the regret of the first architecture; and that of the
 first ten. Regrets are by all trainings of the table, those kept for scores included.
@@ -21,6 +21,7 @@ import functools
 import itertools
 import json
 import math
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -39,8 +40,10 @@ from nasbench_kit.oracle.task import Task
 from nasbench_kit.system.recorded_runs import Job, record, recorded
 from nasbench_kit.table.table import Table
 
-#: Budget of one run, in trainings; architectures that are scored, and that would be queried first.
-TRAININGS, SCORED, FIRST = 30, 100, 10
+#: Budget of one run by table, in trainings (some 15 and 13 seconds of the tables).
+TRAININGS = {"noisy-digits": 30, "digits": 10}
+#: Architectures that are scored, and that would be queried first.
+SCORED, FIRST = 100, 10
 TUNING, REPORT = range(2), range(100, 108)
 MOMENTS = 4
 
@@ -121,7 +124,7 @@ def train_and_rank(table_name: str, candidate: str, seed: int) -> dict[str, Any]
     torch.set_num_threads(1)
     table, task = _opened(table_name)
     loss = regrets(table)
-    seconds = TRAININGS * float(table.mean("seconds").mean())
+    seconds = TRAININGS[table_name] * float(table.mean("seconds").mean())
     preset, changes = CANDIDATES[candidate]
     # With half of twice the seconds, the search keeps what it would for ranking candidates.
     search: Any = replace(ALGORITHMS[preset](), share=0.5, **changes)  # type: ignore[type-var]
@@ -146,18 +149,22 @@ def train_and_rank(table_name: str, candidate: str, seed: int) -> dict[str, Any]
                 moment()
     except BudgetExhausted:
         moment()
-    first = [
-        float(loss[table.space.index(each)])
-        for each in itertools.islice(under_way.candidates(), FIRST)
-    ]
+    proposed = itertools.islice(under_way.candidates(), FIRST)
+    # A controller that has collapsed onto what is no architecture proposes nothing.
+    first = [float(loss[table.space.index(each)]) for each in proposed] or [float(loss.mean())]
     spent = time.process_time() - begun
     return {"moments": taken, "first": first, "processor_seconds": round(spent, 1)}
+
+
+def regret(run: dict[str, Any]) -> float:
+    """Mean regret of the first architectures."""
+    return float(np.mean(run["first"]))
 
 
 def tuned(runs: dict[Job, dict[str, Any]], table: str) -> dict[str, str]:
     """The best candidate of every method, by the tuning seeds."""
     means = {
-        name: np.mean([np.mean(runs[table, name, seed]["first"]) for seed in TUNING])
+        name: np.mean([regret(runs[table, name, seed]) for seed in TUNING])
         for name in CANDIDATES
         if all((table, name, seed) in runs for seed in TUNING)
     }
@@ -172,7 +179,7 @@ def random_search(table_name: str, sampling: str) -> list[float]:
     """Regrets of a random search that asks for no architecture twice, with the same spend."""
     table, _ = _opened(table_name)
     loss = regrets(table)
-    seconds = TRAININGS * float(table.mean("seconds").mean())
+    seconds = TRAININGS[table_name] * float(table.mean("seconds").mean())
     ends = []
     for seed in range(100):
         oracle = Oracle(
@@ -197,8 +204,8 @@ def _mean(values: Iterable[float]) -> str:
 def show(runs: dict[Job, dict[str, Any]], table: str) -> None:
     """Means over seeds with standard errors, regrets in points."""
     for sampling in ("encodings", "cells"):
-        regret = _mean(100 * end for end in random_search(table, sampling))
-        print(f"Random search over {sampling}, {TRAININGS} trainings: {regret} points")
+        ends = _mean(100 * end for end in random_search(table, sampling))
+        print(f"Random search over {sampling}, {TRAININGS[table]} trainings: {ends} points")
     for title, seeds in (("Tuning", TUNING), ("Report, on other seeds", REPORT)):
         print(
             f"\n{title}\n\n| settings | seeds | tau-b | first, points | first {FIRST}, points | s |"
@@ -228,9 +235,10 @@ def run(args: argparse.Namespace) -> None:
         left = args.minutes - (time.monotonic() - begun) / 60
         return record(train_and_rank, jobs, args.out, workers=args.workers, minutes=left)
 
-    if recording([(args.table, name, seed) for seed in TUNING for name in CANDIDATES]):
+    tried = [name for name in CANDIDATES if re.search(args.only, name)]
+    if recording([(args.table, name, seed) for seed in TUNING for name in tried]):
         best = tuned(recorded(args.out), args.table)
-        names = dict.fromkeys([*best.values(), *BEFORE.values()])
+        names = dict.fromkeys([*best.values(), *(BEFORE[each] for each in best)])
         recording([(args.table, name, seed) for seed in REPORT for name in names])
 
 
@@ -239,6 +247,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("command", choices=["run", "show", "best"])
     parser.add_argument("--table", default="noisy-digits")
+    parser.add_argument("--only", default="", metavar="REGEX", help="candidates to tune among")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=math.inf)
