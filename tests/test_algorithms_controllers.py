@@ -176,6 +176,25 @@ def test_nothing_is_learned_before_a_batch_is_full() -> None:
     assert any(not torch.equal(a, b) for a, b in zip(first, policy.parameters(), strict=True))
 
 
+def test_only_architectures_are_learned_from(
+    small_table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reward of 0 for other encodings would outweigh all differences between architectures."""
+    told: list[float] = []
+    tell = Proximal.tell
+
+    def listening(
+        self: Proximal, decisions: np.ndarray[Any, Any], log_probability: float, reward: float
+    ) -> None:
+        told.append(reward)
+        tell(self, decisions, log_probability, reward)
+
+    monkeypatch.setattr(Proximal, "tell", listening)
+    oracle = Oracle(small_table, Budget(queries=60), np.random.default_rng(0))
+    list(yielded(NASNetPPO.small(), oracle, 0))
+    assert told == [charge.item.validation_accuracy for charge in oracle.budget.ledger]
+
+
 # NATS-Bench's REINFORCE ----------------------------------------------------------------------------
 
 

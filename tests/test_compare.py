@@ -536,11 +536,16 @@ def test_the_time_to_the_worst_median_is_printed(
     plan = Plan(path, searches, range(4), {"queries": 9})
     traces = run(plan, tmp_path / "runs")
     command._print_summary(
-        Benchmark(plan, small_table), plan, Scores(small_table), traces, "queries"
+        Benchmark(plan, small_table),
+        plan,
+        Scores(small_table),
+        traces,
+        "queries",
+        computing={"quick": 0.25, "slow": 0.5},
     )
     lines = [line.replace("│", " ").split() for line in capsys.readouterr().out.splitlines()]
     target = f"{100 * regrets(small_table)[middle]:.2f}"
-    times = {words[0]: (words[2], words[-1]) for words in lines if words and words[0] in searches}
+    times = {words[0]: (words[2], words[-2]) for words in lines if words and words[0] in searches}
     assert times == {"quick": ("0.00", "2"), "slow": (target, "8")}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import numpy as np
 import torch
 
 from nasbench_kit import Table

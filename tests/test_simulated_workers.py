@@ -160,7 +160,7 @@ def test_time_moves_forward() -> None:
 #: Every search that simulates workers, under settings that learn within a few queries.
 SIMULATING = (
     *("regularized-evolution", "amoebanet-small", "hierarchical-evolution-small", "pnas-small"),
-    *("nas-rl-small", "nasnet-ppo-small", "asha"),
+    *("nas-rl-small", "nasnet-ppo-small", "asha", "reinforce", "controller-reinforce"),
 )
 
 
@@ -169,7 +169,9 @@ def with_workers(name: str, workers: int | None) -> Search:
 
 
 class TestConformance(SearchConformance):
-    @pytest.fixture(params=["regularized-evolution", "nas-rl-small", "asha"])
+    @pytest.fixture(
+        params=["regularized-evolution", "nas-rl-small", "asha", "controller-reinforce"]
+    )
     def search(self, request: pytest.FixtureRequest) -> Search:
         return with_workers(request.param, 5)
 
@@ -281,3 +283,63 @@ def test_times_that_do_not_fit_are_not_saved(compared: Path, liar: Liar, reason:
     plan = Plan(compared / "table.h5", {"liar": liar}, range(1), {"seconds": 900})
     with pytest.raises(AccountsDisagree, match=reason):
         run_one(plan, Table.open(compared / "table.h5"), "liar", 0)
+
+
+def test_incumbents_have_the_time_at_which_their_results_arrived(
+    compared: Path, tmp_path: Path
+) -> None:
+    four = Trace.load(compared / "runs/traces/four-0.json")
+    times = [step.elapsed for step in four.incumbents]
+    assert all(time is not None for time in times)
+    assert times == sorted(times)  # type: ignore[type-var]
+    # Of four workers three are under way, and paid, when the first result arrives.
+    first = four.incumbents[0]
+    assert first.elapsed is not None
+    assert 0 < first.elapsed < first.seconds / 2
+    content = json.loads((compared / "runs/traces/four-0.json").read_text())
+    content["incumbents"]["elapsed"][0] = 1e9
+    (tmp_path / "four-0.json").write_text(json.dumps(content))
+    with pytest.raises(CorruptFile, match="elapsed"):
+        Trace.load(tmp_path / "four-0.json")
+    sequential = Trace.load(compared / "runs/traces/random-search-0.json")
+    assert {step.elapsed for step in sequential.incumbents} == {None}
+
+
+def test_curves_over_elapsed_time(compared: Path) -> None:
+    """Without workers the clock is the spending; with four, the same is spent four times as fast."""
+    from nasbench_kit.analysis.statistics import anytime
+
+    one = [Trace.load(compared / f"runs/traces/random-search-{seed}.json") for seed in range(2)]
+    assert anytime.on_the_clock(one, "seconds")[0].elapsed == one[0].seconds
+    by_spend = anytime.quartiles(one, lambda text, seed: len(text) / 100, "seconds")
+    by_clock = anytime.quartiles(
+        anytime.on_the_clock(one, "seconds"), lambda text, seed: len(text) / 100, "elapsed"
+    )
+    np.testing.assert_array_equal(by_spend.median, by_clock.median)
+    four = [Trace.load(compared / f"runs/traces/four-{seed}.json") for seed in range(2)]
+    assert anytime.on_the_clock(four, "seconds") == four
+    curve = anytime.quartiles(four, lambda text, seed: 0.0, "elapsed")
+    assert curve.grid[-1] == max(run.elapsed for run in four if run.elapsed is not None)
+
+
+def test_report_and_printed_table_show_elapsed_and_computing(
+    compared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from nasbench_kit.cli import main
+
+    arguments = ["report", str(compared / "runs"), "--table", str(compared / "table.h5"), "--json"]
+    assert main(arguments) == 0
+    rows = json.loads(capsys.readouterr().out)["comparisons"][0]["algorithms"]
+    found = {row["algorithm"]: row for row in rows}
+    times = [Trace.load(compared / f"runs/traces/four-{seed}.json").elapsed for seed in range(2)]
+    assert found["four"]["elapsed"] == pytest.approx(np.mean(times))  # type: ignore[arg-type]
+    assert found["random-search"]["elapsed"] is None
+    clocks = [
+        json.loads((compared / f"runs/clock/four-{seed}.json").read_text())["processor_seconds"]
+        for seed in range(2)
+    ]
+    assert found["four"]["processor_seconds"] == pytest.approx(np.median(clocks))
+    page = (compared / "runs/report.html").read_text()
+    assert "against elapsed time" in page
+    assert ">Elapsed" in page
+    assert ">Computing" in page

@@ -13,14 +13,16 @@ Source: Zoph & Le, ICLR 2017 (arXiv 1611.01578), section 3.2; kubeflow/katib, su
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from nasbench_kit.algorithms.policy_gradient.controller import Controller, PolicyGradient
+from nasbench_kit.algorithms.policy_gradient.controller import Controller, PolicyGradient, Written
 from nasbench_kit.algorithms.policy_gradient.decision_controller import DecisionController
 from nasbench_kit.algorithms.policy_gradient.skip_controller import SkipController
 from nasbench_kit.algorithms.settings import check_ranges
+from nasbench_kit.algorithms.workers import Job, check_workers, simulate
 from nasbench_kit.errors import Stalled
 from nasbench_kit.spaces.layers.skips import SkipSpace
 from nasbench_kit.spaces.nasbench101.space import CellSpace
@@ -60,6 +62,9 @@ class ControllerReinforce:
     skip_weight: float = 0.0
     #: Training length of every query; None is the table's longest.
     epochs: int | None = None
+    #: Simulated ones, which train at the same time; None is one, without a clock. What was written before
+    #: the controller's last step counts by its probability after it.
+    workers: int | None = None
 
     ranges: ClassVar[Mapping[str, str]] = {
         "hidden_size": "[1, inf)",
@@ -78,6 +83,7 @@ class ControllerReinforce:
 
     def __post_init__(self) -> None:
         check_ranges(self, self.ranges)
+        check_workers(self.workers)
 
     @classmethod
     def katib(cls) -> Self:
@@ -121,27 +127,59 @@ class ControllerReinforce:
             baseline_decay=self.baseline_decay,
             skip_weight=self.skip_weight,
         )
-        best = None
-        idle = 0
-        while True:
-            written = controller.write(self.cells_per_step)
-            rewards = []
-            for architecture in controller.architectures(written.decisions):
-                idle = idle + 1 if architecture is None else 0
-                if architecture is None:
-                    rewards.append(0.0)
-                    continue
-                answer = oracle.query(architecture, self.epochs)
-                rewards.append(answer.validation_accuracy)
-                if best is None or answer.validation_accuracy > best.validation_accuracy:
-                    best = answer
-                yield best.architecture
-            if idle >= _PATIENCE:
-                raise Stalled(
-                    f"the controller wrote {idle:,} encodings in a row that make no architecture"
-                )
-            learner.update(written, rewards)
+        queue: deque[Job] = deque()
+        steps = idle = 0
+
+        def learn(batch: _Batch) -> None:
+            nonlocal steps
+            written = batch.written
+            if batch.steps_before != steps:  # its graph is of older weights
+                written = controller.read(written.decisions)
+            learner.update(written, batch.rewards)
             for _ in range(self.steps - 1):
                 again = controller.read(written.decisions)
                 likelier = (again.log_probability - written.log_probability.detach()).exp()
-                learner.update(again._replace(log_probability=likelier), rewards)
+                learner.update(again._replace(log_probability=likelier), batch.rewards)
+            steps += 1
+
+        def ask() -> Job:
+            nonlocal idle
+            while not queue:
+                written = controller.write(self.cells_per_step)
+                architectures = controller.architectures(written.decisions)
+                batch = _Batch(written, steps, [0.0] * len(architectures))
+                for place, architecture in enumerate(architectures):
+                    idle = idle + 1 if architecture is None else 0
+                    if architecture is not None:
+                        queue.append(Job(architecture, self.epochs, (batch, place)))
+                batch.training = len(queue)
+                if idle >= _PATIENCE:
+                    raise Stalled(
+                        f"the controller wrote {idle:,} encodings in a row that make no architecture"
+                    )
+                if not queue:
+                    learn(batch)
+            return queue.popleft()
+
+        best = None
+        for job, answer in simulate(oracle, ask, self.workers):
+            batch, place = job.note
+            batch.rewards[place] = answer.validation_accuracy
+            if best is None or answer.validation_accuracy > best.validation_accuracy:
+                best = answer
+            yield best.architecture
+            batch.training -= 1
+            if not batch.training:
+                learn(batch)
+
+
+@dataclass
+class _Batch:
+    """Encodings that were written together, and their rewards: 0 for what makes no architecture."""
+
+    written: Written
+    #: Of the controller, when it wrote them.
+    steps_before: int
+    rewards: list[float]
+    #: Architectures whose results are missing.
+    training: int = 0

@@ -5,8 +5,10 @@ in which they arrive; every twenty make a batch, which the controller learns fro
 objective, so that architectures written by an older state of it count by their ratio of probabilities.
 
 The paper's cells and their 13 operations are a space of their own; here the controller writes the
-decisions of any space. Those that make no architecture are rewarded by 0, at no cost. The paper's control
-draws all decisions uniformly, which is random search.
+decisions of any space. Those that make no architecture, of which the paper's space has none, are drawn again
+and not learned from: a reward of 0 for them outweighs all differences between architectures, some points of
+accuracy, and teaches the controller little else (measured: see docs/searches.md). The paper's control draws
+all decisions uniformly, which is random search.
 
 Source: Zoph, Vasudevan, Shlens, Le, Learning transferable architectures for scalable image recognition,
 CVPR 2018 (arXiv 1707.07012), section 3.1 and appendix; Schulman et al., Proximal policy
@@ -117,7 +119,6 @@ class NASNetPPO:
                 (architecture,) = learner.controller.architectures(written.decisions)
                 if architecture is not None:
                     return Job(architecture, self.epochs, (decisions, logarithm))
-                learner.tell(decisions, logarithm, 0.0)
             raise Stalled(
                 f"the controller wrote {_PATIENCE:,} encodings in a row that make no architecture"
             )

@@ -4,6 +4,9 @@ Every decision (of a cell: every edge and every operation) has its own softmax. 
 until it makes an architecture of the space; such draws cost nothing and never enter the gradient (so the gradient is that of the released
 code, not that of the conditional distribution).
 
+With simulated workers, results arrive in the order in which trainings finish, and each is learned from as if
+the policy of that moment had drawn it.
+
 NAS-Bench-201 and NATS-Bench step by Adam instead. Their logits start from normal draws of deviation
 0.001, here from zero.
 
@@ -21,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from nasbench_kit import checks
+from nasbench_kit.algorithms.workers import Job, check_workers, simulate
 from nasbench_kit.errors import InvalidSetting, Stalled
 
 if TYPE_CHECKING:
@@ -39,8 +43,8 @@ class Reinforce:
     """Stochastic gradient ascent of the expected validation accuracy.
 
     Raises:
-        InvalidSetting: a learning rate that is not positive, a momentum outside [0, 1), or an unknown
-            optimizer.
+        InvalidSetting: a learning rate that is not positive, a momentum outside [0, 1), an unknown
+            optimizer, or an impossible number of workers.
     """
 
     #: Step size; the released script's default is 0.1, the paper's final choice 0.5.
@@ -51,6 +55,8 @@ class Reinforce:
     epochs: int | None = None
     #: How logits are moved: by "adam", or None, a plain step up the gradient.
     optimizer: Literal["adam"] | None = None
+    #: Simulated ones, which train at the same time; None is one, without a clock.
+    workers: int | None = None
 
     @classmethod
     def nats(cls) -> Reinforce:
@@ -66,6 +72,7 @@ class Reinforce:
             raise InvalidSetting(
                 f'optimizer is {checks.shown(self.optimizer)}; choose "adam", or None for a plain step'
             )
+        check_workers(self.workers)
 
     def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Architecture]:
         """Sample an architecture, query its reward, step.
@@ -78,9 +85,13 @@ class Reinforce:
         baseline = MovingAverage(self.momentum)
         adam = Adam() if self.optimizer else None
         best = None
-        while True:
+
+        def ask() -> Job:
             sample, architecture = _valid_sample(logits, space, rng)
-            answer = oracle.query(architecture, self.epochs)
+            return Job(architecture, self.epochs, sample)
+
+        for job, answer in simulate(oracle, ask, self.workers):
+            sample = job.note
             reward = answer.validation_accuracy
             advantage = reward - baseline.update(reward)  # updated before it is used
             if adam is None:

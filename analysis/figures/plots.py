@@ -29,6 +29,7 @@ LABELS: dict[Axis, str] = {
     "seconds": "training seconds spent (table's clock)",
     "epochs": "epochs spent",
     "queries": "queries",
+    "elapsed": "time elapsed (table's clock)",
 }
 #: Most letters of a name in a figure.
 _LONGEST = 32

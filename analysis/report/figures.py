@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -39,7 +39,12 @@ if TYPE_CHECKING:
 _POINTS = 200
 #: Shares of the budget that a performance profile on one table averages over.
 _LIMITS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)
-UNITS: dict[Axis, str] = {"seconds": "s", "epochs": "epochs", "queries": "queries"}
+UNITS: dict[Axis, str] = {
+    "seconds": "s",
+    "epochs": "epochs",
+    "queries": "queries",
+    "elapsed": "s elapsed",
+}
 
 
 def comparison_figures(
@@ -57,6 +62,7 @@ def comparison_figures(
         _ranks(writer, comparison, axis),
         _target(writer, comparison, axis),
         _regret(writer, comparison, other),
+        *([_regret(writer, comparison, "elapsed")] if comparison.simulated else []),
         _ecdf(writer, comparison),
         _profile(writer, comparison, axis, rng),
         _budget(writer, comparison, axis),
@@ -72,9 +78,13 @@ def file_name(*parts: str) -> str:
 def _regret(
     writer: FigureWriter, comparison: Comparison, axis: Axis, *, wide: bool = False
 ) -> PageFigure:
+    traces = comparison.traces
+    if axis == "elapsed":
+        unit: Literal["seconds", "epochs"] = "seconds" if comparison.has_seconds else "epochs"
+        traces = {name: anytime.on_the_clock(runs, unit) for name, runs in traces.items()}
     curves = {
         name: anytime.quartiles(runs, comparison.scores.loss, axis, _POINTS)
-        for name, runs in comparison.traces.items()
+        for name, runs in traces.items()
     }
     exact = _exact_medians(comparison) if axis == "queries" else {}
 
@@ -92,13 +102,18 @@ def _regret(
 
     opened = any(plots.is_open(curve).any() for curve in curves.values())
     heads = " Arrowheads: where a quarter of the runs has not, the band has no upper end." * opened
+    clock = (
+        " Simulated workers train at the same time; searches without them are one worker that is ever busy."
+        * (axis == "elapsed")
+    )
     dots = f" Dots: the exact median of {' and '.join(exact)}, computed without runs." * bool(exact)
     return writer.draw(
         file_name(comparison.name, comparison.loss, axis),
-        f"Any-time {comparison.loss} against {axis}: {comparison.label}",
+        f"Any-time {comparison.loss} against {'elapsed time' if axis == 'elapsed' else axis}: "
+        f"{comparison.label}",
         f"Median over runs (line) and quartiles (band) of the recommended architecture's {comparison.loss} in mean "
         f"{comparison.metric}; the last recommendation is carried forward. A line begins where half of the "
-        f"runs have recommended a cell.{heads}{dots}",
+        f"runs have recommended a cell.{heads}{dots}{clock}",
         draw,
         names=list(comparison.traces),
         wide=wide,

@@ -8,7 +8,7 @@ number (infinite), so that it is never dropped from a quantile.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -18,9 +18,28 @@ if TYPE_CHECKING:
 
     from nasbench_kit.compare.trace import Trace
 
-Axis = Literal["seconds", "epochs", "queries"]
+Axis = Literal["seconds", "epochs", "queries", "elapsed"]
 #: From the text of what a run recommends, and the run's seed, to its regret in [0, 1]: `Scores.loss`.
 Regret = Callable[[str, int], float]
+
+
+def on_the_clock(traces: Sequence[Trace], unit: Literal["seconds", "epochs"]) -> list[Trace]:
+    """Runs whose elapsed times are filled in where no workers are simulated: one worker's, ever busy.
+
+    Args:
+        traces: the runs.
+        unit: of simulated time: seconds, or epochs where there are no seconds.
+    """
+    return [
+        run
+        if run.elapsed is not None
+        else replace(
+            run,
+            elapsed=getattr(run, unit),
+            incumbents=[step._replace(elapsed=getattr(step, unit)) for step in run.incumbents],
+        )
+        for run in traces
+    ]
 
 
 def final_regrets(traces: Sequence[Trace], regret: Regret) -> NDArray[np.float64]:

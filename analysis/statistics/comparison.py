@@ -45,6 +45,8 @@ class Comparison:
             that have a reading. They cannot be compared with the table's seconds, which the budget
             counts and which were measured on another machine.
         trained: mean accuracy of recommended architectures that the table lacks, by text.
+        processor_seconds: of each whole run on its machine, by algorithm, likewise: what the search itself
+            computed, as a table answers at once.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Comparison:
     traces: Mapping[str, Sequence[Trace]]
     machine_seconds: Mapping[str, Sequence[float]]
     trained: Mapping[str, float] = field(default_factory=dict)
+    processor_seconds: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Path, table: Table | None) -> Comparison:
@@ -86,10 +89,13 @@ class Comparison:
         if not traces:
             raise InvalidSetting(f"{folder} has no finished run; call compare again to make them")
         clock = clocks(folder)
-        machine_seconds = {
-            name: [clock[name, run.seed]["seconds"] for run in runs if (name, run.seed) in clock]
-            for name, runs in traces.items()
-        }
+        wall, processor = (
+            {
+                name: [clock[name, run.seed][what] for run in runs if (name, run.seed) in clock]
+                for name, runs in traces.items()
+            }
+            for what in ("seconds", "processor_seconds")
+        )
         try:
             scores = Scores.of(folder, table)
             texts = {
@@ -116,7 +122,7 @@ class Comparison:
                 "trained to score them; run the same comparison again to finish it"
             )
         name = folder.resolve().name
-        return cls(name, table, manifest, traces, machine_seconds, scores.trained)
+        return cls(name, table, manifest, traces, wall, scores.trained, processor)
 
     @property
     def label(self) -> str:
@@ -149,6 +155,11 @@ class Comparison:
     def quantity(self) -> str:
         """The loss and its metric, in words: "regret in mean test accuracy"."""
         return f"{self.loss} in mean {self.metric}"
+
+    @property
+    def simulated(self) -> bool:
+        """Whether some searches have simulated workers."""
+        return any(run.elapsed is not None for runs in self.traces.values() for run in runs)
 
     @property
     def has_seconds(self) -> bool:

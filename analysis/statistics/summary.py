@@ -51,6 +51,10 @@ class Summary:
     epochs: float
     #: Median of the wall-clock seconds of a whole run on its machine; None without a reading.
     machine_seconds: float | None
+    #: Median of the processor seconds of a run, as well.
+    processor_seconds: float | None
+    #: Mean time of simulated workers, in the table's seconds (or epochs); None where there are none.
+    elapsed: float | None
     #: Number of runs by the way they ended.
     ended: Mapping[str, int]
     #: Share of runs that end with an architecture that cannot be told from the table's best; None where
@@ -67,6 +71,8 @@ def summarize(comparison: Comparison, rng: Generator) -> list[Summary]:
         ours = comparison.final[name]
         other = name != baseline
         measured = comparison.machine_seconds[name]
+        computed = comparison.processor_seconds.get(name, ())
+        times = [run.elapsed for run in runs if run.elapsed is not None]
         summaries.append(
             Summary(
                 algorithm=name,
@@ -84,6 +90,8 @@ def summarize(comparison: Comparison, rng: Generator) -> list[Summary]:
                 seconds=float(np.mean([run.seconds for run in runs])),
                 epochs=float(np.mean([run.epochs for run in runs])),
                 machine_seconds=float(np.median(measured)) if measured else None,
+                processor_seconds=float(np.median(computed)) if computed else None,
+                elapsed=float(np.mean(times)) if times else None,
                 ended=dict(sorted(Counter(run.ended for run in runs).items())),
                 among_best=_among_best(comparison, runs),
             )

@@ -220,13 +220,15 @@ def run_compare(args: argparse.Namespace) -> int:
                     "folder": str(folder),
                     "scored_by": benchmark.scored_by,
                     "runs": [_as_json(result) for result in results_of(scores, traces)],
+                    "processor_seconds": computing,
                     "missing": lacking,
                 }
             )
         elif traces:
-            _print_summary(benchmark, plan, scores, traces, axis)
+            _print_summary(benchmark, plan, scores, traces, axis, computing=computing)
 
     scores = Scores.of(folder, table)
+    computing = computing_seconds(folder, traces)
     figure = None
     with then(show):
         write_results(folder, table, traces)
@@ -245,6 +247,20 @@ def run_compare(args: argparse.Namespace) -> int:
     sys.stdout.flush()
     streams.say(str(failure))
     return 1
+
+
+def computing_seconds(folder: Path, traces: Sequence[Trace]) -> dict[str, float | None]:
+    """Median processor seconds of a run of each algorithm, on the machine that made it; None: unread."""
+    measured = clocks(folder)
+    taken = {
+        name: [
+            measured[name, run.seed]["processor_seconds"]
+            for run in runs
+            if (name, run.seed) in measured
+        ]
+        for name, runs in grouped(traces).items()
+    }
+    return {name: float(np.median(each)) if each else None for name, each in taken.items()}
 
 
 def _as_json(result: Result) -> dict[str, Any]:
@@ -422,6 +438,7 @@ _LOSSES = {
 _SECONDARY = (
     *(
         "elapsed",
+        "computing",
         "seconds by kind",
         "epochs by kind",
         "unique",
@@ -435,7 +452,13 @@ _SECONDARY = (
 
 
 def _print_summary(
-    benchmark: Benchmark, plan: Plan, scores: Scores, traces: Sequence[Trace], axis: Axis
+    benchmark: Benchmark,
+    plan: Plan,
+    scores: Scores,
+    traces: Sequence[Trace],
+    axis: Axis,
+    *,
+    computing: Mapping[str, float | None],
 ) -> None:
     from nasbench_kit.analysis.statistics.anytime import final_regrets, reaching
 
@@ -485,17 +508,7 @@ def _print_summary(
             f" {columns[-1].capitalize()}: what half of the runs had spent at most when they first "
             f"recommended anything of that {loss}, the worst of the medians."
         )
-    if any(trace.elapsed is not None for trace in traces):
-        columns.append("elapsed")
-        for name, runs in by_name.items():
-            times = [run.elapsed for run in runs if run.elapsed is not None]
-            rows[name].append(shown(float(np.mean(times)) if times else None))
-        note += f" Elapsed: {unit} until the last of simulated workers was done, mean over runs."
-    if any(trace.ledger.keys() - {"query"} for trace in traces):
-        columns.append(f"{unit} by kind")
-        for name, runs in by_name.items():
-            rows[name].append(_split(runs, unit))
-        note += f" {unit.capitalize()} by kind of charge are means over runs."
+    note += _add_costs(columns, rows, by_name, unit, computing)
     if unpaid := [name for name, runs in by_name.items() if any(run.unpaid for run in runs)]:
         note += f" Recommended something before paying for anything: {', '.join(unpaid)}."
     print_table(
@@ -511,6 +524,33 @@ def _print_summary(
         ],
         elsewhere="the CSV files there, or --json",
     )
+
+
+def _add_costs(
+    columns: list[str],
+    rows: Mapping[str, list[object]],
+    by_name: Mapping[str, Sequence[Trace]],
+    unit: Axis,
+    computing: Mapping[str, float | None],
+) -> str:
+    """Columns of what runs cost beside the budget, and how it was spent; returns the note on them."""
+    columns.append("computing")
+    for name in by_name:
+        rows[name].append(shown(computing.get(name)))
+    note = " Computing: processor seconds of a run on its machine, median over runs."
+    traces = [trace for runs in by_name.values() for trace in runs]
+    if any(trace.elapsed is not None for trace in traces):
+        columns.append("elapsed")
+        for name, runs in by_name.items():
+            times = [run.elapsed for run in runs if run.elapsed is not None]
+            rows[name].append(shown(float(np.mean(times)) if times else None))
+        note += f" Elapsed: {unit} until the last of simulated workers was done, mean over runs."
+    if any(trace.ledger.keys() - {"query"} for trace in traces):
+        columns.append(f"{unit} by kind")
+        for name, runs in by_name.items():
+            rows[name].append(_split(runs, unit))
+        note += f" {unit.capitalize()} by kind of charge are means over runs."
+    return note
 
 
 def _scored_outside(benchmark: Benchmark, scores: Scores, traces: Sequence[Trace]) -> str:

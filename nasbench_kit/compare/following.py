@@ -70,7 +70,7 @@ def follow(
                 if incumbents and incumbents[-1][:3] == spent:
                     incumbents.pop()  # taken back before anything more was paid
                 if not incumbents or text != incumbents[-1].architecture:
-                    incumbents.append(Incumbent(*spent, text))
+                    incumbents.append(Incumbent(*spent, text, oracle.elapsed))
     except (Stalled, SearchStopped):
         return incumbents, "stalled"
     except BudgetExhausted:

@@ -395,12 +395,15 @@ def write_results(folder: str | Path, table: Table | None, traces: Sequence[Trac
         {field.name: str(field.type) for field in columns},
     )
     steps = _stacked(traces, [trace.incumbents for trace in traces], Incumbent)
+    if not simulated:
+        del steps["elapsed"]
     texts = steps["architecture"]
     steps["row"] = [scores.row(text) for text in texts]
     runs = list(zip(texts, steps["seed"], strict=True))
     steps["regret"] = [scores.regret(text, seed) for text, seed in runs]
     steps["accuracy"] = [scores.accuracy(text, seed) for text, seed in runs]
-    types = {**_types(Incumbent), "row": "int", "regret": "float", "accuracy": "float"}
+    types = _types(Incumbent) | dict.fromkeys(("elapsed", "regret", "accuracy"), "float")
+    types |= {"row": "int"}
     write_columns(folder / "incumbents", steps, types)
     spendings = _stacked(traces, [list(trace.ledger.values()) for trace in traces], Spending)
     kinds = [kind for trace in traces for kind in trace.ledger]
@@ -430,5 +433,6 @@ def _stacked(
 
 
 def _types(kind: type[NamedTuple]) -> dict[str, str]:
-    fields = {name: hint.__name__ for name, hint in get_type_hints(kind).items()}
+    hints = get_type_hints(kind).items()
+    fields = {name: hint.__name__ for name, hint in hints if isinstance(hint, type)}
     return {"algorithm": "str", "seed": "int", "kind": "str", **fields}

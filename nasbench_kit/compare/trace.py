@@ -35,11 +35,17 @@ class Incumbent(NamedTuple):
     queries: int
     #: The text of its canonical form; of a front, several texts between blanks.
     architecture: str
+    #: The time of simulated workers by then (see `Trace`); None where there are none.
+    elapsed: float | None = None
 
     @property
     def first(self) -> str:
         """The text of the architecture, of a front the first one."""
         return self.architecture.partition(" ")[0]
+
+
+#: What the file has of every incumbent; its ``elapsed`` only where workers are simulated.
+_STEP = Incumbent._fields[:-1]
 
 
 class Spending(NamedTuple):
@@ -79,10 +85,12 @@ class Trace:
 
     def save(self, path: Path) -> None:
         """Write as JSON, atomically; incumbents by column."""
-        incumbents = zip(*self.incumbents, strict=True) if self.incumbents else [()] * 4
+        columns = {name: [getattr(step, name) for step in self.incumbents] for name in _STEP}
+        if self.elapsed is not None:
+            columns["elapsed"] = [step.elapsed for step in self.incumbents]
         values = {
             **vars(self),
-            "incumbents": dict(zip(Incumbent._fields, incumbents, strict=True)),
+            "incumbents": columns,
             "ledger": {kind: spending._asdict() for kind, spending in self.ledger.items()},
         }
         if self.elapsed is None:
@@ -105,12 +113,13 @@ class Trace:
                 elapsed = number(values.pop("elapsed"), "elapsed")
             _check_keys(values, hints)
             steps = values.pop("incumbents")
-            _check_keys(steps, Incumbent._fields)
-            for name in Incumbent._fields:
+            columns = [*_STEP, "elapsed"] if elapsed is not None else _STEP
+            _check_keys(steps, columns)
+            for name in columns:
                 if not isinstance(steps[name], list):
                     raise TypeError(f"{name} of its incumbents is {_brief(steps[name])}, no list")
-            columns = (steps[name] for name in Incumbent._fields)
-            incumbents = [_typed(Incumbent, step) for step in zip(*columns, strict=True)]
+            rows = zip(*(steps[name] for name in columns), strict=True)
+            incumbents = [_incumbent(*row) for row in rows]
             ledger = {}
             for kind, spent in values.pop("ledger").items():
                 _check_keys(spent, Spending._fields)
@@ -160,12 +169,23 @@ class Trace:
             for before, after in pairwise([*steps, (self.seconds, self.epochs, self.queries)]):
                 if before[2] == after[2] and before != after:
                     raise ValueError(f"from {before} to {after} more is spent and nothing asked")
-        spent = self.seconds or self.epochs
-        if self.elapsed is not None and self.elapsed > spent * (1 + _ROUNDING):
-            raise ValueError(f"{self.elapsed} elapsed, and no more than {spent} was spent")
+        self._check_elapsed()
         unique = self.unique_architectures
         if not min(self.queries, "query" in self.ledger) <= unique <= self.queries:
             raise ValueError(f"{self.queries} queries were of {unique} architectures")
+
+    def _check_elapsed(self) -> None:
+        """Whether simulated workers can have taken these times.
+
+        Raises:
+            ValueError: they cannot.
+        """
+        times = [0.0, *(step.elapsed or 0.0 for step in self.incumbents), self.elapsed or 0.0]
+        if any(later < earlier for earlier, later in pairwise(times)):
+            raise ValueError(f"the elapsed times of its incumbents do not ascend to {times[-1]}")
+        spent = self.seconds or self.epochs
+        if self.elapsed is not None and self.elapsed > spent * (1 + _ROUNDING):
+            raise ValueError(f"{self.elapsed} elapsed, and no more than {spent} was spent")
 
 
 # Values of JSON --------------------------------------------------------------------------------
@@ -208,6 +228,18 @@ def _read(value: object, hint: Any, name: str) -> Any:
         return value
     wanted = "text" if hint is str else f"one of {', '.join(get_args(hint))}"
     raise ValueError(f"{name} is {_brief(value)}; it must be {wanted}")
+
+
+def _incumbent(
+    seconds: object, epochs: object, queries: object, text: object, elapsed: object = None
+) -> Incumbent:
+    return Incumbent(
+        number(seconds, "seconds"),
+        number(epochs, "epochs"),
+        whole(queries, "queries"),
+        _read(text, str, "architecture"),
+        None if elapsed is None else number(elapsed, "elapsed"),
+    )
 
 
 def _typed(kind: Any, values: Iterable[object]) -> Any:
