@@ -61,6 +61,7 @@ CALLS = {
     "fit-surrogate": "{table} new.h5",
     "calibrate": "--cells 1",
     "katib": "{katib} --epochs 1 --trials 1",
+    "animate": "{run} --out new.gif",
 }
 
 NUMBERS = ("nan", "inf", "-inf", "1e9", "x", "9" * 30, "9" * 5000, "-1", "0")

@@ -58,6 +58,7 @@ COMMANDS = {
     "export": ("export {inputs}/table.h5 {target}.tfrecord", ".tfrecord"),
     "subset": ("subset {inputs}/table.h5 v3e9 {target}.h5", ".h5"),
     "report": ("report {inputs}/run --table {inputs}/table.h5 --out {target}", ""),
+    "animate": ("animate {inputs}/run --out {target}.gif", ".gif"),
     # Folders.
     "analyze": ("analyze noise --table {inputs}/table.h5 --out {target}", None),
     "rank-correlation": ("rank-correlation --table digits --out {target}", None),
