@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from nasbench_kit.spaces.edge_cells.operations import ReLUConvBN, make
+from nasbench_kit.spaces.edge_cells.operations import (
+    Convolution,
+    FactorizedReduction,
+    Norm,
+    ReLUConvBN,
+    make,
+)
 
 if TYPE_CHECKING:
     from nasbench_kit.spaces.edge_cells.cell import Edge, Layer
@@ -19,32 +25,64 @@ if TYPE_CHECKING:
 
 
 class CellModule(nn.Module):
-    """One cell, [n, in_channels, h, w] -> [n, out_channels, h, w].
+    """One cell, from its inputs [n, c, h, w] to [n, c', h, w], or half of the height and width.
 
     Args:
-        edges: by target; every node but the first has one or more.
-        in_channels: channels of the cell's input.
-        out_channels: channels of all other nodes.
+        edges: by target; every node but the inputs has one or more.
+        layer: where the cell stands.
+        joined: the nodes that are concatenated as its output; none stands for the last one.
     """
 
-    def __init__(self, edges: Sequence[Edge], in_channels: int, out_channels: int) -> None:
+    def __init__(self, edges: Sequence[Edge], layer: Layer, joined: Sequence[int] = ()) -> None:
         super().__init__()
+        self.joined = joined
         self.ends = [(source, target) for source, target, _ in edges]
+        self.entries = entries(layer)
         self.operations = nn.ModuleList(
-            make(operation, out_channels if source else in_channels, out_channels)
-            for source, _, operation in edges
+            make(operation, *sizes(layer, source)) for source, _, operation in edges
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[n, in_channels, h, w] -> [n, out_channels, h, w]."""
-        nodes = [x]
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """The cell's output for its inputs."""
+        nodes = [entry(x) for entry, x in zip(self.entries, inputs, strict=True)]
         for (source, target), operation in zip(self.ends, self.operations, strict=True):
-            added = operation(nodes[source])
-            if target < len(nodes):
-                nodes[target] = nodes[target] + added
-            else:
-                nodes.append(added)
-        return nodes[-1]
+            add(nodes, target, operation(nodes[source]))
+        return joined(nodes, self.joined)
+
+
+def entries(layer: Layer) -> nn.ModuleList:
+    """What the inputs of a cell go through: of two, both come to its own channels and resolution."""
+    if layer.channels_before is None:
+        return nn.ModuleList([nn.Identity()])
+    outs = layer.out_channels
+    return nn.ModuleList(
+        [
+            FactorizedReduction(layer.channels_before, outs)
+            if layer.twice_as_large
+            else ReLUConvBN(layer.channels_before, outs, 1),
+            ReLUConvBN(layer.in_channels, outs, 1),
+        ]
+    )
+
+
+def sizes(layer: Layer, source: int) -> tuple[int, int, int]:
+    """Input channels, output channels and stride of an operation behind a node."""
+    first = source < layer.inputs
+    ins = layer.in_channels if first and layer.inputs == 1 else layer.out_channels
+    return ins, layer.out_channels, 2 if layer.halves and first else 1
+
+
+def add(nodes: list[Tensor], target: int, x: Tensor) -> None:
+    """Add to a node, which is the next one if it is not there yet."""
+    if target < len(nodes):
+        nodes[target] = nodes[target] + x
+    else:
+        nodes.append(x)
+
+
+def joined(nodes: Sequence[Tensor], which: Sequence[int]) -> Tensor:
+    """The nodes that make the output, side by side; the last one where none are named."""
+    return torch.cat([nodes[node] for node in which], 1) if which else nodes[-1]
 
 
 class ResidualReduction(nn.Module):
@@ -57,7 +95,7 @@ class ResidualReduction(nn.Module):
         )
         self.shortcut = nn.Sequential(
             nn.AvgPool2d(2, 2, ceil_mode=True),  # as the block does with an odd number of pixels
-            nn.Conv2d(in_channels, out_channels, 1, bias=False),
+            Convolution(in_channels, out_channels, 1),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -96,13 +134,15 @@ class Network(nn.Module):
         stem, last = layers[0].in_channels, layers[-1].out_channels
         with torch.random.fork_rng(devices=[]):  # modules draw as they are made; drawn again below
             self.layers = nn.Sequential(
-                nn.Conv2d(image_channels, stem, 3, padding=1, bias=False),
-                nn.BatchNorm2d(stem),
+                Convolution(image_channels, stem, 3),
+                Norm(stem),
                 *(
-                    ResidualReduction(ins, outs) if halves else CellModule(edges, ins, outs)
-                    for ins, outs, halves in layers
+                    ResidualReduction(layer.in_channels, layer.out_channels)
+                    if layer.halves
+                    else CellModule(edges, layer)
+                    for layer in layers
                 ),
-                nn.BatchNorm2d(last),
+                Norm(last),
                 nn.ReLU(inplace=True),
             )
             self.classifier = nn.Linear(last, classes)

@@ -12,8 +12,54 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from nasbench_kit.errors import InvalidSetting
+
+
+class Convolution(nn.Conv2d):
+    """A convolution without bias, padded so that only its stride changes the resolution.
+
+    Of an input with a part of its channels it takes the first weights, and gives the same part of its
+    own channels (PC-DARTS).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        stride: int = 1,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel, stride, kernel // 2, bias=False)
+
+    def forward(self, x: Tensor, outs: int | None = None) -> Tensor:
+        """[n, c, h, w] -> [n, c / in_channels of out_channels, h / stride, w / stride], or ``outs``."""
+        ins = x.shape[1]
+        if ins == self.in_channels:
+            return super().forward(x)
+        outs = self.out_channels * ins // self.in_channels if outs is None else outs
+        weight = self.weight[:outs, :ins]
+        return functional.conv2d(x, weight, None, self.stride, self.padding)
+
+
+class Norm(nn.BatchNorm2d):
+    """Batch norm, of the first channels where there are fewer.
+
+    Without running statistics it takes those of the batch. It may rest its scale and shift, which
+    could undo the weights of a mixture's operations (Liu et al., DARTS, 2019, section 3.1).
+    """
+
+    rests = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, c, h, w] -> [n, c, h, w]."""
+        if self.running_mean is not None:
+            return super().forward(x)
+        channels = x.shape[1]
+        scale = None if self.rests else self.weight[:channels]
+        shift = None if self.rests else self.bias[:channels]
+        return functional.batch_norm(x, None, None, scale, shift, training=True, eps=self.eps)
 
 
 class ReLUConvBN(nn.Sequential):
@@ -22,24 +68,23 @@ class ReLUConvBN(nn.Sequential):
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> None:
         super().__init__(
             nn.ReLU(),
-            nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False),
-            nn.BatchNorm2d(out_channels),
+            Convolution(in_channels, out_channels, kernel, stride),
+            Norm(out_channels),
         )
 
 
 class Zero(nn.Module):
     """Nothing: zeros of the right shape."""
 
-    def __init__(self, out_channels: int, stride: int = 1) -> None:
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
         super().__init__()
-        self.out_channels, self.stride = out_channels, stride
+        self.in_channels, self.out_channels, self.stride = in_channels, out_channels, stride
 
     def forward(self, x: Tensor) -> Tensor:
-        """[n, in_channels, h, w] -> zeros [n, out_channels, h / stride, w / stride]."""
-        n, _, height, width = x.shape
-        return x.new_zeros(
-            n, self.out_channels, -(-height // self.stride), -(-width // self.stride)
-        )
+        """[n, c, h, w] -> zeros [n, c / in_channels of out_channels, h / stride, w / stride]."""
+        n, channels, height, width = x.shape
+        outs = self.out_channels * channels // self.in_channels
+        return x.new_zeros(n, outs, -(-height // self.stride), -(-width // self.stride))
 
 
 class FactorizedReduction(nn.Module):
@@ -51,17 +96,20 @@ class FactorizedReduction(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
+        self.in_channels, self.out_channels = in_channels, out_channels
         half = out_channels // 2
         self.relu = nn.ReLU()
-        self.first = nn.Conv2d(in_channels, half, 1, 2, bias=False)
-        self.shifted = nn.Conv2d(in_channels, out_channels - half, 1, 2, bias=False)
-        self.norm = nn.BatchNorm2d(out_channels)
+        self.first = Convolution(in_channels, half, 1, 2)
+        self.shifted = Convolution(in_channels, out_channels - half, 1, 2)
+        self.norm = Norm(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, in_channels, h, w] -> [n, out_channels, h / 2, w / 2]."""
         x = self.relu(x)
         shifted = nn.functional.pad(x, (0, 1, 0, 1))[:, :, 1:, 1:]
-        joined: Tensor = self.norm(torch.cat((self.first(x), self.shifted(shifted)), 1))
+        outs = self.out_channels * x.shape[1] // self.in_channels
+        halves = self.first(x, outs // 2), self.shifted(shifted, outs - outs // 2)
+        joined: Tensor = self.norm(torch.cat(halves, 1))
         return joined
 
 
@@ -71,9 +119,7 @@ def identity(in_channels: int, out_channels: int, stride: int) -> nn.Module:
         return FactorizedReduction(in_channels, out_channels)
     if in_channels == out_channels:
         return nn.Identity()
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels)
-    )
+    return nn.Sequential(Convolution(in_channels, out_channels, 1), Norm(out_channels))
 
 
 def pool(
@@ -97,7 +143,7 @@ def max_pool3x3(stride: int) -> nn.Module:
 
 #: Operation -> its module, from input channels, output channels and stride.
 MODULES: dict[str, Callable[[int, int, int], nn.Module]] = {
-    "none": lambda ins, outs, stride: Zero(outs, stride),
+    "none": Zero,
     "skip_connect": identity,
     "nor_conv_1x1": lambda ins, outs, stride: ReLUConvBN(ins, outs, 1, stride),
     "nor_conv_3x3": lambda ins, outs, stride: ReLUConvBN(ins, outs, 3, stride),
