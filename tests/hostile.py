@@ -60,6 +60,8 @@ CALLS = {
     "subset": "{table} v2e1 new.h5",
     "fit-surrogate": "{table} new.h5",
     "calibrate": "--cells 1",
+    "katib": "{katib} --epochs 1 --trials 1",
+    "animate": "{run} --out new.gif",
 }
 
 NUMBERS = ("nan", "inf", "-inf", "1e9", "x", "9" * 30, "9" * 5000, "-1", "0")
@@ -433,6 +435,11 @@ CALLED = [
         ("count", "train resnet --epochs 4 --stem-channels 0", "stem_channels is 0"),
         ("count", "build new.h5 --space v2e1 --epochs 0", "epochs"),
         ("count", "build new.h5 --space v2e1 --repeats 0", "repeats"),
+        ("experiment", "katib {text}", "0 documents of kind Experiment"),
+        ("experiment", "katib {table}", "is no YAML"),
+        ("experiment", "katib {folder}", "there is no experiment"),
+        ("experiment", "katib {missing}", "there is no experiment"),
+        ("experiment", "katib {fifo}", "there is no experiment"),
         ("cell", "train resnext", "no cell is called 'resnext'"),
         ("cell", "train 010/001/000:conv5x5", "'conv5x5'"),
         ("table", "tables digit", "did you mean 'digits'"),
@@ -494,6 +501,7 @@ WRITE = (
     "build /proc/x/new.h5 --space v2e1",
     "subset {table} v2e1 /proc/x/new.h5",
     "fit-surrogate digits /proc/x/new.h5",
+    "katib {katib} --out /proc/x/y",
 )
 
 
@@ -539,6 +547,8 @@ def make_files(folder: Path) -> dict[str, Path]:
     files["run"] = report_inputs.compared(folder / "run", report_inputs.table(4), seeds=3)
     write_results(files["run"], report_inputs.table(4), all_traces(files["run"]))
     files["run_table"] = folder / "run.h5"
+    files["katib"] = folder / "experiment.yaml"
+    shutil.copy(Path(__file__).parent / "katib_experiments" / "enas.yaml", files["katib"])
     contents: dict[str, bytes] = {name: content for name, (content, _) in EXPERIMENTS.items()}
     contents |= {name: alter(whole) for name, (alter, _) in TABLES.items()} | OFFICIAL
     for name, content in contents.items():

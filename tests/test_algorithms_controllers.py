@@ -23,6 +23,7 @@ from nasbench_kit.algorithms.policy_gradient.skip_controller import SkipControll
 from nasbench_kit.oracle.search import Search
 from nasbench_kit.oracle.source import TrainerSource
 from nasbench_kit.spaces.layers.enas_macro import ENASMacro
+from nasbench_kit.spaces.layers.nas_rl import NASRLNetworks
 from nasbench_kit.testing.made_up import MadeUpSpace
 from nasbench_kit.testing.searches import yielded
 
@@ -373,3 +374,55 @@ def test_further_steps_on_a_batch_learn_more_from_it() -> None:
         assert len(list(yielded(search, oracle, seed=1))) == 60
         means.append(np.mean(trainer.skips[-20:]))
     assert means[1] < means[0] - 0.5
+
+
+# NAS-RL's schedule -------------------------------------------------------------------------------
+
+
+class Depths(Skipless):
+    """A trainer of nothing, who prefers many filters in the first layer."""
+
+    def train(self, architecture: Any, epochs: int, halfway: bool, repeat: int) -> Answer:
+        rows = architecture.space.rows(architecture.options)
+        self.skips.append(len(rows))
+        accuracy = rows[0][2] / 64
+        return Answer(architecture, epochs, halfway, repeat, None, None, accuracy, None, "trained")
+
+
+@pytest.mark.parametrize("workers", [None, 3])
+def test_networks_grow_by_the_schedule(workers: int | None) -> None:
+    """Two layers for 8 samples, then four, then six for all that follow (section 4.1)."""
+    trainer = Depths()
+    source = TrainerSource(trainer, NASRLNetworks(2, 6), (1,), 1)
+    oracle = Oracle(source, Budget(queries=30), np.random.default_rng(0))
+    search = NASRL(children=4, samples_per_depth=8, workers=workers)
+    assert len(list(yielded(search, oracle, seed=1))) == 30
+    assert trainer.skips == [2] * 8 + [4] * 8 + [6] * 14
+
+
+def test_without_a_schedule_the_controller_chooses_the_depth() -> None:
+    trainer = Depths()
+    source = TrainerSource(trainer, NASRLNetworks(2, 6), (1,), 1)
+    oracle = Oracle(source, Budget(queries=30), np.random.default_rng(0))
+    for _ in yielded(NASRL(samples_per_depth=None), oracle, seed=1):
+        pass
+    assert set(trainer.skips) == {2, 4, 6}
+
+
+def test_what_is_fixed_has_no_probability() -> None:
+    """All networks of two layers, that one number being fixed, have probability one together."""
+    space = NASRLNetworks(1, 3)
+    policy = DecisionController(space, np.random.default_rng(0), hidden_size=4, initial_range=1.0)
+    policy.keep_to(0, space.decisions_of(1))
+    sizes = [len(options) for _, options in space.decisions]
+    encodings = np.array(
+        [
+            [0, *options, *[0] * (len(sizes) - 5)]
+            for options in itertools.product(*map(range, sizes[1:5]))
+        ]
+    )
+    with torch.no_grad():
+        assert policy.read(encodings).log_probability.exp().sum().item() == pytest.approx(
+            1, abs=1e-5
+        )
+    assert {tuple(row) for row in policy.write(50).decisions} <= {tuple(row) for row in encodings}

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import resource
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,11 +58,13 @@ COMMANDS = {
     "export": ("export {inputs}/table.h5 {target}.tfrecord", ".tfrecord"),
     "subset": ("subset {inputs}/table.h5 v3e9 {target}.h5", ".h5"),
     "report": ("report {inputs}/run --table {inputs}/table.h5 --out {target}", ""),
+    "animate": ("animate {inputs}/run --out {target}.gif", ".gif"),
     # Folders.
     "analyze": ("analyze noise --table {inputs}/table.h5 --out {target}", None),
     "rank-correlation": ("rank-correlation --table digits --out {target}", None),
     "retrain": ("retrain {inputs}/run --table {inputs}/table.h5 --epochs 1 --out {target}", None),
     "compare": ("compare --table {inputs}/table.h5 --queries 9 --out {target}", None),
+    "katib": ("katib {inputs}/enas.yaml --epochs 1 --out {target}", None),
 }
 FILES = [name for name, (_, ending) in COMMANDS.items() if ending is not None]
 
@@ -71,6 +74,7 @@ def inputs(small_table: Table, tmp_path_factory: pytest.TempPathFactory) -> Path
     folder = tmp_path_factory.mktemp("inputs")
     small_table.save(folder / "table.h5")
     export(subset(small_table, CellSpace(2)), folder / "official.tfrecord")
+    shutil.copy(Path(__file__).parent / "katib_experiments" / "enas.yaml", folder)
     (folder / "sample.json").write_text(json.dumps({"108_final_validation_accuracy": []}))
     plan = Plan(folder / "table.h5", {"random-search": RandomSearch()}, [0], {"queries": 9})
     write_results(folder / "run", small_table, run(plan, folder / "run"))

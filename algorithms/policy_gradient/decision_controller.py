@@ -52,6 +52,9 @@ class DecisionController(nn.Module):
         self.rng = rng
         self.temperature = temperature
         self.tanh_constant = tanh_constant
+        #: Of the first decision, and how many are made: the others are option 0, for sure.
+        self._first: int | None = None
+        self._made = len(space.decisions)
         sizes = [len(decision.options) for decision in space.decisions]
 
         def weights(*shape: int) -> nn.Parameter:
@@ -68,6 +71,10 @@ class DecisionController(nn.Module):
                 setattr(layer, name, weights(*parameter.shape))
         self.heads = nn.ParameterList([weights(hidden_size, size) for size in sizes])
         self.embeddings = nn.ParameterList([weights(size, hidden_size) for size in sizes])
+
+    def keep_to(self, first: int, made: int) -> None:
+        """From now on the first decision is fixed, and those behind the first ``made`` are option 0."""
+        self._first, self._made = first, made
 
     def write(self, count: int) -> Written:
         """Draw encodings, a batch of ``count``."""
@@ -88,6 +95,12 @@ class DecisionController(nn.Module):
         x = self.start.expand(count, -1)
         states: list[tuple[Tensor, Tensor] | None] = [None] * len(self.lstm)
         for place, (head, embedding) in enumerate(zip(self.heads, self.embeddings, strict=True)):
+            if place >= self._made:
+                taken.append(np.zeros(count, np.int64))
+                continue
+            if place == 0 and self._first is not None:
+                taken.append(np.full(count, self._first))
+                continue
             for layer, cell in enumerate(self.lstm):
                 state = cell(x, states[layer])
                 x, states[layer] = state[0], state

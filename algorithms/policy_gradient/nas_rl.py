@@ -7,8 +7,8 @@ There are as many replicas as keep all workers busy (the paper: 100 with 8 child
 machines).
 
 The reward is the cube of the validation accuracy (the paper: of the best of the last five epochs;
-an oracle tells the last one). The paper's network grows by two layers every 1,600 samples; a space's
-decisions are all there from the start. Decisions that make no architecture are rewarded by 0, at no cost.
+an oracle tells the last one). In the paper's own space networks grow by two layers every 1,600 samples;
+the decisions of other spaces are all there from the start. Decisions that make no architecture are rewarded by 0, at no cost.
 
 Source: Zoph, Le, Neural architecture search with reinforcement learning, ICLR 2017 (arXiv 1611.01578),
 sections 3.2 and 4.1; the decay of the baseline is not published.
@@ -28,6 +28,7 @@ from nasbench_kit.algorithms.policy_gradient.decision_controller import Decision
 from nasbench_kit.algorithms.settings import check_ranges
 from nasbench_kit.algorithms.workers import Job, check_workers, simulate
 from nasbench_kit.errors import Stalled
+from nasbench_kit.spaces.layers.nas_rl import NASRLNetworks
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -59,6 +60,9 @@ class NASRL:
     reward_power: float = 3.0
     #: Of the moving average of earlier rewards that is the baseline (not published; NASNet's).
     baseline_decay: float = 0.95
+    #: In the space nas-rl: samples of each number of layers, the fewest first; None leaves it to the
+    #: controller.
+    samples_per_depth: int | None = 1600
     #: Training length of every query; None is the table's longest.
     epochs: int | None = None
     #: Simulated ones, which train at the same time (800 in the paper); None is one, without a clock.
@@ -74,16 +78,18 @@ class NASRL:
     def __post_init__(self) -> None:
         for name in ("hidden_size", "layers", "children"):
             checks.whole(name, getattr(self, name), 1)
+        if self.samples_per_depth is not None:
+            checks.whole("samples_per_depth", self.samples_per_depth, 1)
         check_ranges(self, self.ranges)
         check_workers(self.workers)
 
     @classmethod
     def small(cls) -> Self:
-        """A learning rate of 0.02 and four children, for some 150 queries.
+        """A learning rate of 0.02 and four children, for some 150 queries; 20 of each number of layers.
 
         The paper's controller steps 1,600 times by 6e-4; of 150 queries eight children make 19 steps.
         """
-        return cls(learning_rate=0.02, children=4)
+        return cls(learning_rate=0.02, children=4, samples_per_depth=20)
 
     def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Architecture]:
         """Sections 3.2 and 4.1; recommends the best architecture of all.
@@ -110,14 +116,19 @@ class NASRL:
         count = -(-(self.workers or 1) // self.children)
         replicas = [_Replica(server) for _ in range(count)]
         queue: deque[Job] = deque()
-        barren = 0
+        barren = written = 0
 
         def ask() -> Job | None:
-            nonlocal barren
+            nonlocal barren, written
             while not queue:
                 replica = next((one for one in replicas if not one.training), None)
                 if replica is None:
                     return None  # all wait for their children
+                if isinstance(server.space, NASRLNetworks) and self.samples_per_depth is not None:
+                    depths = server.space.depths
+                    grown = min(written // self.samples_per_depth, len(depths) - 1)
+                    replica.policy.keep_to(grown, server.space.decisions_of(depths[grown]))
+                written += self.children
                 for place, architecture in enumerate(replica.write(server, self.children)):
                     if architecture is not None:
                         queue.append(Job(architecture, self.epochs, (replica, place)))

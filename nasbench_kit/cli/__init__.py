@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from nasbench_kit.checks import shown
 from nasbench_kit.cli import (
     analyze,
+    animate,
     build,
     calibrate,
     compare,
@@ -74,6 +75,7 @@ def parser() -> argparse.ArgumentParser:
         compare,
         report,
         analyze,
+        animate,
         rank_correlation,
         retrain,
         inspect,

@@ -188,7 +188,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 def run_compare(args: argparse.Namespace) -> int:
     """Run, score, print, and write results and figure."""
     check_workers(args.workers)
-    settings = _settings(args)
+    settings = settings_of(args)
     if isinstance(settings.get("table"), list):
         from nasbench_kit.cli.compare_many import run_many
 
@@ -280,7 +280,7 @@ def missing_runs(plan: Plan, folder: Path, traces: Sequence[Trace]) -> list[dict
     ]
 
 
-def _settings(args: argparse.Namespace) -> dict[str, Any]:
+def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     """What file and flags say together."""
     tables_named = list(args.table or ())
     file = args.experiment

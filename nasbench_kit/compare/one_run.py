@@ -28,7 +28,20 @@ def run_one(
     seed: int,
     checkpoint: Path | None = None,
 ) -> Trace:
+    """The trace of one run; see ``played``."""
+    return played(plan, benchmark, label, seed, checkpoint)[0]
+
+
+def played(
+    plan: Plan,
+    benchmark: Benchmark | Table,
+    label: str,
+    seed: int,
+    checkpoint: Path | None = None,
+) -> tuple[Trace, Budget]:
     """One run: a fresh oracle, fresh generators, until the budget refuses or the search returns.
+
+    What it paid for, answer by answer, is in the budget's ledger.
 
     Args:
         plan: what is compared.
@@ -69,7 +82,7 @@ def run_one(
         raise AccountsDisagree(
             f"{label} with seed {seed}: {error}; nothing of it is saved"
         ) from None
-    return Trace(
+    trace = Trace(
         label,
         seed,
         ended,
@@ -81,6 +94,7 @@ def run_one(
         ledger=_by_kind(budget.ledger),
         elapsed=oracle.elapsed,
     )
+    return trace, budget
 
 
 def _different(table: Table | None, ledger: Sequence[Charge]) -> int:

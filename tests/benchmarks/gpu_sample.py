@@ -52,7 +52,8 @@ def trained(
     with progress_bar(f"{folder.name}: {len(jobs)} cells") as progress:
         retrain(jobs, folder, images, recipe, epochs, progress=progress, **how)
     found = {
-        row["architecture"]: row["validation_mean"] for row in summaries(folder, {"": cells}, range(1))
+        row["architecture"]: row["validation_mean"]
+        for row in summaries(folder, {"": cells}, range(1))
     }
     return [found[cell.to_text()] for cell in cells]
 
