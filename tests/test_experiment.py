@@ -58,7 +58,7 @@ def table(small_table: Table, tmp_path: Path) -> Path:
 
 def from_flags(*words: str) -> Plan:
     args = parser().parse_args(["compare", *words])
-    return experiment.plan(compare._settings(args))
+    return experiment.plan(compare.settings_of(args))
 
 
 def written(tmp_path: Path, text: str) -> Path:
