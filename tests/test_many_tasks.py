@@ -32,6 +32,7 @@ from nasbench_kit.analysis.statistics.over_tasks import (
     scale,
 )
 from nasbench_kit.cli import main
+from nasbench_kit.cli.compare import processor_seconds
 from nasbench_kit.compare.many import is_many, run_tasks, tasks_of
 from nasbench_kit.compare.plan import Plan
 from nasbench_kit.compare.run_folder import all_traces
@@ -230,6 +231,17 @@ def test_all_tables_that_are_not_at_hand_are_named(paths: dict[str, Path]) -> No
     assert "did you mean 'digits'?" in message and "unused" not in message
     with pytest.raises(UnknownName, match="no table at hand is absent-1: nasbench-kit convert"):
         experiment.plan({**settings, "table": "absent-1"})
+
+
+def test_processor_seconds_to_come_are_those_of_the_algorithms_to_come() -> None:
+    measured = {
+        ("quick", 0): {"processor_seconds": 1.0},
+        ("quick", 1): {"processor_seconds": 3.0},
+        ("slow", 0): {"processor_seconds": 50.0},
+    }
+    assert processor_seconds([("slow", 1), ("slow", 2), ("quick", 2)], measured) == 102
+    assert processor_seconds([("quick", 2), ("new", 0)], measured) is None
+    assert processor_seconds([], measured) == 0
 
 
 def test_the_command_from_end_to_end(

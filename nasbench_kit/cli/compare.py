@@ -362,6 +362,21 @@ def limits_text(budget: Mapping[str, float]) -> str:
 # What is printed -------------------------------------------------------------------------------
 
 
+def processor_seconds(
+    todo: Sequence[tuple[str, int]], measured: Mapping[tuple[str, int], Mapping[str, Any]]
+) -> float | None:
+    """What runs (label, seed) will take, as earlier ones of the same algorithms did.
+
+    None where one of the algorithms has not run yet.
+    """
+    spent: dict[str, list[float]] = {}
+    for (label, _), clock in measured.items():
+        spent.setdefault(label, []).append(clock["processor_seconds"])
+    if any(label not in spent for label, _ in todo):
+        return None
+    return float(sum(np.mean(spent[label]) for label, _ in todo))
+
+
 def _print_plan(plan: Plan, benchmark: Benchmark, folder: Path, as_json: bool) -> None:
     """What a call would run, and what that would cost."""
     todo = missing(plan, folder, images=False)
@@ -378,10 +393,8 @@ def _print_plan(plan: Plan, benchmark: Benchmark, folder: Path, as_json: bool) -
     measured = clocks(folder)
     algorithms = []
     for label in plan.algorithms:
-        runs = sum(name == label for name, _ in todo)
-        spent = [
-            clock["processor_seconds"] for (name, _), clock in measured.items() if name == label
-        ]
+        of_label = [job for job in todo if job[0] == label]
+        runs = len(of_label)
         algorithms.append(
             {
                 "algorithm": label,
@@ -389,8 +402,7 @@ def _print_plan(plan: Plan, benchmark: Benchmark, folder: Path, as_json: bool) -
                 "missing": runs,
                 **{name: runs * limit for name, limit in plan.budget.items()},
                 "queries_about": round(runs * queries),
-                # As far as earlier runs tell.
-                "processor_seconds_about": float(runs * np.mean(spent)) if spent else None,
+                "processor_seconds_about": processor_seconds(of_label, measured),
             }
         )
     if as_json:

@@ -148,7 +148,6 @@ def _print_plans(
     tasks: list[dict[str, Any]] = []
     for task, plan in plans.items():
         todo = missing(plan, folder / task, images=False)
-        taken = [clock["processor_seconds"] for clock in clocks(folder / task).values()]
         tasks.append(
             {
                 "task": task,
@@ -156,8 +155,7 @@ def _print_plans(
                 "finished": len(plan.jobs) - len(todo),
                 "missing": len(todo),
                 **{name: len(todo) * limit for name, limit in plan.budget.items()},
-                # As far as earlier runs tell.
-                "processor_seconds_about": float(len(todo) * np.mean(taken)) if taken else None,
+                "processor_seconds_about": single.processor_seconds(todo, clocks(folder / task)),
             }
         )
     first = next(iter(plans.values()))
