@@ -39,6 +39,12 @@ def _nasbench201() -> Space:
     return NASBench201()
 
 
+def _darts(name: str) -> Space:
+    from nasbench_kit.spaces.edge_cells.darts import DARTS
+
+    return DARTS(name)
+
+
 def _nats_sizes() -> Space:
     from nasbench_kit.spaces.layers.nats_sizes import NATSSizes
 
@@ -75,6 +81,7 @@ _SPACES: dict[str, Callable[[], Space]] = {
     "nasbench201": _nasbench201,
     "nats-sizes": _nats_sizes,
     "nasbench-macro": _nasbench_macro,
+    **{name: functools.partial(_darts, name) for name in ("darts", "darts-s2", "darts-s3")},
     "enas-macro": _enas_macro,
     "katib": _katib,
     "nas-rl": _nas_rl,
