@@ -133,9 +133,15 @@ def _of_an_experiment(name: str) -> Space | None:
     """The space of a Katib experiment that was read on this machine; None for another name."""
     if not name.startswith("katib-"):
         return None
+    from nasbench_kit.spaces.kept import kept
+
+    if name.startswith("katib-darts-"):
+        from nasbench_kit.spaces.edge_cells.katib_darts import KatibDARTS
+
+        return kept(name, KatibDARTS.described)
     from nasbench_kit.spaces.layers.katib import KatibSpace
 
-    return KatibSpace.kept(name)
+    return kept(name, KatibSpace.described)
 
 
 def architecture_of(space: str | None, text: str) -> Any:

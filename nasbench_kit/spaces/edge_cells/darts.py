@@ -55,8 +55,6 @@ VARIANTS = {
 }
 CELLS = ("normal", "reduce")
 NODES = 4
-#: Of both cells, (source, target).
-_ENDS = [(u, v) for v in range(INPUTS, INPUTS + NODES) for u in range(v)]
 
 #: The paper's networks on CIFAR-10: 8 cells in search, 20 in the end (Liu et al., section 3.1).
 SEARCHED = Skeleton(stem_channels=16, stacks=3, cells_per_stack=2)
@@ -67,22 +65,28 @@ class DARTS(EdgeCellSpace):
     """About 10^18 architectures, 1,037,664,180 of each cell.
 
     Args:
-        name: which operations there are, a key of ``VARIANTS``.
+        name: which operations there are, a key of ``VARIANTS``; or of another space.
+        operations: of another space.
+        nodes: of each cell, its inputs left out.
     """
 
     stem_multiplier = 3
 
-    def __init__(self, name: str = "darts") -> None:
+    def __init__(
+        self, name: str = "darts", operations: Sequence[str] = (), nodes: int = NODES
+    ) -> None:
         self.name = name
-        names = VARIANTS[name]
+        self.nodes = nodes
+        names = tuple(operations) or VARIANTS[name]
         self.kept = [option for option, operation in enumerate(names) if operation != "none"]
-        self.slots = tuple(Slot(kind, *ends, names) for kind in range(2) for ends in _ENDS)
+        ends = [(u, v) for v in self.inner for u in range(v)]
+        self.slots = tuple(Slot(kind, u, v, names) for kind in range(2) for u, v in ends)
         self._place = {slot[:3]: place for place, slot in enumerate(self.slots)}
         taken = tuple(names[option] for option in self.kept)
         self.decisions = tuple(
             Decision(f"{CELLS[kind]} node {node} {what}", options)
             for kind in range(2)
-            for node in range(INPUTS, INPUTS + NODES)
+            for node in self.inner
             for what, options in (
                 ("inputs", tuple(f"{u}-{v}" for u, v in _pairs(node))),
                 ("first", taken),
@@ -91,7 +95,12 @@ class DARTS(EdgeCellSpace):
         )
 
     def __reduce__(self) -> tuple[object, ...]:
-        return DARTS, (self.name,)
+        return DARTS, (self.name, self.slots[0].operations, self.nodes)
+
+    @property
+    def inner(self) -> range:
+        """The nodes that are no inputs."""
+        return range(INPUTS, INPUTS + self.nodes)
 
     # Text ------------------------------------------------------------------------------------
 
@@ -119,7 +128,7 @@ class DARTS(EdgeCellSpace):
         if joined != [list(self.joined(kind, ())) for kind in range(2)]:
             raise ValueError(text)
         for kind, cell in enumerate(cells):
-            if len(cell) != 2 * NODES:
+            if len(cell) != 2 * self.nodes:
                 raise ValueError(text)
             for place, (operation, source) in enumerate(cell):
                 node = INPUTS + place // 2
@@ -133,7 +142,9 @@ class DARTS(EdgeCellSpace):
         """Both cells as graphs, operations on their edges, as SVG."""
         from nasbench_kit.spaces.edge_cells.drawing import cells_as_svg
 
-        return cells_as_svg(INPUTS + NODES, self.edges_of(architecture), architecture.to_text())
+        return cells_as_svg(
+            INPUTS + self.nodes, self.edges_of(architecture), architecture.to_text()
+        )
 
     # The cells -------------------------------------------------------------------------------
 
@@ -141,8 +152,8 @@ class DARTS(EdgeCellSpace):
         """The two edges of each node, and the option of each."""
         options = self.encode(architecture)
         taken = {}
-        for place in range(2 * NODES):
-            kind, node = place // NODES, INPUTS + place % NODES
+        for place in range(2 * self.nodes):
+            kind, node = place // self.nodes, INPUTS + place % self.nodes
             pair, *chosen = options[3 * place : 3 * place + 3]
             for source, option in zip(_pairs(node)[pair], chosen, strict=True):
                 taken[self._place[kind, source, node]] = self.kept[option]
@@ -160,19 +171,19 @@ class DARTS(EdgeCellSpace):
         strength = strengths[:, self.kept].max(1) + of_edges
         kept: list[int] = []
         for kind in range(2):
-            for node in range(INPUTS, INPUTS + NODES):
+            for node in self.inner:
                 places = [self._place[kind, source, node] for source in range(node)]
                 kept += sorted(sorted(places, key=lambda place: -strength[place])[:2])
         return {place: self.kept[best[place]] for place in kept}
 
     def joined(self, kind: int, taken: Sequence[int]) -> Sequence[int]:
-        """All four nodes."""
-        return range(INPUTS, INPUTS + NODES)
+        """All nodes but the inputs."""
+        return self.inner
 
     def _options(self, taken: Mapping[int, int]) -> tuple[int, ...]:
         options: list[int] = []
         for kind in range(2):
-            for node in range(INPUTS, INPUTS + NODES):
+            for node in self.inner:
                 places = [self._place[kind, u, node] for u in range(node)]
                 used = [u for u, place in enumerate(places) if place in taken]
                 options.append(_pairs(node).index((used[0], used[1])))
@@ -190,7 +201,7 @@ class DARTS(EdgeCellSpace):
 
     def layers(self, skeleton: Skeleton) -> list[Layer]:
         """Normal cells, and reduction cells between stacks."""
-        return two_inputs.stacked(skeleton, self.stem_multiplier, (NODES, NODES))
+        return two_inputs.stacked(skeleton, self.stem_multiplier, (self.nodes, self.nodes))
 
     def network(
         self,
