@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from nasbench_kit import spaces
 from nasbench_kit.errors import CorruptFile, InvalidArchitecture, InvalidSetting, UnknownName
+from nasbench_kit.spaces.kept import keep
 from nasbench_kit.spaces.layers import proxylessnas
 from nasbench_kit.spaces.layers.enas_macro import ENASMacro
 from nasbench_kit.spaces.layers.katib import EXAMPLE, KatibSpace, Operation, operations
@@ -260,7 +261,7 @@ def test_spaces_of_experiments_are_found_again(
     space = KatibSpace(SMALL, 5)
     with pytest.raises(UnknownName, match="--dry-run"):
         spaces.named(space.name)
-    space.keep()
+    keep(space)
     assert spaces.named(space.name) == space
     spaces.named.cache_clear()
     file = next((tmp_path / "katib-spaces").iterdir())

@@ -19,9 +19,11 @@ import torch
 
 from nasbench_kit.algorithms.policy_gradient.controller import Controller, PolicyGradient
 from nasbench_kit.algorithms.policy_gradient.decision_controller import DecisionController
+from nasbench_kit.algorithms.policy_gradient.skip_controller import SkipController
 from nasbench_kit.algorithms.weight_sharing.search import WeightSharing
 from nasbench_kit.algorithms.weight_sharing.training import OneShot, SharedWeights
 from nasbench_kit.errors import Stalled
+from nasbench_kit.spaces.layers.skips import SkipSpace
 from nasbench_kit.spaces.nasbench101.space import CellSpace
 
 if TYPE_CHECKING:
@@ -41,7 +43,8 @@ class ENAS(WeightSharing):
     """Parameter sharing with an LSTM controller; the defaults are the paper's for CIFAR-10.
 
     But ``hidden_size`` (the paper has 100) and ``baseline_decay`` are the released script's, ``clip``
-    and ``derived`` have no source, and there is no prior on the number of edges.
+    and ``derived`` have no source. The prior on skips is of the paper's macro space alone; there is none
+    on the edges of cells.
 
     Raises:
         InvalidSetting: a setting out of its range.
@@ -63,6 +66,9 @@ class ENAS(WeightSharing):
     temperature: float = 5.0
     tanh_constant: float | None = 2.5
     operation_tanh_reduction: float = 1.0
+    #: In spaces of layers with skips: share of skips that is drawn to, and how strongly.
+    skip_target: float = 0.4
+    skip_weight: float = 0.8
     #: Cells written to choose the recommended one from.
     derived: int = 10
 
@@ -77,6 +83,8 @@ class ENAS(WeightSharing):
         "temperature": "(0, inf)",
         "tanh_constant": "(0, inf)",
         "operation_tanh_reduction": "(0, inf)",
+        "skip_target": "[0, 1]",
+        "skip_weight": "[0, inf)",
         "derived": "[1, inf)",
     }
     ranking_share: ClassVar[float] = 0.4
@@ -116,9 +124,12 @@ class _Search:
             "temperature": settings.temperature,
             "tanh_constant": settings.tanh_constant,
         }
-        self.controller: Controller | DecisionController
-        if isinstance(shared.space, CellSpace):
-            reduction = settings.operation_tanh_reduction
+        self.controller: Controller | DecisionController | SkipController
+        reduction = settings.operation_tanh_reduction
+        if isinstance(shared.space, SkipSpace):
+            shape |= {"operation_tanh_reduction": reduction, "skip_target": settings.skip_target}
+            self.controller = SkipController(shared.space, shared.rng, **shape)
+        elif isinstance(shared.space, CellSpace):
             self.controller = Controller(
                 shared.space, shared.rng, operation_tanh_reduction=reduction, **shape
             )
@@ -129,6 +140,7 @@ class _Search:
             learning_rate=settings.controller_learning_rate,
             entropy_weight=settings.entropy_weight,
             baseline_decay=settings.baseline_decay,
+            skip_weight=settings.skip_weight,
         )
 
     def epoch(self) -> Architecture:

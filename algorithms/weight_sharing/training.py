@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from nasbench_kit.errors import BudgetExhausted, InvalidSetting
 from nasbench_kit.oracle.budget import Budget
+from nasbench_kit.spaces.protocols import Numbered
 from nasbench_kit.training.checkpoint import read, write
 from nasbench_kit.training.device import usable
 from nasbench_kit.training.loaded import Shuffled, load
@@ -315,10 +316,15 @@ class SharedWeights:
             "space": self.space.digest,
             "recipe": repr(self._task.recipe),
             "images": self._task.images.digest,
-            "price": list(self._oracle.price(self.space[0], self._task.epoch_images)),
+            "price": list(self._oracle.price(self._example(), self._task.epoch_images)),
             "budget": [list(meter) for meter in self._started_with],
             "seed": self._seed,
         }
+
+    def _example(self) -> Architecture:
+        """Always the same architecture."""
+        numbered = isinstance(self.space, Numbered)
+        return self.space[0] if numbered else self.space.sample(np.random.default_rng(0))
 
     def _save(self, path: Path, parts: dict[str, Any]) -> None:
         picks = (self._weight_picks, self._reward_picks)

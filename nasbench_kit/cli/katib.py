@@ -22,6 +22,9 @@ from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.oracle.budget import Budget
 from nasbench_kit.system.files import check_writable
 
+#: Of a search without a budget of its own, which its number of epochs ends.
+_MOST_EPOCHS = 1e12
+
 if TYPE_CHECKING:
     from nasbench_kit.katib.experiment import Experiment
     from nasbench_kit.katib.trials import Trial
@@ -32,7 +35,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     parser = subparsers.add_parser(
         "katib",
         help="run a Katib NAS experiment on this machine",
-        description="Read nasConfig and algorithm settings of a Katib experiment (enas), run its trials "
+        description="Read nasConfig and algorithm settings of a Katib experiment (enas, darts), run its trials "
         "here one after the other, and print their metrics as Katib's collector reads them. Each "
         "trial's assignments are written as Katib writes them. Killed and started again, it trains "
         "what is missing.",
@@ -72,17 +75,80 @@ def run_katib(args: argparse.Namespace) -> int:
     from nasbench_kit.katib import experiment as files
 
     experiment = files.read(args.experiment)
-    if experiment.algorithm == "darts":
+    folder = args.out or Path("runs") / experiment.name
+    run = _run_darts if experiment.algorithm == "darts" else _run_enas
+    return run(args, experiment, folder)
+
+
+def _run_darts(args: argparse.Namespace, experiment: Experiment, folder: Path) -> int:
+    from nasbench_kit.data.images.image_sets import open_images
+    from nasbench_kit.katib import darts, trials
+    from nasbench_kit.oracle.fallback import StoredTrainer
+    from nasbench_kit.spaces.kept import keep
+    from nasbench_kit.training.device import usable
+
+    for name in ("epochs", "trials"):
+        if getattr(args, name) is not None:
+            raise InvalidSetting(
+                f"--{name} is of ENAS experiments; a DARTS experiment is one trial of num_epochs epochs"
+            )
+    space, search = darts.space_of(experiment), darts.search_of(experiment)
+    assert search.epochs is not None  # num_epochs
+    usable(args.device)
+    keep(space)
+    assigned = darts.assignments(experiment)
+    if args.dry_run:
+        plan = {"space": space.name, "trials": 1, "epochs": search.epochs, "folder": str(folder)}
+        _print_plan(args, experiment, {**plan, "assignments": assigned})
+        return 0
+    check_writable(folder / "experiment.json")
+    images = open_images(args.data)
+    trainer = StoredTrainer(images, asked_recipe(args), device=args.device)
+    conditions = trials.conditions_of(experiment, trainer, search.epochs, args.seed)
+    kept = trials.Folder(folder, conditions)
+    checkpoint = folder / "search.checkpoint"
+    task = darts.task_of(experiment, images, asked_recipe(args), args.device, checkpoint)
+    budget = Budget(epochs=args.total_epochs or _MOST_EPOCHS)
+    best: darts.Epoch | None = None
+    done = 0
+    with progress_bar(f"epochs of {experiment.name}") as progress:
+        record = folder / "epochs.json"
+        for epoch in darts.run(
+            experiment, task, trainer, budget=budget, seed=args.seed, record=record
+        ):
+            done += 1
+            progress(done, search.epochs)
+            if not args.json:
+                print(
+                    f"epoch {done}: Validation-Accuracy={epoch.validation_accuracy:.6f}", flush=True
+                )
+            if best is None or epoch.validation_accuracy > best.validation_accuracy:
+                best = epoch
+    if best is None:
         raise InvalidSetting(
-            "a DARTS experiment cannot be run yet; its space has no supernet here. Experiments of enas can"
+            f"a budget of {args.total_epochs:g} epochs pays for no epoch of the search; give more"
         )
-    return _run_enas(args, experiment)
+    genotype = space.nested(best.architecture)
+    metrics = {"Best-Genotype": genotype}
+    trial = trials.Trial(f"{experiment.name}-0001", best.architecture, assigned, metrics)
+    kept.keep(trial)
+    kept.finish(trial, 1)
+    if args.json:
+        report = {"folder": str(folder), "space": space.name, "epochs": done, **trial.as_json()}
+        print_json(report)
+        return 0
+    print(f"Best-Genotype={genotype}")
+    print_text(f"results: {folder}/")
+    text = best.architecture.to_text()
+    print(f'in full: nasbench-kit train "{text}" --space {space.name} --data {args.data}')
+    return 0
 
 
-def _run_enas(args: argparse.Namespace, experiment: Experiment) -> int:
+def _run_enas(args: argparse.Namespace, experiment: Experiment, folder: Path) -> int:
     from nasbench_kit.data.images.image_sets import open_images
     from nasbench_kit.katib import trials
     from nasbench_kit.oracle.fallback import StoredTrainer
+    from nasbench_kit.spaces.kept import keep
     from nasbench_kit.training.device import usable
 
     epochs = _first(args.epochs, experiment.epochs, trials.EPOCHS)
@@ -97,8 +163,7 @@ def _run_enas(args: argparse.Namespace, experiment: Experiment) -> int:
         )
     space = trials.space_of(experiment)
     usable(args.device)
-    space.keep()
-    folder = args.out or Path("runs") / experiment.name
+    keep(space)
     if args.dry_run:
         plan = {"space": space.name, "trials": most, "epochs": epochs, "folder": str(folder)}
         _print_plan(args, experiment, plan)

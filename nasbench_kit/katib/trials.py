@@ -48,8 +48,8 @@ class Trial:
     architecture: Choices
     #: What Katib hands to its container.
     assignments: dict[str, str]
-    #: By name, at the end of the training.
-    metrics: dict[str, float]
+    #: By name, at the end of the training; accuracies in [0, 1], or a genotype.
+    metrics: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
         """As Katib's API shows a trial."""
@@ -58,7 +58,8 @@ class Trial:
             "parameterAssignments": _pairs(self.assignments),
             "observation": {
                 "metrics": [
-                    {"name": name, "latest": f"{value:.6f}"} for name, value in self.metrics.items()
+                    {"name": name, "latest": value if isinstance(value, str) else f"{value:.6f}"}
+                    for name, value in self.metrics.items()
                 ]
             },
             "space": self.architecture.space.name,

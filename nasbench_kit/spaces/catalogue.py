@@ -39,6 +39,12 @@ def _nasbench201() -> Space:
     return NASBench201()
 
 
+def _darts(name: str) -> Space:
+    from nasbench_kit.spaces.edge_cells.darts import DARTS
+
+    return DARTS(name)
+
+
 def _nats_sizes() -> Space:
     from nasbench_kit.spaces.layers.nats_sizes import NATSSizes
 
@@ -75,6 +81,7 @@ _SPACES: dict[str, Callable[[], Space]] = {
     "nasbench201": _nasbench201,
     "nats-sizes": _nats_sizes,
     "nasbench-macro": _nasbench_macro,
+    **{name: functools.partial(_darts, name) for name in ("darts", "darts-s2", "darts-s3")},
     "enas-macro": _enas_macro,
     "katib": _katib,
     "nas-rl": _nas_rl,
@@ -126,9 +133,15 @@ def _of_an_experiment(name: str) -> Space | None:
     """The space of a Katib experiment that was read on this machine; None for another name."""
     if not name.startswith("katib-"):
         return None
+    from nasbench_kit.spaces.kept import kept
+
+    if name.startswith("katib-darts-"):
+        from nasbench_kit.spaces.edge_cells.katib_darts import KatibDARTS
+
+        return kept(name, KatibDARTS.described)
     from nasbench_kit.spaces.layers.katib import KatibSpace
 
-    return KatibSpace.kept(name)
+    return kept(name, KatibSpace.described)
 
 
 def architecture_of(space: str | None, text: str) -> Any:

@@ -65,11 +65,11 @@ def entries(layer: Layer) -> nn.ModuleList:
     )
 
 
-def sizes(layer: Layer, source: int) -> tuple[int, int, int]:
-    """Input channels, output channels and stride of an operation behind a node."""
+def sizes(layer: Layer, source: int) -> tuple[int, int, int, bool]:
+    """Input channels, output channels and stride of an operation behind a node; whether it normalises pools."""
     first = source < layer.inputs
     ins = layer.in_channels if first and layer.inputs == 1 else layer.out_channels
-    return ins, layer.out_channels, 2 if layer.halves and first else 1
+    return ins, layer.out_channels, 2 if layer.halves and first else 1, layer.inputs == 2
 
 
 def add(nodes: list[Tensor], target: int, x: Tensor) -> None:
@@ -160,6 +160,62 @@ class Network(nn.Module):
 
     def _logits(self, images: Tensor) -> Tensor:
         logits: Tensor = self.classifier(self.layers(images).mean((2, 3)))
+        return logits
+
+
+class TwoInputNetwork(nn.Module):
+    """[n, image_channels, h, w] -> logits [n, classes], of cells that read the two cells before them.
+
+    Args:
+        edges: those of each kind of cell, by target.
+        joined: nodes that each kind concatenates.
+        layers: the cells behind the stem.
+        image_channels: channels of an image.
+        classes: number of logits.
+        generator: draws the fresh weights; global random state is neither read nor changed.
+        bn_momentum: share of the newest batch in the running statistics, PyTorch's meaning; None
+            averages all batches equally.
+        precision: of the arithmetic; weights, statistics and logits are float32 in any case.
+    """
+
+    def __init__(
+        self,
+        edges: Sequence[Sequence[Edge]],
+        joined: Sequence[Sequence[int]],
+        layers: Sequence[Layer],
+        *,
+        image_channels: int,
+        classes: int,
+        generator: torch.Generator,
+        bn_momentum: float | None,
+        precision: Precision,
+    ) -> None:
+        super().__init__()
+        self.precision = precision
+        stem, last = layers[0].in_channels, layers[-1]
+        with torch.random.fork_rng(devices=[]):  # modules draw as they are made; drawn again below
+            self.stem = nn.Sequential(Convolution(image_channels, stem, 3), Norm(stem))
+            self.cells = nn.ModuleList(
+                CellModule(edges[layer.kind], layer, joined[layer.kind]) for layer in layers
+            )
+            self.classifier = nn.Linear(last.out_channels * len(joined[last.kind]), classes)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = bn_momentum
+        draw_weights(self, generator)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[n, image_channels, h, w] -> logits [n, classes]."""
+        if self.precision == "float32":
+            return self._logits(images)
+        with torch.autocast(images.device.type, torch.bfloat16, cache_enabled=False):
+            return self._logits(images).float()
+
+    def _logits(self, images: Tensor) -> Tensor:
+        before = x = self.stem(images)
+        for cell in self.cells:
+            before, x = x, cell(before, x)
+        logits: Tensor = self.classifier(x.mean((2, 3)))
         return logits
 
 

@@ -8,6 +8,7 @@ Source: Dong and Yang, NAS-Bench-201, ICLR 2020, section 2.1; Liu et al., DARTS,
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -28,10 +29,23 @@ class Convolution(nn.Conv2d):
         self,
         in_channels: int,
         out_channels: int,
-        kernel: int,
-        stride: int = 1,
+        kernel: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        *,
+        dilation: int = 1,
+        depthwise: bool = False,
     ) -> None:
-        super().__init__(in_channels, out_channels, kernel, stride, kernel // 2, bias=False)
+        height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
+        super().__init__(
+            in_channels,
+            out_channels,
+            (height, width),
+            stride,
+            (height // 2 * dilation, width // 2 * dilation),
+            dilation,
+            groups=in_channels if depthwise else 1,
+            bias=False,
+        )
 
     def forward(self, x: Tensor, outs: int | None = None) -> Tensor:
         """[n, c, h, w] -> [n, c / in_channels of out_channels, h / stride, w / stride], or ``outs``."""
@@ -39,8 +53,8 @@ class Convolution(nn.Conv2d):
         if ins == self.in_channels:
             return super().forward(x)
         outs = self.out_channels * ins // self.in_channels if outs is None else outs
-        weight = self.weight[:outs, :ins]
-        return functional.conv2d(x, weight, None, self.stride, self.padding)
+        weight, groups = self.weight[:outs, :ins], 1 if self.groups == 1 else ins
+        return functional.conv2d(x, weight, None, self.stride, self.padding, self.dilation, groups)
 
 
 class Norm(nn.BatchNorm2d):
@@ -57,8 +71,8 @@ class Norm(nn.BatchNorm2d):
         if self.running_mean is not None:
             return super().forward(x)
         channels = x.shape[1]
-        scale = None if self.rests else self.weight[:channels]
-        shift = None if self.rests else self.bias[:channels]
+        scale = None if self.rests or not self.affine else self.weight[:channels]
+        shift = None if self.rests or not self.affine else self.bias[:channels]
         return functional.batch_norm(x, None, None, scale, shift, training=True, eps=self.eps)
 
 
@@ -69,6 +83,50 @@ class ReLUConvBN(nn.Sequential):
         super().__init__(
             nn.ReLU(),
             Convolution(in_channels, out_channels, kernel, stride),
+            Norm(out_channels),
+        )
+
+
+class Separable(nn.Sequential):
+    """ReLU, a convolution of each channel, one of each pixel, batch norm; twice unless told otherwise."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        stride: int = 1,
+        *,
+        dilation: int = 1,
+        times: int = 2,
+    ) -> None:
+        modules: list[nn.Module] = []
+        for time in range(times):
+            outs = out_channels if time == times - 1 else in_channels
+            modules += [
+                nn.ReLU(),
+                Convolution(
+                    in_channels,
+                    in_channels,
+                    kernel,
+                    1 if time else stride,
+                    dilation=dilation,
+                    depthwise=True,
+                ),
+                Convolution(in_channels, outs, 1),
+                Norm(outs),
+            ]
+        super().__init__(*modules)
+
+
+class Stretched(nn.Sequential):
+    """ReLU, a convolution of 1 x k pixels, one of k x 1, batch norm."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> None:
+        super().__init__(
+            nn.ReLU(),
+            Convolution(in_channels, out_channels, (1, kernel), (1, stride)),
+            Convolution(out_channels, out_channels, (kernel, 1), (stride, 1)),
             Norm(out_channels),
         )
 
@@ -131,14 +189,19 @@ def pool(
     return nn.Sequential(ReLUConvBN(in_channels, out_channels, 1), make(stride))
 
 
+def normalised(pooling: nn.Module, channels: int) -> nn.Module:
+    """A pooling with a batch norm behind it, which has no scale and shift (DARTS, released code)."""
+    return nn.Sequential(pooling, Norm(channels, affine=False))
+
+
+def max_pool(kernel: int) -> Callable[[int], nn.Module]:
+    """The largest of so many pixels a side, from the stride."""
+    return lambda stride: nn.MaxPool2d(kernel, stride, kernel // 2)
+
+
 def average_pool3x3(stride: int) -> nn.Module:
     """The mean of those of nine pixels that lie inside the image."""
     return nn.AvgPool2d(3, stride, 1, count_include_pad=False)
-
-
-def max_pool3x3(stride: int) -> nn.Module:
-    """The largest of nine pixels."""
-    return nn.MaxPool2d(3, stride, 1)
 
 
 #: Operation -> its module, from input channels, output channels and stride.
@@ -148,12 +211,40 @@ MODULES: dict[str, Callable[[int, int, int], nn.Module]] = {
     "nor_conv_1x1": lambda ins, outs, stride: ReLUConvBN(ins, outs, 1, stride),
     "nor_conv_3x3": lambda ins, outs, stride: ReLUConvBN(ins, outs, 3, stride),
     "avg_pool_3x3": lambda ins, outs, stride: pool(average_pool3x3, ins, outs, stride),
-    "max_pool_3x3": lambda ins, outs, stride: pool(max_pool3x3, ins, outs, stride),
+    **{
+        f"max_pool_{k}x{k}": functools.partial(
+            lambda k, ins, outs, stride: pool(max_pool(k), ins, outs, stride), k
+        )
+        for k in (3, 5, 7)
+    },
+    **{
+        f"sep_conv_{k}x{k}": functools.partial(
+            lambda k, ins, outs, stride: Separable(ins, outs, k, stride), k
+        )
+        for k in (3, 5, 7)
+    },
+    **{
+        f"dil_conv_{k}x{k}": functools.partial(
+            lambda k, ins, outs, stride: Separable(ins, outs, k, stride, dilation=2, times=1), k
+        )
+        for k in (3, 5)
+    },
+    "conv_1x3_3x1": lambda ins, outs, stride: Stretched(ins, outs, 3, stride),
+    "conv_1x7_7x1": lambda ins, outs, stride: Stretched(ins, outs, 7, stride),
 }
 
 
-def make(operation: str, in_channels: int, out_channels: int, stride: int = 1) -> nn.Module:
+def make(
+    operation: str, in_channels: int, out_channels: int, stride: int = 1, normalises: bool = False
+) -> nn.Module:
     """The module of an operation.
+
+    Args:
+        operation: its name.
+        in_channels: channels of its input.
+        out_channels: of its output.
+        stride: 1 or 2.
+        normalises: whether batch norm follows a pooling.
 
     Raises:
         InvalidSetting: the operation has none.
@@ -162,4 +253,5 @@ def make(operation: str, in_channels: int, out_channels: int, stride: int = 1) -
         raise InvalidSetting(
             f"the operation {operation!r} has no module; there are {', '.join(MODULES)}"
         )
-    return MODULES[operation](in_channels, out_channels, stride)
+    module = MODULES[operation](in_channels, out_channels, stride)
+    return normalised(module, out_channels) if normalises and "pool" in operation else module

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from nasbench_kit.spaces.decisions import Choices, DecisionSpace
+from nasbench_kit.spaces.edge_cells.cell import Edge
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,6 +65,18 @@ class EdgeCellSpace(DecisionSpace):
     @abstractmethod
     def made_of(self, taken: Mapping[int, int]) -> Choices:
         """The inverse of ``taken``."""
+
+    def edges_of(self, architecture: Choices) -> list[list[Edge]]:
+        """The edges of each cell, by target.
+
+        Raises:
+            NotInSpace: the architecture is outside.
+        """
+        cells: list[list[Edge]] = [[] for _ in range(1 + max(slot.kind for slot in self.slots))]
+        for place, option in self.taken(architecture).items():
+            kind, source, target, operations = self.slots[place]
+            cells[kind].append(Edge(source, target, operations[option]))
+        return cells
 
     def joined(self, kind: int, taken: Sequence[int]) -> Sequence[int]:
         """Nodes that are concatenated as a cell's output, given its slots; none: the last one alone."""

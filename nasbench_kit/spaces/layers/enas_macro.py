@@ -18,14 +18,21 @@ Source: Pham et al., Efficient neural architecture search via parameter sharing,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nasbench_kit import checks
+from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.spaces.layers.skips import SkipSpace, seen
 from nasbench_kit.spaces.layers.units import Kind, Network, Unit
 
 if TYPE_CHECKING:
+    import torch
+    from numpy.random import Generator
+
     from nasbench_kit.spaces.decisions import Choices
+    from nasbench_kit.spaces.layers.macro_supernet import MacroSupernet
+    from nasbench_kit.spaces.one_shot import Relaxation
     from nasbench_kit.spaces.skeleton import Skeleton
 
 #: By their numbers in arc strings.
@@ -62,23 +69,40 @@ class ENASMacro(SkipSpace):
 
     def units(self, architecture: Choices, skeleton: Skeleton, image_channels: int) -> Network:
         """A stem and the layers; of the skeleton ``stem_channels`` counts."""
-        channels = skeleton.stem_channels
-        made: list[Unit] = []
+        return self.named_units(self.rows(self.encode(architecture)), skeleton.stem_channels)[0]
 
-        def add(*inputs: int, kind: Kind = "convolution", **settings: Any) -> int:
+    def named_units(
+        self, rows: Sequence[Sequence[int]], channels: int
+    ) -> tuple[Network, list[str]]:
+        """The units, and for each what weights it has: those of equal names can be shared.
+
+        Only those of a layer's ``join`` differ in shape between architectures: they see the layers that
+        its skips name, and what its operation computed.
+
+        Args:
+            rows: of each layer.
+            channels: of the stem.
+        """
+        made: list[Unit] = []
+        names: list[str] = []
+
+        def add(name: str, *inputs: int, kind: Kind = "convolution", **settings: Any) -> int:
             made.append(Unit(inputs, kind, **settings))
+            names.append(name)
             return len(made)
 
         # Layers 0, 1, ...: after a halving a layer is two values, one of each path.
-        layers: list[tuple[int, ...]] = [(add(0, channels=channels, kernel=(3, 3)),)]
-        for layer, row in enumerate(self.rows(self.encode(architecture)), 1):
+        layers: list[tuple[int, ...]] = [(add("stem", 0, channels=channels, kernel=(3, 3)),)]
+        for layer, row in enumerate(rows, 1):
             operation, size = row[0], 5 if row[0] in (2, 3) else 3
-            value = add(*layers[-1], channels=channels, relu_first=True)
+            of = f"layer {layer} {OPERATIONS[operation]}"
+            value = add(f"{of} 1x1", *layers[-1], channels=channels, relu_first=True)
             if operation >= 4:
                 pool: Kind = "average" if operation == 4 else "max"
-                value = add(value, kind=pool, kernel=(3, 3), relu_first=True)
+                value = add(of, value, kind=pool, kernel=(3, 3), relu_first=True)
             elif operation in (1, 3):
                 value = add(
+                    of,
                     value,
                     channels=channels,
                     kernel=(size, size),
@@ -86,23 +110,50 @@ class ENASMacro(SkipSpace):
                     relu_first=True,
                     normalised=False,
                 )
-                value = add(value, channels=channels)
+                value = add(f"{of} pointwise", value, channels=channels)
             else:
-                value = add(value, channels=channels, kernel=(size, size), relu_first=True)
+                value = add(of, value, channels=channels, kernel=(size, size), relu_first=True)
             if layer > 1:
                 skips = [part for earlier in seen(row, layer) for part in layers[earlier]]
-                value = add(*skips, value, channels=channels, relu_first=True)
+                value = add(
+                    f"layer {layer} join", *skips, value, channels=channels, relu_first=True
+                )
             layers.append((value,))
             if layer in halvings(self.layers):
                 channels *= 2
                 layers = [
                     tuple(
-                        add(*parts, channels=channels // 2, stride=2, shift=shift)
+                        add(
+                            f"halving after {layer} of {earlier}, path {shift}",
+                            *parts,
+                            channels=channels // 2,
+                            stride=2,
+                            shift=shift,
+                        )
                         for shift in (0, 1)
                     )
-                    for parts in layers
+                    for earlier, parts in enumerate(layers)
                 ]
-        return Network(tuple(made), layers[-1])
+        return Network(tuple(made), layers[-1]), names
+
+    def supernet(
+        self, skeleton: Skeleton, image_channels: int, classes: int, generator: torch.Generator
+    ) -> MacroSupernet:
+        """Fresh shared weights; see `nasbench_kit.spaces.one_shot.OneShotSpace`."""
+        from nasbench_kit.spaces.layers.macro_supernet import MacroSupernet
+
+        return MacroSupernet(self, skeleton, image_channels, classes, generator)
+
+    def relaxation(self, rng: Generator) -> Relaxation:
+        """There is none.
+
+        Raises:
+            InvalidSetting: always.
+        """
+        raise InvalidSetting(
+            f"the space {self.name} has no mixtures, which gradient searches need; its paper's own search "
+            "is enas"
+        )
 
 
 def halvings(layers: int) -> tuple[int, ...]:

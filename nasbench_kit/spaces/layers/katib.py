@@ -14,7 +14,6 @@ Source: kubeflow/katib, suggestion service "enas" and trial image enas-cnn-cifar
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import re
@@ -22,10 +21,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nasbench_kit import checks
-from nasbench_kit.errors import CorruptFile, InvalidArchitecture, InvalidSetting, UnknownName
+from nasbench_kit.errors import InvalidArchitecture, InvalidSetting
+from nasbench_kit.spaces.kept import digest_of
 from nasbench_kit.spaces.layers.skips import SkipSpace, seen
 from nasbench_kit.spaces.layers.units import Kind, Network, Unit
-from nasbench_kit.system.files import home, write_text
 
 if TYPE_CHECKING:
     from nasbench_kit.spaces.decisions import Choices
@@ -46,8 +45,6 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 POOLINGS: dict[str, Kind] = {"max_pooling": "max", "avg_pooling": "average"}
 #: Of a number among the parameters, and of all combinations together.
 _MOST, _MOST_OPERATIONS = 1024, 4096
-#: In the home folder: the spaces of experiments that were read, by name.
-_FOLDER = "katib-spaces"
 
 
 class Operation(NamedTuple):
@@ -152,53 +149,32 @@ class KatibSpace(SkipSpace):
     def __init__(self, listed: Sequence[Operation] = tuple(EXAMPLE), layers: int = 8) -> None:
         self.operations = tuple(listed)
         layers = checks.whole("numLayers", layers, 1, 64)
-        content = json.dumps([layers, self.operations])
         example = (layers, self.operations) == (8, tuple(EXAMPLE))
-        digest = hashlib.sha256(content.encode()).hexdigest()[:12]
-        super().__init__(
-            "katib" if example else f"katib-{digest}", list(map(str, self.operations)), layers
-        )
+        self.layers = layers
+        name = "katib" if example else f"katib-{digest_of(self.description())}"
+        super().__init__(name, list(map(str, self.operations)), layers)
 
     def __reduce__(self) -> tuple[object, ...]:
         return KatibSpace, (self.operations, self.layers)
 
-    def keep(self) -> None:
-        """Write the space into the home folder, where its name finds it again.
-
-        Raises:
-            NotWritable: that is impossible.
-        """
-        path = home() / _FOLDER / f"{self.name}.json"
-        write_text(path, json.dumps({"layers": self.layers, "operations": self.operations}) + "\n")
+    def description(self) -> dict[str, Any]:
+        """Layers and operations, as JSON can hold them."""
+        return {"layers": self.layers, "operations": self.operations}
 
     @classmethod
-    def kept(cls, name: str) -> KatibSpace:
-        """The space that ``keep`` wrote.
+    def described(cls, description: Any) -> KatibSpace:
+        """The space of a description.
 
         Raises:
-            UnknownName: there is none of this name.
-            CorruptFile: its file is damaged.
+            ValueError, TypeError, LookupError: it is none.
         """
-        path = home() / _FOLDER / f"{name}.json"
-        if not name.removeprefix("katib-").isalnum() or not path.is_file():
-            raise UnknownName(
-                f"no Katib experiment with the space {name} was read on this machine; read it once with "
-                "`nasbench-kit katib EXPERIMENT.yaml --dry-run`"
-            )
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            listed = [
-                Operation(kind, tuple((key, value) for key, value in parameters))
-                for kind, parameters in content["operations"]
-            ]
-            for operation in listed:
-                operations([(operation.type, {key: [v] for key, v in operation.parameters})])
-            space = cls(listed, content["layers"])
-        except (ValueError, TypeError, KeyError) as error:
-            raise CorruptFile(f"{path} is no space of a Katib experiment; delete it") from error
-        if space.name != name:
-            raise CorruptFile(f"{path} is another space than its name says; delete it")
-        return space
+        listed = [
+            Operation(kind, tuple((key, value) for key, value in parameters))
+            for kind, parameters in description["operations"]
+        ]
+        for operation in listed:
+            operations([(operation.type, {key: [v] for key, v in operation.parameters})])
+        return cls(listed, description["layers"])
 
     # Katib's texts ------------------------------------------------------------------------------
 
