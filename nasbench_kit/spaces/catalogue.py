@@ -44,12 +44,26 @@ def _nats_sizes() -> Space:
     return NATSSizes()
 
 
+def _darts_recurrent() -> Space:
+    from nasbench_kit.spaces.recurrent.darts import DARTSRecurrent
+
+    return DARTSRecurrent()
+
+
+def _enas_recurrent() -> Space:
+    from nasbench_kit.spaces.recurrent.enas import ENASRecurrent
+
+    return ENASRecurrent()
+
+
 #: Spaces that have one name each; cell spaces have many (`CellSpace.named`).
 _SPACES: dict[str, Callable[[], Space]] = {
     "nasbench-graph": _nasbench_graph,
     "nasbench201": _nasbench201,
     "nats-sizes": _nats_sizes,
     "nasbench-macro": _nasbench_macro,
+    "darts-recurrent": _darts_recurrent,
+    "enas-recurrent": _enas_recurrent,
 }
 
 
