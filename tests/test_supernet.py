@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nasbench_kit import Cell, CellSpace, InvalidSetting, register_operation
+from nasbench_kit.spaces import one_shot
 from nasbench_kit.spaces.nasbench101 import supernet as supernet_module
 from nasbench_kit.spaces.nasbench101.cell import OPERATIONS
 from nasbench_kit.spaces.nasbench101.network import CellModule, Network
@@ -342,7 +343,7 @@ def test_layers_together_are_layers_apart(active: list[int], divisor: int) -> No
     found = results()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(supernet_module, "together", apart)
-        patch.setattr(supernet_module, "WeightedSum", Plain)
+        patch.setattr(one_shot, "WeightedSum", Plain)
         expected = results()
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
@@ -358,7 +359,7 @@ def test_a_weighted_sum_has_gradients_of_gradients() -> None:
 
     def total(*tensors: Tensor) -> Tensor:
         weights, *terms = tensors
-        return supernet_module.WeightedSum.apply(weights, 3, *terms)  # type: ignore[no-untyped-call]
+        return one_shot.WeightedSum.apply(weights, 3, *terms)  # type: ignore[no-untyped-call]
 
     assert torch.autograd.gradcheck(total, (weights, wide, narrow))
     assert torch.autograd.gradgradcheck(total, (weights, wide, narrow))

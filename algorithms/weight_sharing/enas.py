@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import torch
 
 from nasbench_kit.algorithms.policy_gradient.controller import Controller, PolicyGradient
+from nasbench_kit.algorithms.policy_gradient.decision_controller import DecisionController
 from nasbench_kit.algorithms.weight_sharing.search import WeightSharing
 from nasbench_kit.algorithms.weight_sharing.training import OneShot, SharedWeights
 from nasbench_kit.errors import Stalled
+from nasbench_kit.spaces.nasbench101.space import CellSpace
 
 if TYPE_CHECKING:
     from nasbench_kit.spaces.protocols import Architecture
@@ -109,14 +111,19 @@ class _Search:
     def __init__(self, settings: ENAS, shared: SharedWeights) -> None:
         self.settings = settings
         self.shared = shared
-        self.controller = Controller(
-            shared.space,
-            shared.rng,
-            hidden_size=settings.hidden_size,
-            temperature=settings.temperature,
-            tanh_constant=settings.tanh_constant,
-            operation_tanh_reduction=settings.operation_tanh_reduction,
-        )
+        shape: dict[str, Any] = {
+            "hidden_size": settings.hidden_size,
+            "temperature": settings.temperature,
+            "tanh_constant": settings.tanh_constant,
+        }
+        self.controller: Controller | DecisionController
+        if isinstance(shared.space, CellSpace):
+            reduction = settings.operation_tanh_reduction
+            self.controller = Controller(
+                shared.space, shared.rng, operation_tanh_reduction=reduction, **shape
+            )
+        else:
+            self.controller = DecisionController(shared.space, shared.rng, **shape)
         self.learner = PolicyGradient(
             self.controller,
             learning_rate=settings.controller_learning_rate,

@@ -3,7 +3,8 @@
 Operations see the first 1/K of a vertex's channels; after the sum all channels are shuffled, so that
 the next vertex's operations see others. That saves memory, and operations without weights gain less
 from noise in the weights of the others. The paper's edge normalisation is the relaxation's weight of
-edges, which these spaces have anyway. At first only the weights are trained.
+edges: cells with operations on vertices have it anyway, edge-labelled cells in partly connected
+mixtures. At first only the weights are trained.
 
 Source: Xu et al., PC-DARTS, ICLR 2020 (arXiv 1907.05737), sections 3.2 and 3.3, equations 2 and 3,
 and its released code.

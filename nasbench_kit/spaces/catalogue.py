@@ -38,6 +38,12 @@ def _nasbench201() -> Space:
     return NASBench201()
 
 
+def _darts(name: str) -> Space:
+    from nasbench_kit.spaces.edge_cells.darts import DARTS
+
+    return DARTS(name)
+
+
 def _nats_sizes() -> Space:
     from nasbench_kit.spaces.layers.nats_sizes import NATSSizes
 
@@ -64,6 +70,7 @@ _SPACES: dict[str, Callable[[], Space]] = {
     "nasbench-macro": _nasbench_macro,
     "darts-recurrent": _darts_recurrent,
     "enas-recurrent": _enas_recurrent,
+    **{name: functools.partial(_darts, name) for name in ("darts", "darts-s2", "darts-s3")},
 }
 
 

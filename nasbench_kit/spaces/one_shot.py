@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,3 +116,39 @@ class OneShotSpace(Protocol):
             InvalidSetting: the space has none.
         """
         ...
+
+
+class WeightedSum(torch.autograd.Function):
+    """Of k tensors [n, c or more, h, w] the first c channels, each by its number of weights [k].
+
+    The same from single operations takes three times as many, and each costs as much as its sum.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, weights: Tensor, channels: int, *terms: Tensor) -> Tensor:
+        """The sum, [n, c, h, w]."""
+        ctx.save_for_backward(weights, *terms)
+        first, *others = terms
+        factor, *factors = weights.unbind()
+        total = first[:, :channels] * factor
+        for term, factor in zip(others, factors, strict=True):
+            total.addcmul_(term[:, :channels], factor)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        """By the weights, the number of channels (None) and each term."""
+        weights, *terms = ctx.saved_tensors
+        channels = gradient.shape[1]
+        by_weights = None
+        if ctx.needs_input_grad[0]:
+            dots = [(gradient * term[:, :channels]).sum() for term in terms]
+            by_weights = torch.stack(dots)
+        by_terms = [gradient * factor for factor in weights.unbind()]
+        padded = [
+            functional.pad(by, (0, 0, 0, 0, 0, term.shape[1] - channels))
+            if term.shape[1] > channels
+            else by
+            for by, term in zip(by_terms, terms, strict=True)
+        ]
+        return by_weights, None, *padded

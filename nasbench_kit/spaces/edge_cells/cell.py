@@ -28,12 +28,34 @@ class Edge(NamedTuple):
     operation: str
 
 
+class Slot(NamedTuple):
+    """An edge that a cell may have, with the operations to choose from."""
+
+    #: Which of the space's cells: 0, or 1 for a reduction cell.
+    kind: int
+    source: int
+    target: int
+    operations: tuple[str, ...]
+
+
 class Layer(NamedTuple):
-    """A cell; where the image is halved, a residual block."""
+    """A cell; where one of a single input halves the image, it is a residual block."""
 
     in_channels: int
+    #: Of every node.
     out_channels: int
     halves: bool = False
+    #: Which of the space's cells.
+    kind: int = 0
+    #: Channels of the output of the cell before the one before, the first input; None for a single input.
+    channels_before: int | None = None
+    #: Whether that one has twice the height and width of the second input.
+    twice_as_large: bool = False
+
+    @property
+    def inputs(self) -> int:
+        """Nodes that are inputs."""
+        return 1 if self.channels_before is None else 2
 
 
 def complete(nodes: int) -> list[tuple[int, int]]:
@@ -54,20 +76,24 @@ def stages(skeleton: Skeleton) -> list[Layer]:
 
 
 def work(
-    edges: Sequence[Edge], layers: Sequence[Layer], image_shape: tuple[int, int, int]
+    edges: Sequence[Edge],
+    layers: Sequence[Layer],
+    image_shape: tuple[int, int, int],
+    channel_divisor: int = 1,
 ) -> NDArray[np.float64]:
     """What one image costs forward: float64 [`nasbench101.work.KINDS`].
 
     Args:
-        edges: those of the cell.
+        edges: those of the cell; several between two nodes where a mixture computes several operations.
         layers: behind the stem, which has the channels that the first one wants.
         image_shape: height, width, channels.
+        channel_divisor: operations see one channel in this many.
     """
     height, width, channels = image_shape
     done = np.zeros(len(KINDS))
     done[KINDS.index("constant")] = 1
     add_convolution(done, 3, channels, layers[0].in_channels, height * width)
-    for ins, outs, halves in layers:
+    for ins, outs, halves, *_ in layers:
         if halves:
             height, width = -(-height // 2), -(-width // 2)
         pixels = height * width
@@ -78,17 +104,18 @@ def work(
             add_convolution(done, 1, ins, outs, pixels)
             add_join(done, outs, pixels)
             continue
+        part = max(1, outs // channel_divisor)
         for source, _, operation in edges:
-            before = ins if source == 0 else outs
+            before = max(1, ins // channel_divisor) if source == 0 else part
             if operation == "none":
                 continue
             if "conv" in operation:
-                add_convolution(done, 3 if operation.endswith("3x3") else 1, before, outs, pixels)
-            elif before != outs:
-                add_convolution(done, 1, before, outs, pixels)
+                add_convolution(done, 3 if operation.endswith("3x3") else 1, before, part, pixels)
+            elif before != part:
+                add_convolution(done, 1, before, part, pixels)
             if "pool" in operation:
-                add_pool(done, outs, pixels)
-            add_join(done, outs, pixels)
+                add_pool(done, part, pixels)
+            add_join(done, part, pixels)
     return done
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,21 @@ if TYPE_CHECKING:
     from nasbench_kit.spaces.edge_cells.cell import Edge
 
 #: Colour by what the operation's name begins with; also told apart by the label.
-_COLOURS = {"none": "#bbbbbb", "skip": "#555555", "nor_conv": "#0072b2", "avg": "#b35900"}
+_COLOURS = {
+    "none": "#bbbbbb",
+    "skip": "#555555",
+    "nor_conv": "#0072b2",
+    "sep": "#0072b2",
+    "dil": "#00664d",
+    "avg": "#b35900",
+    "max": "#8a5a00",
+}
 _APART, _RADIUS, _MARGIN = 130, 13, 14
 #: How far an edge swings out for each node that it passes by.
 _SWING = 48
 
 
-def cell_as_svg(nodes: int, edges: Sequence[Edge], label: str) -> str:
+def cell_as_svg(nodes: int, edges: Sequence[Edge], label: str, inputs: int = 1) -> str:
     """A cell of so many nodes.
 
     Edges to the next node are straight; others swing out, above where they begin at an even node and
@@ -29,11 +38,26 @@ def cell_as_svg(nodes: int, edges: Sequence[Edge], label: str) -> str:
     width = 2 * (_MARGIN + _RADIUS) + (nodes - 1) * _APART
     height = line + below + _RADIUS + _MARGIN
     drawn = "".join(_edge(edge, line) for edge in edges)
-    circles = "".join(_node(node, nodes, line) for node in range(nodes))
+    circles = "".join(_node(node, nodes, line, inputs) for node in range(nodes))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
         f'height="{height}" role="img" aria-label="{escape(label)}" font-family="sans-serif" '
         f'font-size="11" text-anchor="middle">{_ARROW}{drawn}{circles}</svg>'
+    )
+
+
+def cells_as_svg(nodes: int, cells: Sequence[Sequence[Edge]], label: str) -> str:
+    """Several cells of so many nodes each, one below the other; those of two inputs."""
+    drawn = [cell_as_svg(nodes, edges, label, inputs=2) for edges in cells]
+    sizes = [tuple(map(int, re.findall(r'(?:width|height)="(\d+)"', svg)[:2])) for svg in drawn]
+    width, height = max(w for w, _ in sizes), sum(h for _, h in sizes)
+    tops = [sum(h for _, h in sizes[:place]) for place in range(len(sizes))]
+    placed = "".join(
+        svg.replace("<svg ", f'<svg y="{top}" ', 1) for svg, top in zip(drawn, tops, strict=True)
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
+        f'height="{height}" role="img" aria-label="{escape(label)}">{placed}</svg>'
     )
 
 
@@ -72,9 +96,13 @@ def _edge(edge: Edge, line: int) -> str:
     )
 
 
-def _node(node: int, nodes: int, line: int) -> str:
-    title = {0: "input", nodes - 1: "output"}.get(node, f"node {node}")
-    fill = "#e5e5e5" if node in (0, nodes - 1) else "#ffffff"
+def _node(node: int, nodes: int, line: int, inputs: int) -> str:
+    title = f"node {node}"
+    if node < inputs:
+        title = "input" if inputs == 1 else f"input {node}"
+    elif inputs == 1 and node == nodes - 1:
+        title = "output"
+    fill = "#ffffff" if title.startswith("node") else "#e5e5e5"
     return (
         f'<circle cx="{_x(node)}" cy="{line}" r="{_RADIUS}" fill="{fill}" stroke="#333">'
         f'<title>{title}</title></circle><text x="{_x(node)}" y="{line + 4}">{node}</text>'

@@ -16,12 +16,13 @@ from __future__ import annotations
 import itertools
 import random
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from nasbench_kit.spaces.decisions import Choices, DecisionSpace
+from nasbench_kit.spaces.decisions import Choices
 from nasbench_kit.spaces.edge_cells import cell
-from nasbench_kit.spaces.edge_cells.cell import Edge
+from nasbench_kit.spaces.edge_cells.cell import Edge, Slot
+from nasbench_kit.spaces.edge_cells.space import EdgeCellSpace
 from nasbench_kit.spaces.protocols import Decision
 from nasbench_kit.spaces.skeleton import Skeleton
 
@@ -44,7 +45,7 @@ SKELETON = Skeleton(stem_channels=16, stacks=3, cells_per_stack=5)
 Rule = Literal["skip", "none-and-skip", "sums"]
 
 
-class NASBench201(DecisionSpace):
+class NASBench201(EdgeCellSpace):
     """All 5^6 = 15,625 labelled cells, in the order of the official files.
 
     That order is the one of the digits, operations as in ``OPERATIONS`` and the last edge fastest,
@@ -54,6 +55,8 @@ class NASBench201(DecisionSpace):
 
     name = "nasbench201"
     decisions = tuple(Decision(f"edge {source}-{target}", OPERATIONS) for source, target in _ENDS)
+    slots = tuple(Slot(0, source, target, OPERATIONS) for source, target in _ENDS)
+    normalised_head = True
 
     def __reduce__(self) -> tuple[object, ...]:
         return NASBench201, ()
@@ -113,11 +116,36 @@ class NASBench201(DecisionSpace):
             precision=precision,
         )
 
-    def work(
-        self, architecture: Choices, skeleton: Skeleton, image_shape: tuple[int, int, int]
+    # Shared weights ------------------------------------------------------------------------------
+
+    def layers(self, skeleton: Skeleton) -> list[cell.Layer]:
+        """Stacks of cells, and residual blocks between them."""
+        return cell.stages(skeleton)
+
+    def taken(self, architecture: Choices) -> dict[int, int]:
+        """The option of each of the six edges."""
+        return dict(enumerate(self.encode(architecture)))
+
+    def strongest(
+        self, strengths: NDArray[np.float64], of_edges: NDArray[np.float64]
+    ) -> dict[int, int]:
+        """Every edge is kept, with its likeliest option, which may be ``none``."""
+        return dict(enumerate(strengths.argmax(1).tolist()))
+
+    def made_of(self, taken: Mapping[int, int]) -> Choices:
+        """The architecture of the options of all edges."""
+        return Choices(self, tuple(taken[slot] for slot in range(len(self.slots))))
+
+    def work_of(
+        self,
+        slots: Sequence[tuple[int, int]],
+        skeleton: Skeleton,
+        image_shape: tuple[int, int, int],
+        channel_divisor: int = 1,
     ) -> NDArray[np.float64]:
         """Of one image, forward; see `nasbench_kit.spaces.edge_cells.cell.work`."""
-        return cell.work(edges_of(self.encode(architecture)), cell.stages(skeleton), image_shape)
+        edges = [Edge(*_ENDS[slot], OPERATIONS[option]) for slot, option in slots]
+        return cell.work(edges, self.layers(skeleton), image_shape, channel_divisor)
 
 
 def edges_of(options: Sequence[int]) -> list[Edge]:

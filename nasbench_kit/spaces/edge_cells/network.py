@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from nasbench_kit.spaces.edge_cells.operations import ReLUConvBN, make
+from nasbench_kit.spaces.edge_cells.operations import (
+    Convolution,
+    FactorizedReduction,
+    Norm,
+    ReLUConvBN,
+    make,
+)
 
 if TYPE_CHECKING:
     from nasbench_kit.spaces.edge_cells.cell import Edge, Layer
@@ -19,32 +25,64 @@ if TYPE_CHECKING:
 
 
 class CellModule(nn.Module):
-    """One cell, [n, in_channels, h, w] -> [n, out_channels, h, w].
+    """One cell, from its inputs [n, c, h, w] to [n, c', h, w], or half of the height and width.
 
     Args:
-        edges: by target; every node but the first has one or more.
-        in_channels: channels of the cell's input.
-        out_channels: channels of all other nodes.
+        edges: by target; every node but the inputs has one or more.
+        layer: where the cell stands.
+        joined: the nodes that are concatenated as its output; none stands for the last one.
     """
 
-    def __init__(self, edges: Sequence[Edge], in_channels: int, out_channels: int) -> None:
+    def __init__(self, edges: Sequence[Edge], layer: Layer, joined: Sequence[int] = ()) -> None:
         super().__init__()
+        self.joined = joined
         self.ends = [(source, target) for source, target, _ in edges]
+        self.entries = entries(layer)
         self.operations = nn.ModuleList(
-            make(operation, out_channels if source else in_channels, out_channels)
-            for source, _, operation in edges
+            make(operation, *sizes(layer, source)) for source, _, operation in edges
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[n, in_channels, h, w] -> [n, out_channels, h, w]."""
-        nodes = [x]
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """The cell's output for its inputs."""
+        nodes = [entry(x) for entry, x in zip(self.entries, inputs, strict=True)]
         for (source, target), operation in zip(self.ends, self.operations, strict=True):
-            added = operation(nodes[source])
-            if target < len(nodes):
-                nodes[target] = nodes[target] + added
-            else:
-                nodes.append(added)
-        return nodes[-1]
+            add(nodes, target, operation(nodes[source]))
+        return joined(nodes, self.joined)
+
+
+def entries(layer: Layer) -> nn.ModuleList:
+    """What the inputs of a cell go through: of two, both come to its own channels and resolution."""
+    if layer.channels_before is None:
+        return nn.ModuleList([nn.Identity()])
+    outs = layer.out_channels
+    return nn.ModuleList(
+        [
+            FactorizedReduction(layer.channels_before, outs)
+            if layer.twice_as_large
+            else ReLUConvBN(layer.channels_before, outs, 1),
+            ReLUConvBN(layer.in_channels, outs, 1),
+        ]
+    )
+
+
+def sizes(layer: Layer, source: int) -> tuple[int, int, int, bool]:
+    """Input channels, output channels and stride of an operation behind a node; whether it normalises pools."""
+    first = source < layer.inputs
+    ins = layer.in_channels if first and layer.inputs == 1 else layer.out_channels
+    return ins, layer.out_channels, 2 if layer.halves and first else 1, layer.inputs == 2
+
+
+def add(nodes: list[Tensor], target: int, x: Tensor) -> None:
+    """Add to a node, which is the next one if it is not there yet."""
+    if target < len(nodes):
+        nodes[target] = nodes[target] + x
+    else:
+        nodes.append(x)
+
+
+def joined(nodes: Sequence[Tensor], which: Sequence[int]) -> Tensor:
+    """The nodes that make the output, side by side; the last one where none are named."""
+    return torch.cat([nodes[node] for node in which], 1) if which else nodes[-1]
 
 
 class ResidualReduction(nn.Module):
@@ -57,7 +95,7 @@ class ResidualReduction(nn.Module):
         )
         self.shortcut = nn.Sequential(
             nn.AvgPool2d(2, 2, ceil_mode=True),  # as the block does with an odd number of pixels
-            nn.Conv2d(in_channels, out_channels, 1, bias=False),
+            Convolution(in_channels, out_channels, 1),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -96,13 +134,15 @@ class Network(nn.Module):
         stem, last = layers[0].in_channels, layers[-1].out_channels
         with torch.random.fork_rng(devices=[]):  # modules draw as they are made; drawn again below
             self.layers = nn.Sequential(
-                nn.Conv2d(image_channels, stem, 3, padding=1, bias=False),
-                nn.BatchNorm2d(stem),
+                Convolution(image_channels, stem, 3),
+                Norm(stem),
                 *(
-                    ResidualReduction(ins, outs) if halves else CellModule(edges, ins, outs)
-                    for ins, outs, halves in layers
+                    ResidualReduction(layer.in_channels, layer.out_channels)
+                    if layer.halves
+                    else CellModule(edges, layer)
+                    for layer in layers
                 ),
-                nn.BatchNorm2d(last),
+                Norm(last),
                 nn.ReLU(inplace=True),
             )
             self.classifier = nn.Linear(last, classes)
@@ -120,6 +160,62 @@ class Network(nn.Module):
 
     def _logits(self, images: Tensor) -> Tensor:
         logits: Tensor = self.classifier(self.layers(images).mean((2, 3)))
+        return logits
+
+
+class TwoInputNetwork(nn.Module):
+    """[n, image_channels, h, w] -> logits [n, classes], of cells that read the two cells before them.
+
+    Args:
+        edges: those of each kind of cell, by target.
+        joined: nodes that each kind concatenates.
+        layers: the cells behind the stem.
+        image_channels: channels of an image.
+        classes: number of logits.
+        generator: draws the fresh weights; global random state is neither read nor changed.
+        bn_momentum: share of the newest batch in the running statistics, PyTorch's meaning; None
+            averages all batches equally.
+        precision: of the arithmetic; weights, statistics and logits are float32 in any case.
+    """
+
+    def __init__(
+        self,
+        edges: Sequence[Sequence[Edge]],
+        joined: Sequence[Sequence[int]],
+        layers: Sequence[Layer],
+        *,
+        image_channels: int,
+        classes: int,
+        generator: torch.Generator,
+        bn_momentum: float | None,
+        precision: Precision,
+    ) -> None:
+        super().__init__()
+        self.precision = precision
+        stem, last = layers[0].in_channels, layers[-1]
+        with torch.random.fork_rng(devices=[]):  # modules draw as they are made; drawn again below
+            self.stem = nn.Sequential(Convolution(image_channels, stem, 3), Norm(stem))
+            self.cells = nn.ModuleList(
+                CellModule(edges[layer.kind], layer, joined[layer.kind]) for layer in layers
+            )
+            self.classifier = nn.Linear(last.out_channels * len(joined[last.kind]), classes)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = bn_momentum
+        draw_weights(self, generator)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[n, image_channels, h, w] -> logits [n, classes]."""
+        if self.precision == "float32":
+            return self._logits(images)
+        with torch.autocast(images.device.type, torch.bfloat16, cache_enabled=False):
+            return self._logits(images).float()
+
+    def _logits(self, images: Tensor) -> Tensor:
+        before = x = self.stem(images)
+        for cell in self.cells:
+            before, x = x, cell(before, x)
+        logits: Tensor = self.classifier(x.mean((2, 3)))
         return logits
 
 

@@ -12,7 +12,7 @@ probability one half or more; what does not lead to the output is dropped.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.spaces import one_shot
+from nasbench_kit.spaces.draws import START, dirichlet_draw, gumbel_softmax, noise_like
 from nasbench_kit.spaces.nasbench101.cell import OPERATIONS, edge_bit
 from nasbench_kit.spaces.nasbench101.one_shot import PARENTS
 from nasbench_kit.spaces.nasbench101.supernet import Mixture
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
 
     from nasbench_kit.spaces.nasbench101.cell import Cell
     from nasbench_kit.spaces.nasbench101.space import CellSpace
-
-#: Standard deviation of the first logits (DARTS, released code).
-_START = 1e-3
 
 
 class Relaxation(one_shot.Relaxation):
@@ -63,7 +61,7 @@ class Relaxation(one_shot.Relaxation):
         self.vertices = len(self.parents) + 1 if self.parents else space.max_vertices
 
         def start(*shape: int) -> nn.Parameter:
-            return nn.Parameter(torch.tensor(rng.normal(0, _START, shape), dtype=torch.float32))
+            return nn.Parameter(torch.tensor(rng.normal(0, START, shape), dtype=torch.float32))
 
         #: [vertices - 2, 3]
         self.operations = start(self.vertices - 2, len(OPERATIONS))
@@ -86,7 +84,7 @@ class Relaxation(one_shot.Relaxation):
             hard: operations are exactly one-hot and only those are computed, with the gradient of
                 the soft draw (GDAS, equation 7); edges stay soft.
         """
-        soft = _gumbel_softmax(self.operations, rng, temperature)
+        soft = gumbel_softmax(self.operations, rng, temperature)
         edges = [
             self._edge_weights(v, logits, rng, temperature)
             for v, logits in enumerate(self.edges, start=1)
@@ -110,7 +108,7 @@ class Relaxation(one_shot.Relaxation):
 
     def dirichlet(self, rng: Generator) -> Mixture:
         """A draw of a mixture from Dirichlet distributions (DrNAS, section 2.2)."""
-        operations, *edges = [_dirichlet(some, rng) for some in self.concentrations()]
+        operations, *edges = [dirichlet_draw(some, rng) for some in self.concentrations()]
         if self.parents is None:
             return Mixture(operations, [drawn[:, 0] for drawn in edges], self._all())
         chosen = iter(edges)
@@ -133,11 +131,11 @@ class Relaxation(one_shot.Relaxation):
         """Weights [v] of a vertex's sources; with a generator, a draw of them."""
         if self.parents is None:
             if rng is not None:  # the difference of two Gumbel variables is logistic
-                logits = logits + _noise(rng.logistic(size=v), logits)
+                logits = logits + noise_like(rng.logistic(size=v), logits)
             return (logits / temperature).sigmoid()
         if self.parents[v - 1] == v:
             return torch.ones_like(logits)  # nothing to choose: a plain sum
-        return logits.softmax(0) if rng is None else _gumbel_softmax(logits, rng, temperature)
+        return logits.softmax(0) if rng is None else gumbel_softmax(logits, rng, temperature)
 
     # The way back --------------------------------------------------------------------------------
 
@@ -192,46 +190,3 @@ def prescribed_parents(space: CellSpace) -> tuple[int, ...] | None:
     """Of vertices 1, 2, ... in a space of NAS-Bench-1Shot1: how many parents each must have."""
     one_shot = re.fullmatch(r"1shot1-([123])", space.name)
     return PARENTS[int(one_shot[1])] if one_shot else None
-
-
-def _gumbel_softmax(logits: Tensor, rng: Generator, temperature: float) -> Tensor:
-    """softmax((log p + g) / temperature) along the last axis, g drawn from the Gumbel distribution.
-
-    Source: Jang, Gu, Poole 2017, equation 2; Maddison, Mnih, Teh 2017.
-    """
-    noise = _noise(rng.gumbel(size=tuple(logits.shape)), logits)
-    return ((logits.log_softmax(-1) + noise) / temperature).softmax(-1)
-
-
-class _Drawn(torch.autograd.Function):
-    """Drawn shares [k, n] as a function of their concentrations, by implicit differentiation.
-
-    As `torch.distributions.Dirichlet` has it, which draws from the global state.
-    Source: Figurnov, Mohamed, Mnih, Implicit reparameterization gradients, 2018.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, concentrations: Tensor, drawn: Tensor) -> Tensor:
-        ctx.save_for_backward(drawn, concentrations)
-        return drawn.clone()
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        drawn, concentrations = ctx.saved_tensors
-        total = concentrations.sum(-1, keepdim=True).expand_as(concentrations)
-        slopes = torch._dirichlet_grad(drawn, concentrations, total)
-        return slopes * (gradient - (drawn * gradient).sum(-1, keepdim=True)), None
-
-
-def _dirichlet(concentrations: Tensor, rng: Generator) -> Tensor:
-    """A draw of each row [k, n]."""
-    gammas = rng.gamma(concentrations.detach().cpu().numpy().astype(float))
-    gammas = np.maximum(gammas, 1e-30)
-    shares = gammas / gammas.sum(-1, keepdims=True)
-    drawn = _noise(np.clip(shares, 1e-6, 1 - 1e-6), concentrations)
-    result: Tensor = _Drawn.apply(concentrations, drawn)  # type: ignore[no-untyped-call]
-    return result
-
-
-def _noise(drawn: NDArray[np.float64], like: Tensor) -> Tensor:
-    return torch.as_tensor(drawn, dtype=like.dtype, device=like.device)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -155,7 +155,7 @@ class SharedCell(nn.Module):
         outputs: list[Tensor] = []
         for v in range(1, output):  # the cell's input first, as its projection
             terms = [projected[v - 1], *outputs]
-            mixed = WeightedSum.apply(mixture.edges[v - 1], widths[v], *terms)  # type: ignore[no-untyped-call]
+            mixed = one_shot.WeightedSum.apply(mixture.edges[v - 1], widths[v], *terms)  # type: ignore[no-untyped-call]
             outputs.append(self._mixed_operation(v, mixed, mixture))
         edges = mixture.edges[-1]
         scales = torch.repeat_interleave(edges[1:], torch.tensor(widths[1:-1], device=x.device))
@@ -176,7 +176,7 @@ class SharedCell(nn.Module):
         if MAXPOOL3X3 in active:
             of[MAXPOOL3X3] = functional.max_pool2d(seen, 3, 1, 1)
         factors = weights[list(of)] if len(of) < len(weights) else weights
-        mixed: Tensor = WeightedSum.apply(factors, part, *of.values())  # type: ignore[no-untyped-call]
+        mixed: Tensor = one_shot.WeightedSum.apply(factors, part, *of.values())  # type: ignore[no-untyped-call]
         # Weights of 0 of what is not computed are added as numbers: they have gradients (GDAS).
         if absent := [o for o in range(len(OPERATIONS)) if o not in active]:
             mixed = mixed + weights[absent].sum()
@@ -244,42 +244,6 @@ def together(
     x = functional.batch_norm(x, None, None, scale, shift, training=True, eps=eps)
     x = functional.relu(x, inplace=True)
     return (x,) if len(layers) == 1 else x.split(list(widths), 1)  # type: ignore[no-untyped-call]
-
-
-class WeightedSum(torch.autograd.Function):
-    """Of k tensors [n, c or more, h, w] the first c channels, each by its number of weights [k].
-
-    The same from single operations takes three times as many, and each costs as much as its sum.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, weights: Tensor, channels: int, *terms: Tensor) -> Tensor:
-        """The sum, [n, c, h, w]."""
-        ctx.save_for_backward(weights, *terms)
-        first, *others = terms
-        factor, *factors = weights.unbind()
-        total = first[:, :channels] * factor
-        for term, factor in zip(others, factors, strict=True):
-            total.addcmul_(term[:, :channels], factor)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        """By the weights, the number of channels (None) and each term."""
-        weights, *terms = ctx.saved_tensors
-        channels = gradient.shape[1]
-        by_weights = None
-        if ctx.needs_input_grad[0]:
-            dots = [(gradient * term[:, :channels]).sum() for term in terms]
-            by_weights = torch.stack(dots)
-        by_terms = [gradient * factor for factor in weights.unbind()]
-        padded = [
-            functional.pad(by, (0, 0, 0, 0, 0, term.shape[1] - channels))
-            if term.shape[1] > channels
-            else by
-            for by, term in zip(by_terms, terms, strict=True)
-        ]
-        return by_weights, None, *padded
 
 
 def _joined(tensors: Sequence[Tensor]) -> Tensor:
