@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nasbench_kit.data.data_sets import open_data
 from nasbench_kit.data.images.image_sets import NAMES, open_images
 from nasbench_kit.errors import InvalidSetting, NotRecorded, UnknownName, WrongTable
 from nasbench_kit.oracle.cost import CostModel
@@ -15,6 +16,7 @@ from nasbench_kit.spaces.skeleton import Skeleton
 from nasbench_kit.system.files import as_path
 from nasbench_kit.table.table import checked
 from nasbench_kit.training.recipe import NASBENCH101, Recipe
+from nasbench_kit.training.text import TextSet
 
 if TYPE_CHECKING:
     from nasbench_kit.table.table import Table
@@ -52,13 +54,18 @@ def task_on(data: str | Path | None, recipe: Recipe) -> Task:
     """What weight-sharing searches train on where there is no table; it has no prices in seconds.
 
     Args:
-        data: name or path of the images, as ``open_images`` takes it; None is the digits.
+        data: name or path of images or a text, as ``open_data`` takes it; None is the digits.
         recipe: how networks are trained.
 
     Raises:
         UnknownName, DownloadFailed, NotWritable: as ``open_images``.
     """
-    return Task.of(open_images("digits" if data is None else data), recipe, None)
+    images = open_data("digits" if data is None else data)
+    if isinstance(images, TextSet):
+        raise InvalidSetting(
+            f"{images.name} is a text, and no search shares weights on text; choose another search"
+        )
+    return Task.of(images, recipe, None)
 
 
 def open_trainer(
@@ -79,7 +86,7 @@ def open_trainer(
     from nasbench_kit.training.device import usable
 
     usable(device)
-    images = open_images("digits" if data is None else data)
+    images = open_data("digits" if data is None else data)
     kept = None if store is None else Store(store)
     return StoredTrainer(images, recipe, store=kept, device=device)
 

@@ -63,6 +63,7 @@ from nasbench_kit.compare.plan import Plan, RewardImages
 from nasbench_kit.compare.run_folder import LIMITS, check_label
 from nasbench_kit.compare.scores import scored_by
 from nasbench_kit.data import tables
+from nasbench_kit.data.data_sets import usual_recipe
 from nasbench_kit.errors import InvalidSetting, NasbenchKitError, UnknownName, did_you_mean
 from nasbench_kit.oracle.cost import fewest_rows
 from nasbench_kit.oracle.fallback import StoredTrainer
@@ -117,6 +118,7 @@ _BLACK_BOX = [name for name in ALGORITHMS if name not in {**WEIGHT_SHARING, **MU
 _USUAL_FIDELITIES = {
     "digits": (4, 12, 36),
     "noisy-digits": (1, 4),
+    "topics": (1, 3),
     "nasbench101": (4, 12, 36, 108),
 }
 #: The default budget there pays for this many of the longest trainings.
@@ -155,7 +157,7 @@ _TEXTS = {
     "device": "a name such as 'cpu' or 'cuda'",
     "data": "a name or a path",
     "space": "a name such as 'v7e9'",
-    "recipe": "the name of a recipe, digits, noisy-digits or nasbench101",
+    "recipe": "the name of a recipe, digits, noisy-digits, nasbench101 or topics",
     "out": "the path of a folder",
 }
 KEYS = (*SETTINGS, "budget", "algorithms", "get")
@@ -534,8 +536,7 @@ class _Trained:
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> _Trained:
         """What an experiment says of it; the rest by its images."""
-        images = "digits" if settings.get("data") is None else str(settings["data"])
-        usual = images if images in _USUAL_FIDELITIES else "nasbench101"
+        usual = usual_recipe(settings.get("data"))
         recipe = settings.get("recipe", usual)
         if not isinstance(recipe, str) or recipe not in RECIPES:
             raise UnknownName(

@@ -18,7 +18,7 @@ from nasbench_kit.errors import InvalidSetting, TrainingFailed
 from nasbench_kit.spaces.nasbench101.cell import Cell
 from nasbench_kit.spaces.nasbench101.network import Network, Skeleton
 from nasbench_kit.spaces.skeleton import Precision
-from nasbench_kit.training import evaluation, trainer
+from nasbench_kit.training import evaluation, loaded, trainer
 from nasbench_kit.training.cuda_graph import recorded
 from nasbench_kit.training.images import SPLITS, ImageSet, Split
 from nasbench_kit.training.loaded import PADDING, Shuffled, load
@@ -244,7 +244,7 @@ def test_seconds_are_those_of_training_alone(monkeypatch: pytest.MonkeyPatch) ->
         next(ticks)  # evaluation takes time as well
         return measure(*arguments, **options)
 
-    monkeypatch.setattr(trainer, "measure", slow)
+    monkeypatch.setattr(loaded, "measure", slow)
     training = train(CELL, NOISE, SHARDED, 2, 0)
     assert [p.seconds for p in (training.start, training.halfway, training.final)] == [10, 20, 30]
 

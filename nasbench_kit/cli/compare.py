@@ -37,7 +37,7 @@ from nasbench_kit.compare.scores import (
     write_results,
 )
 from nasbench_kit.data import tables
-from nasbench_kit.data.images.image_sets import open_images
+from nasbench_kit.data.data_sets import open_data
 from nasbench_kit.errors import InvalidSetting, RunsFailed, WorkerDied
 from nasbench_kit.oracle.oracle import Policy
 from nasbench_kit.system.files import check_writable
@@ -202,7 +202,7 @@ def run_compare(args: argparse.Namespace) -> int:
         return 0
     check_writable(folder / "results.csv")
     if (data := settings.get("data")) is not None:
-        streams.note(f"{data}: {open_images(data).sizes}")
+        streams.note(f"{data}: {open_data(data).sizes}")
     failure = None
     with progress_bar(f"comparing on {benchmark.name}") as progress:
         try:

@@ -89,7 +89,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 def run_retrain(args: argparse.Namespace) -> int:
     """Train what is missing, then print and write the table of results."""
-    from nasbench_kit.data.images.image_sets import open_images
+    from nasbench_kit.data.data_sets import open_data
     from nasbench_kit.training.device import usable
 
     for name in ("seeds", "threads", "workers_per_device", "epochs"):
@@ -105,7 +105,7 @@ def run_retrain(args: argparse.Namespace) -> int:
     chosen = recommended(args.comparison, _table(args.comparison, args.table), per_algorithm)
     cells = list(dict.fromkeys(cell for group in chosen.values() for cell in group))
     seeds = range(args.seeds)
-    images = open_images(args.data)
+    images = open_data(args.data)
     workers = args.workers_per_device
     if workers is None:
         on_cpu = args.devices == ["cpu"]

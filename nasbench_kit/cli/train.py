@@ -21,14 +21,29 @@ from nasbench_kit.errors import CheckpointLost, InvalidSetting
 from nasbench_kit.spaces.skeleton import Precision, Skeleton
 from nasbench_kit.system.files import check_writable
 from nasbench_kit.training.images import SPLITS
-from nasbench_kit.training.recipe import DIGITS, NASBENCH101, NOISY_DIGITS, RECIPES, Recipe
+from nasbench_kit.training.recipe import (
+    DARTS_PTB,
+    DIGITS,
+    NASBENCH101,
+    NOISY_DIGITS,
+    RECIPES,
+    TOPICS,
+    Recipe,
+)
+from nasbench_kit.training.record import AnyScore, Likelihood
 
 if TYPE_CHECKING:
-    from nasbench_kit.training.images import ImageSet
+    from nasbench_kit.training.data_set import DataSet
     from nasbench_kit.training.record import Training
 
 #: Epochs of a training in full, by recipe.
-FULL = {DIGITS.name: 36, NOISY_DIGITS.name: 4, NASBENCH101.name: 108}
+FULL = {
+    DIGITS.name: 36,
+    NOISY_DIGITS.name: 4,
+    NASBENCH101.name: 108,
+    TOPICS.name: 3,
+    DARTS_PTB.name: 3600,
+}
 
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -67,12 +82,12 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
         "--data",
         default="digits",
         metavar="NAME|PATH",
-        help="digits, noisy-digits, cifar10, or a path to images of your own (default: %(default)s)",
+        help="digits, noisy-digits, cifar10, or a path to images of your own; for recurrent cells topics, or a path to a text (default: %(default)s)",
     )
     parser.add_argument(
         "--recipe",
         choices=RECIPES,
-        help="how to train (default: the one called as the images are, else nasbench101)",
+        help="how to train (default: the one called as the data are, topics for text, else nasbench101)",
     )
     skeleton = parser.add_argument_group("skeleton", "default: as the recipe has it")
     skeleton.add_argument("--stacks", type=count, metavar="N", help="stacks of cells")
@@ -105,7 +120,9 @@ def asked_recipe(args: argparse.Namespace) -> Recipe:
     Raises:
         InvalidSetting: a number of the skeleton is below 1.
     """
-    recipe = RECIPES[args.recipe or (args.data if args.data in RECIPES else "nasbench101")]
+    from nasbench_kit.data.data_sets import usual_recipe
+
+    recipe = RECIPES[args.recipe or usual_recipe(args.data)]
     changes = {
         field.name: value
         for field in dataclasses.fields(Skeleton)
@@ -121,7 +138,7 @@ def asked_epochs(args: argparse.Namespace, recipe: Recipe) -> int:
 
 def run_train(args: argparse.Namespace) -> int:
     """Train, then print what came out."""
-    from nasbench_kit.data.images.image_sets import open_images
+    from nasbench_kit.data.data_sets import open_data
     from nasbench_kit.spaces.trained_network import check_target
     from nasbench_kit.training.trainer import train_network
 
@@ -134,7 +151,7 @@ def run_train(args: argparse.Namespace) -> int:
         check_target(args.weights)
     if args.checkpoint is not None:
         check_writable(args.checkpoint)
-    images = open_images(args.data)
+    images = open_data(args.data)
     lost = None
     try:
         with progress_bar(f"training {args.cell}") as progress:
@@ -161,13 +178,13 @@ def run_train(args: argparse.Namespace) -> int:
 
 
 def _print(
-    args: argparse.Namespace, images: ImageSet, recipe: Recipe, epochs: int, training: Training
+    args: argparse.Namespace, images: DataSet, recipe: Recipe, epochs: int, training: Training
 ) -> None:
     if args.json:
         conditions = {
             "images": images.name,
             "splits": {name: len(getattr(images, name)) for name in SPLITS},
-            "dealt": images.dealt,
+            "dealt": getattr(images, "dealt", ()),
             "recipe": dataclasses.asdict(recipe),
             "device": args.device,
             "precision": args.precision,
@@ -183,11 +200,12 @@ def _print_training(title: str, training: Training, sizes: str) -> None:
     rows = [
         (
             name,
-            *(f"{getattr(point, split).accuracy:.4f}" for split in SPLITS),
+            *(_shown(getattr(point, split)) for split in SPLITS),
             f"{point.seconds:.2f}",
         )
         for name, point in points.items()
     ]
+    measured = "perplexity" if isinstance(training.final.test, Likelihood) else "accuracy"
     note = (
         f"{sizes}.\n{training.trainable_parameters:,} trainable parameters; at most "
         f"{training.peak_memory / 2**20:,.0f} MiB of memory in use."
@@ -195,5 +213,9 @@ def _print_training(title: str, training: Training, sizes: str) -> None:
     if training.failed:
         note += " FAILED: a loss was NaN or infinite."
     print_table(
-        title, ("accuracy at", *SPLITS, "seconds"), rows, note, secondary=("seconds", "train")
+        title, (f"{measured} at", *SPLITS, "seconds"), rows, note, secondary=("seconds", "train")
     )
+
+
+def _shown(score: AnyScore) -> str:
+    return f"{score.perplexity:.2f}" if isinstance(score, Likelihood) else f"{score.accuracy:.4f}"

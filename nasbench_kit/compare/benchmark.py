@@ -147,6 +147,8 @@ class Benchmark:
             self._check_objectives(self.table)
             if self._plan.fallback is not None:
                 _check_space(self.space, self.table)
+        elif self.trainer is not None:
+            self.trainer.check(self.space)
         for what, limit in self._plan.budget.items():
             if what == "seconds" and not self._has_seconds():
                 raise InvalidSetting(

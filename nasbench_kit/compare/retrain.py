@@ -23,10 +23,11 @@ from nasbench_kit.compare.trained_scores import row_of, trained_accuracies
 from nasbench_kit.errors import CorruptFile, InvalidSetting, UnknownName, WrongTable
 from nasbench_kit.system.files import check_writable, read_json, write_text
 from nasbench_kit.table.table import Table
+from nasbench_kit.training.record import score_of
 
 if TYPE_CHECKING:
     from nasbench_kit.spaces.skeleton import Precision
-    from nasbench_kit.training.images import ImageSet
+    from nasbench_kit.training.data_set import DataSet
     from nasbench_kit.training.recipe import Recipe
     from nasbench_kit.training.record import Training
 
@@ -126,7 +127,7 @@ def _validation_accuracies(
 def retrain(
     jobs: Sequence[Job],
     folder: Path,
-    images: ImageSet,
+    images: DataSet,
     recipe: Recipe,
     epochs: int,
     *,
@@ -275,11 +276,7 @@ def _result(path: Path) -> dict[str, Any]:
             ),
         }
         for split in ("test", "validation"):
-            score = _fields(_fields(record["final"])[split])
-            correct = whole("the number of correct images", score["correct"], 0)
-            result[split] = correct / whole(
-                "the number of images", score["images"], max(1, correct)
-            )
+            result[split] = score_of(_fields(_fields(record["final"])[split])).accuracy
         return result
 
 

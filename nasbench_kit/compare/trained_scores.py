@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nasbench_kit.checks import whole
 from nasbench_kit.errors import CorruptFile, NotInSpace
 from nasbench_kit.system.files import read_json, write_text
 from nasbench_kit.table.noise import Noise
+from nasbench_kit.training.record import score_of
 
 if TYPE_CHECKING:
     from nasbench_kit.compare.trace import Trace
@@ -63,11 +63,8 @@ def score_path(folder: Path, text: str, seed: int) -> Path:
 
 def save_score(folder: Path, text: str, epochs: int, seed: int, record: Mapping[str, Any]) -> None:
     """Write what a training came to (the record of `nasbench_kit.oracle.fallback`), atomically."""
-    counts = {
-        split: {key: record["final"][split][key] for key in ("correct", "images")}
-        for split in _SPLITS
-    }
-    content = {"architecture": text, "epochs": epochs, "seed": seed, **counts}
+    scores = {split: record["final"][split] for split in _SPLITS}
+    content = {"architecture": text, "epochs": epochs, "seed": seed, **scores}
     write_text(score_path(folder, text, seed), json.dumps(content) + "\n")
 
 
@@ -86,23 +83,21 @@ def trained_accuracies(
         CorruptFile: a file holds no score of such a training.
     """
     accuracies: dict[str, dict[int, float]] = {}
-    counted: set[int] = set()
+    counted: set[str] = set()
     for path in sorted((folder / "scores").glob("*.json")):
         try:
             content = read_json(path)
             text, seed = content["architecture"], content["seed"]
-            score = content[metric.removesuffix("_accuracy")]
-            correct = whole("the number of correct images", score["correct"], 0)
-            images = whole("the number of images", score["images"], max(1, correct))
-            counted.add(images)
+            score = score_of(content[metric.removesuffix("_accuracy")])
+            counted.add(score.size)
             if len(counted) > 1:
-                raise ValueError(f"it counts {images} images, and the files before it do not")
+                raise ValueError(f"it counts {score.size}, and the files before it do not")
             if path != score_path(folder, text, seed):
                 raise ValueError("its name is that of another training")
             if content["epochs"] != epochs:
-                raise ValueError(f"{correct} of {images} images after {content['epochs']} epochs")
+                raise ValueError(f"it is of {content['epochs']} epochs")
             # As a table has it, to the last bit.
-            accuracies.setdefault(text, {})[seed] = float(np.float32(correct / images))
+            accuracies.setdefault(text, {})[seed] = float(np.float32(score.accuracy))
         except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as e:
             raise CorruptFile(
                 f"{path} holds no score ({e}); delete it and run the comparison again"

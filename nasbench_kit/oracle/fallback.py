@@ -23,12 +23,16 @@ import numpy as np
 from nasbench_kit.oracle.answer import Answer
 from nasbench_kit.oracle.cost import CostModel
 from nasbench_kit.oracle.store import FILE_NAME, Job, Store
+from nasbench_kit.spaces.protocols import material
 from nasbench_kit.system.files import home
 from nasbench_kit.system.measured import torch_threads
+from nasbench_kit.training.record import score_of
+from nasbench_kit.training.text import check_material
 
 if TYPE_CHECKING:
+    from nasbench_kit.spaces.protocols import Space
     from nasbench_kit.table.table import Table
-    from nasbench_kit.training.images import ImageSet
+    from nasbench_kit.training.data_set import DataSet
     from nasbench_kit.training.recipe import Recipe
 
 
@@ -45,7 +49,7 @@ class StoredTrainer:
 
     def __init__(
         self,
-        images: ImageSet,
+        images: DataSet,
         recipe: Recipe,
         *,
         cost: CostModel | None = None,
@@ -68,6 +72,15 @@ class StoredTrainer:
             "recipe": asdict(self._recipe),
             "device": self._device,
         }
+
+    def check(self, space: Space) -> None:
+        """Refuse a space whose networks cannot be trained on these data by this recipe.
+
+        Raises:
+            InvalidSetting: see `nasbench_kit.training.text.check_material`.
+        """
+        read = material(space.sample(np.random.default_rng(0)))
+        check_material(read, self._images, self._recipe, f"the space {space.name}")
 
     def price(self, architecture: Any, epochs: int, halfway: bool) -> float | None:
         """Seconds, in the table's own, that a training will be charged; None without a cost model."""
@@ -134,14 +147,13 @@ class Fallback(StoredTrainer):
     def __init__(
         self,
         table: Table,
-        images: ImageSet,
+        images: DataSet,
         recipe: Recipe,
         *,
         store: Store | None = None,
         device: str = "cpu",
     ) -> None:
-        height, width, channels = images.train.images.shape[1:]
-        cost = CostModel(table, recipe.skeleton, (height, width, channels))
+        cost = CostModel(table, recipe.skeleton, images.shape)
         super().__init__(images, recipe, cost=cost, store=store, device=device)
 
     def price(self, architecture: Any, epochs: int, halfway: bool) -> float:
@@ -151,6 +163,6 @@ class Fallback(StoredTrainer):
         return price
 
 
-def _accuracy(score: dict[str, int]) -> float:
+def _accuracy(score: dict[str, Any]) -> float:
     """As a table has it, to the last bit: equal counts are ties."""
-    return float(np.float32(score["correct"] / score["images"]))
+    return float(np.float32(score_of(score).accuracy))

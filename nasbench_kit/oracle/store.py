@@ -26,7 +26,7 @@ from nasbench_kit.version import __version__
 
 if TYPE_CHECKING:
     from nasbench_kit.spaces.protocols import Architecture
-    from nasbench_kit.training.images import ImageSet
+    from nasbench_kit.training.data_set import DataSet
     from nasbench_kit.training.recipe import Recipe
 
 _SCHEMA = """
@@ -52,7 +52,7 @@ class Job:
 
     architecture: Architecture
     recipe: Recipe
-    images: ImageSet
+    images: DataSet
     epochs: int
     seed: int
     #: Where torch computes; only its kind counts, as in "cuda" for "cuda:1".

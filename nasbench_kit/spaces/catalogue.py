@@ -75,12 +75,26 @@ def _katib() -> Space:
     return KatibSpace()
 
 
+def _darts_recurrent() -> Space:
+    from nasbench_kit.spaces.recurrent.darts import DARTSRecurrent
+
+    return DARTSRecurrent()
+
+
+def _enas_recurrent() -> Space:
+    from nasbench_kit.spaces.recurrent.enas import ENASRecurrent
+
+    return ENASRecurrent()
+
+
 #: Spaces that have one name each; cell spaces have many (`CellSpace.named`).
 _SPACES: dict[str, Callable[[], Space]] = {
     "nasbench-graph": _nasbench_graph,
     "nasbench201": _nasbench201,
     "nats-sizes": _nats_sizes,
     "nasbench-macro": _nasbench_macro,
+    "darts-recurrent": _darts_recurrent,
+    "enas-recurrent": _enas_recurrent,
     **{name: functools.partial(_darts, name) for name in ("darts", "darts-s2", "darts-s3")},
     "enas-macro": _enas_macro,
     "katib": _katib,

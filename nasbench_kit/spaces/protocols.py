@@ -9,7 +9,7 @@ says which choices there are, and samplers, controllers and predictors need noth
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from nasbench_kit.errors import InvalidSetting
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nasbench_kit.spaces.skeleton import Precision, Skeleton
+
+
+#: What networks read; those of a text read windows of tokens (`nasbench_kit.spaces.recurrent.window`).
+Material = Literal["images", "text"]
 
 
 @runtime_checkable
@@ -99,6 +103,12 @@ def trainable(architecture: Any) -> Trainable:
             f"{architecture!r} cannot become a network, so it can be neither trained nor priced"
         )
     return architecture
+
+
+def material(architecture: Any) -> Material:
+    """What an architecture's network reads: what its space says, and images where that says nothing."""
+    read: Material = getattr(getattr(architecture, "space", None), "material", "images")
+    return read
 
 
 class Decision(NamedTuple):

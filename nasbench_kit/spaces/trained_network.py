@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from nasbench_kit.errors import CorruptFile, InvalidSetting, NasbenchKitError, UnknownName
 from nasbench_kit.spaces.catalogue import architecture_of
-from nasbench_kit.spaces.protocols import trainable
+from nasbench_kit.spaces.protocols import material, trainable
 from nasbench_kit.spaces.skeleton import Precision, Skeleton
 from nasbench_kit.system import tensor_file
 from nasbench_kit.system.files import check_writable, existing
@@ -47,8 +47,8 @@ class TrainedNetwork(nn.Module):
         precision: of the network's arithmetic.
         mean: per channel, on the stored scale.
         std: per channel, on the stored scale.
-        image_shape: channels, height and width of the images that it was trained on.
-        class_names: by label; empty where the classes have numbers only.
+        image_shape: channels, height and width of the images that it was trained on; empty for text.
+        class_names: by label; empty where the classes have numbers only. Of text, the vocabulary.
         conditions: what it was trained on and how, as JSON can hold it.
     """
 
@@ -62,7 +62,7 @@ class TrainedNetwork(nn.Module):
         precision: Precision,
         mean: tuple[float, ...],
         std: tuple[float, ...],
-        image_shape: tuple[int, int, int],
+        image_shape: tuple[int, ...],
         class_names: tuple[str, ...] = (),
         conditions: dict[str, Any] | None = None,
     ) -> None:
@@ -85,12 +85,17 @@ class TrainedNetwork(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Stored images [n, channels, height, width] -> logits [n, classes].
 
+        Of text, tokens [n, length] -> logits of the tokens that follow, [n, classes, length].
+
         The pixels are those of the image set, uint8 or floating-point, on the scale it stores them in
         (0 to 255 for image files, 0 to 16 for the digits); mean and deviation are taken care of here.
 
         Raises:
             InvalidSetting: another number of dimensions or channels.
         """
+        if not self.image_shape:
+            following: Tensor = self.network(images)
+            return following
         channels = self.image_shape[0]
         if images.ndim != 4 or images.shape[1] != channels:
             raise InvalidSetting(
@@ -160,7 +165,12 @@ class TrainedNetwork(nn.Module):
         skeleton = Skeleton(**about["skeleton"])
         shape, classes = tuple(map(int, about["image_shape"])), about["classes"]
         names = tuple(map(str, about["class_names"]))
-        if len(shape) != 3 or min(shape) < 1 or len(names) not in (0, classes):
+        reads_text = material(architecture) == "text"
+        if (
+            len(shape) != 3 * (not reads_text)
+            or min(shape, default=1) < 1
+            or len(names) not in (0, classes)
+        ):
             raise ValueError(
                 f"its images are {shape}, with {len(names)} names for {classes} classes"
             )
@@ -174,13 +184,14 @@ class TrainedNetwork(nn.Module):
         if skeleton.stem_channels * 2 ** (skeleton.stacks - 1) > 8 * widest:
             raise ValueError("its weights do not fit its skeleton")
         mean, std = weights.pop("mean").tolist(), weights.pop("std").tolist()
-        if not len(mean) == len(std) == shape[0] or not min(std) > 0:
+        channels = classes if reads_text else shape[0]
+        if not len(mean) == len(std) == (shape or (0,))[0] or not min(std, default=1) > 0:
             raise ValueError(f"its mean is {mean}, its std {std}")
         if not all(map(math.isfinite, (*mean, *std))):
             raise ValueError(f"its mean is {mean}, its std {std}")
         network = trainable(architecture).network(
             skeleton,
-            shape[0],
+            channels,
             classes,
             generator=torch.Generator().manual_seed(0),
             bn_momentum=0.003,

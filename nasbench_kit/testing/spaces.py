@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from nasbench_kit.errors import InvalidArchitecture, NasbenchKitError, NotInSpace
-from nasbench_kit.spaces.protocols import Architecture, Numbered, Space, Trainable
+from nasbench_kit.spaces.protocols import Architecture, Numbered, Space, Trainable, material
 from nasbench_kit.spaces.skeleton import Skeleton
 
 
@@ -28,7 +28,8 @@ class SpaceConformance:
 
     #: Random architectures looked at.
     draws = 50
-    #: Around the networks that are built; image height and width, channels and classes follow.
+    #: Around the networks that are built; image height and width, channels and classes follow. A text has
+    #: as many tokens as images are wide, of as many as there are classes.
     skeleton = Skeleton(stem_channels=8, stacks=2, cells_per_stack=1)
     image_shape = (8, 8, 1)
     classes = 3
@@ -151,7 +152,11 @@ class SpaceConformance:
         if not isinstance(drawn[0], Trainable):
             pytest.skip("the space has no networks")
         height, width, channels = self.image_shape
-        images = torch.zeros(2, channels, height, width)
+        shape: tuple[int, ...]
+        images, shape = torch.zeros(2, channels, height, width), (2, self.classes)
+        if material(drawn[0]) == "text":
+            channels, shape = self.classes, (2, self.classes, width)
+            images = torch.zeros(2, width, dtype=torch.int64)
 
         def build(architecture: Trainable, seed: int) -> torch.nn.Module:
             return architecture.network(
@@ -170,7 +175,7 @@ class SpaceConformance:
         before = torch.random.get_rng_state()
         for architecture in drawn[:3]:
             network, again = build(architecture, 0), build(architecture, 0)
-            assert network.eval()(images).shape == (2, self.classes)
+            assert network.eval()(images).shape == shape
             weights, same = network.state_dict(), again.state_dict()
             assert all(torch.equal(weights[name], same[name]) for name in weights)
             other = build(architecture, 1).state_dict()

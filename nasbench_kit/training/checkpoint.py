@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nasbench_kit.errors import CorruptFile, WrongTable
 from nasbench_kit.system import tensor_file
-from nasbench_kit.training.loaded import Shuffled
+from nasbench_kit.training.data_set import Picks
 from nasbench_kit.training.record import Measurement
 
 
@@ -25,7 +25,7 @@ class State:
     optimizer: torch.optim.Optimizer
     #: Draws the order of the images and their augmentation.
     rng: Generator
-    picks: Shuffled
+    picks: Picks
     #: Of all losses, []; NaN and infinity stay in a sum.
     total_loss: Tensor
     #: Steps taken.

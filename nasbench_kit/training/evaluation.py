@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from nasbench_kit.training.device import out_of_memory
-from nasbench_kit.training.loaded import LoadedImages
-from nasbench_kit.training.record import Score
+from nasbench_kit.training.record import AnyScore, Score
+
+if TYPE_CHECKING:
+    from nasbench_kit.training.loaded import LoadedImages
 
 #: Images of one forward pass that computes no gradient; halved as often as memory demands.
 BATCH = 512
 
 
-def measure(network: nn.Module, data: LoadedImages, *, renew: bool) -> list[Score]:
+def measure(network: nn.Module, data: LoadedImages, *, renew: bool) -> list[AnyScore]:
     """Scores on train, validation and test, in batches that memory suffices for.
 
     Args:
@@ -57,10 +60,10 @@ def track_statistics(network: nn.Module, on: bool) -> None:
 
 
 @torch.inference_mode()
-def evaluate(network: nn.Module, data: LoadedImages, batch: int) -> list[Score]:
+def evaluate(network: nn.Module, data: LoadedImages, batch: int) -> list[AnyScore]:
     """Scores on the evaluated images of train, validation and test; the network in eval mode."""
     network.eval()
-    scores = []
+    scores: list[AnyScore] = []
     for images, labels, scored in zip(data.images, data.labels, data.evaluated, strict=True):
         correct = torch.zeros((), dtype=torch.int64, device=labels.device)
         for first in range(0, scored, batch):

@@ -9,14 +9,19 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from nasbench_kit.errors import InvalidSetting
+from nasbench_kit.spaces.protocols import Material
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
+
+    from nasbench_kit.training.loaded import LoadedImages
+    from nasbench_kit.training.recipe import Recipe
 
 SPLITS = ("train", "validation", "test")
 
@@ -64,6 +69,8 @@ class ImageSet:
         InvalidSetting: the splits differ in shape or type, a label is out of range, ``mean`` or
             ``std`` do not fit the channels, or more images are to be scored than there are.
     """
+
+    material: ClassVar[Material] = "images"
 
     name: str
     train: Split
@@ -123,6 +130,12 @@ class ImageSet:
         return int(self.train.images.shape[3])
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image."""
+        height, width, channels = self.train.images.shape[1:]
+        return int(height), int(width), int(channels)
+
+    @property
     def sizes(self) -> str:
         """How many images each split has and where they come from, in words."""
         counts = ", ".join(f"{len(getattr(self, name)):,} {name}" for name in SPLITS)
@@ -142,3 +155,13 @@ class ImageSet:
                 sha.update(f"{name} {little.dtype.str} {little.shape}".encode())
                 sha.update(np.ascontiguousarray(little).data)
         return sha.hexdigest()
+
+    def loaded(self, device: torch.device, recipe: Recipe) -> LoadedImages:
+        """The images on a device.
+
+        Raises:
+            TrainingFailed: they do not fit into its memory.
+        """
+        from nasbench_kit.training.loaded import load
+
+        return load(self, device, augment=recipe.augment)

@@ -14,11 +14,15 @@ from torch.nn import functional
 
 from nasbench_kit.errors import TrainingFailed
 from nasbench_kit.training.device import out_of_memory
+from nasbench_kit.training.evaluation import measure
 from nasbench_kit.training.images import SPLITS, ImageSet
 
 if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
+    from torch import nn
+
+    from nasbench_kit.training.record import AnyScore
 
 #: Zero pixels added on each side before a random crop.
 PADDING = 4
@@ -38,6 +42,14 @@ class LoadedImages:
     padded: Tensor | None
     mean: Tensor  # [c]
     std: Tensor  # [c]
+
+    def picks(self, rng: Generator, batch_size: int) -> Shuffled:
+        """A fresh order of the training images."""
+        return Shuffled(rng, len(self.labels[0]), batch_size)
+
+    def measure(self, network: nn.Module, *, renew: bool) -> list[AnyScore]:
+        """Scores on train, validation and test; see `evaluation.measure`."""
+        return measure(network, self, renew=renew)
 
     def batch(self, picked: NDArray[np.int64], rng: Generator) -> tuple[Tensor, Tensor]:
         """The picked training images [b, c, h, w], normalised, and their labels [b].

@@ -11,14 +11,14 @@ from nasbench_kit.errors import CheckpointLost, InvalidSetting, TrainingFailed, 
 from nasbench_kit.spaces.skeleton import Precision
 from nasbench_kit.system.measured import torch_threads
 from nasbench_kit.system.workers import finished
-from nasbench_kit.training.images import ImageSet
+from nasbench_kit.training.data_set import DataSet
 from nasbench_kit.training.recipe import Recipe
 from nasbench_kit.training.trainer import Training, check_training, train
 
 
 def train_many(
     jobs: Sequence[tuple[Any, int]],
-    images: ImageSet,
+    images: DataSet,
     recipe: Recipe,
     epochs: int,
     *,
@@ -87,7 +87,7 @@ def train_many(
 
 
 def _results(
-    calls: Sequence[Callable[..., Training]], seats: Sequence[tuple[str, ImageSet, int]]
+    calls: Sequence[Callable[..., Training]], seats: Sequence[tuple[str, DataSet, int]]
 ) -> Iterator[tuple[int, Training]]:
     failure: TrainingFailed | None = None
     try:
@@ -103,7 +103,7 @@ def _results(
 
 
 def _trained(
-    device: str, images: ImageSet, threads: int, call: Callable[..., Training]
+    device: str, images: DataSet, threads: int, call: Callable[..., Training]
 ) -> Training | TrainingFailed:
     """One training; a failed one is a result too, so that the others go on."""
     try:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from nasbench_kit.errors import InvalidSetting
+from nasbench_kit.spaces.recurrent.window import NO_DROPOUT, Dropout
 from nasbench_kit.spaces.skeleton import Skeleton
 
 
@@ -65,6 +66,57 @@ class Recipe:
         return 0.5 * self.learning_rate * (1 + math.cos(math.pi * step / steps))
 
 
+@dataclass(frozen=True)
+class TextRecipe(Recipe):
+    """How a language model is trained: SGD with cut gradients on windows of parallel streams.
+
+    ``batch_size`` is the number of streams, ``skeleton.stem_channels`` the number of units. A cosine as
+    with images where no weights are averaged; else the learning rate stays as it is.
+
+    Raises:
+        InvalidSetting: a window or a patience below 1, a norm that is not above 0, or settings that only
+            images have.
+    """
+
+    #: Tokens that gradients go back at most.
+    window: int = 35
+    #: Largest norm of a step's gradient.
+    clip: float = 0.25
+    dropout: Dropout = NO_DROPOUT
+    #: Weights are averaged when the validation loss has not fallen for this many epochs (NT-ASGD,
+    #: `nasbench_kit.training.averaged_sgd`); None never averages them.
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        fixed = (self.optimizer, self.momentum, self.augment, self.idle_first_step)
+        if fixed != ("sgd", 0.0, False, False) or self.bn_batch_size != self.batch_size:
+            raise InvalidSetting(
+                f"recipe {self.name}: text is trained on by plain SGD, whole batches at a time; leave "
+                "momentum, augment, idle_first_step and bn_batch_size"
+            )
+        least = min(self.window, 1 if self.patience is None else self.patience)
+        if least < 1 or not self.clip > 0:
+            raise InvalidSetting(
+                f"recipe {self.name}: window is {self.window}, patience {self.patience}, clip "
+                f"{self.clip}; the first two must be 1 or more, and clip above 0"
+            )
+
+    def windows(self, train_tokens: int) -> int:
+        """Steps of an epoch; what fills no window of all streams is left out."""
+        return (train_tokens // self.batch_size - 1) // self.window
+
+    def steps(self, epochs: int, train_tokens: int) -> int:
+        """Steps of a training."""
+        return epochs * self.windows(train_tokens)
+
+    def learning_rate_at(self, step: int, steps: int) -> float:
+        """Learning rate of step 0, 1, ... ``steps`` - 1."""
+        if self.patience is not None:
+            return self.learning_rate
+        return super().learning_rate_at(step, steps)
+
+
 #: Ying et al. 2019, supplement S1 and table 1; google-research/nasbench, lib/config.py: base rate
 #: 0.1 times 2 TPU cores, 128 images a core.
 NASBENCH101 = Recipe(
@@ -111,5 +163,40 @@ NOISY_DIGITS = replace(
     bn_batch_size=25,
 )
 
+#: Liu et al., DARTS, ICLR 2019, supplement A.4: the evaluation of recurrent cells on Penn Treebank. The
+#: window's length does not vary here, and the states' norms and changes are not penalised.
+DARTS_PTB = TextRecipe(
+    name="darts-ptb",
+    skeleton=Skeleton(stem_channels=850, stacks=1, cells_per_stack=1),
+    batch_size=64,
+    bn_batch_size=64,
+    bn_momentum=0.1,
+    optimizer="sgd",
+    learning_rate=20.0,
+    momentum=0.0,
+    weight_decay=8e-7,
+    augment=False,
+    idle_first_step=False,
+    window=35,
+    clip=0.25,
+    dropout=Dropout(embedding=0.1, input=0.75, hidden=0.25, output=0.75),
+    patience=5,
+)
+
+#: Small enough for a laptop, for Python's documentation topics.
+TOPICS = replace(
+    DARTS_PTB,
+    name="topics",
+    skeleton=Skeleton(stem_channels=32, stacks=1, cells_per_stack=1),
+    batch_size=64,
+    bn_batch_size=64,
+    weight_decay=1e-6,
+    window=20,
+    dropout=Dropout(),
+    patience=None,
+)
+
 #: By name.
-RECIPES = {recipe.name: recipe for recipe in (DIGITS, NOISY_DIGITS, NASBENCH101)}
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe for recipe in (DIGITS, NOISY_DIGITS, NASBENCH101, TOPICS, DARTS_PTB)
+}

@@ -24,19 +24,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nasbench_kit.errors import CheckpointLost, InvalidSetting, NotWritable, TrainingFailed
-from nasbench_kit.spaces.protocols import trainable
+from nasbench_kit.spaces.protocols import material, trainable
 from nasbench_kit.spaces.skeleton import Precision
 from nasbench_kit.spaces.trained_network import TrainedNetwork, check_target
 from nasbench_kit.system.files import check_writable
+from nasbench_kit.training.averaged_sgd import AveragedSGD, averaged, keep_averages
 from nasbench_kit.training.checkpoint import State
 from nasbench_kit.training.cuda_graph import recorded
+from nasbench_kit.training.data_set import DataSet, Loaded
 from nasbench_kit.training.device import clock, out_of_memory, peak_memory, usable
-from nasbench_kit.training.evaluation import measure, track_statistics
+from nasbench_kit.training.evaluation import track_statistics
 from nasbench_kit.training.images import ImageSet
-from nasbench_kit.training.loaded import Shuffled, load
 from nasbench_kit.training.optimizer import TFRMSProp
-from nasbench_kit.training.recipe import DIGITS, NASBENCH101, Recipe
+from nasbench_kit.training.recipe import DIGITS, NASBENCH101, Recipe, TextRecipe
 from nasbench_kit.training.record import Measurement, Score, Training
+from nasbench_kit.training.text import check_material
 
 __all__ = [
     "DIGITS",
@@ -52,7 +54,7 @@ __all__ = [
 
 def train(
     architecture: Any,
-    images: ImageSet,
+    images: DataSet,
     recipe: Recipe,
     epochs: int,
     seed: int,
@@ -72,10 +74,10 @@ def train(
 
     Args:
         architecture: any that can become a network (`nasbench_kit.spaces.Trainable`).
-        images: what it is trained and measured on.
-        recipe: how; ``NASBENCH101``, ``DIGITS`` or your own.
+        images: what it is trained and measured on; a text for architectures that read text.
+        recipe: how; ``NASBENCH101``, ``DIGITS`` or your own, a ``TextRecipe`` for text.
         epochs: passes over the training images, the whole length of the cosine.
-        seed: draws the weights, the order of the images and their augmentation.
+        seed: draws the weights, the order of the images and their augmentation, and dropout's masks.
         device: where torch computes.
         precision: of the network's arithmetic, see ``Network``.
         cuda_graph: whether a GPU replays each step from a recording, which saves small networks
@@ -123,7 +125,7 @@ def train(
 
 def train_network(
     architecture: Any,
-    images: ImageSet,
+    images: DataSet,
     recipe: Recipe,
     epochs: int,
     seed: int,
@@ -159,6 +161,12 @@ def train_network(
         if not out_of_memory(error):
             raise
     # Here, and not in the handler: the traceback would hold on to the memory.
+    if images.material == "text":
+        raise TrainingFailed(
+            f"out of memory on {device}, training {architecture.to_text()}: windows of "
+            f"{recipe.batch_size} streams do not fit; use a recipe with fewer streams or shorter "
+            "windows, a smaller skeleton, or another device"
+        )
     fits = _largest_shard(architecture, images, recipe, device, precision)
     raise TrainingFailed(
         f"out of memory on {device}, training {architecture.to_text()}: shards of {recipe.bn_batch_size} "
@@ -168,7 +176,7 @@ def train_network(
 
 
 def check_training(
-    images: ImageSet,
+    images: DataSet,
     recipe: Recipe,
     epochs: int,
     seed: int,
@@ -182,10 +190,13 @@ def check_training(
     Raises:
         InvalidSetting: as ``train``.
     """
+    check_material(images.material, images, recipe, "the data")
+    if cuda_graph and images.material == "text":
+        raise InvalidSetting("cuda_graph records steps on images only; leave it on text")
     steps = recipe.steps(epochs, len(images.train))
     if steps < 2:
         raise InvalidSetting(
-            f"{epochs} epochs of {len(images.train)} images are {steps} steps of "
+            f"{epochs} epochs of {len(images.train)} {_examples(images)} are {steps} steps of "
             f"{recipe.batch_size}; at least 2 are needed, so train longer or in smaller batches"
         )
     if seed < 0:
@@ -200,7 +211,7 @@ def check_training(
 
 def _train(
     architecture: Any,
-    images: ImageSet,
+    images: DataSet,
     recipe: Recipe,
     epochs: int,
     seed: int,
@@ -212,7 +223,7 @@ def _train(
     checkpoint_every_seconds: float,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[Training, TrainedNetwork]:
-    data = load(images, device, augment=recipe.augment)
+    data = images.loaded(device, recipe)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     state = _fresh(architecture, images, recipe, seed, device=device, precision=precision)
@@ -229,7 +240,7 @@ def _train(
         if checkpoint.exists():
             state.load(checkpoint, conditions)
 
-    make_gradients: Callable[[Tensor, Tensor], None] = functools.partial(
+    make_gradients: Callable[[Any, Tensor], None] = functools.partial(
         _make_gradients, state, recipe.bn_batch_size
     )
     if cuda_graph:
@@ -251,6 +262,7 @@ def _train(
             make_gradients(*data.batch(next(state.picks), state.rng))
             state.optimizer.step()
             state.step = step + 1
+            started += _watched(state, data, steps // epochs, device)
             if progress is not None:
                 progress(state.step, steps)
             if checkpoint is not None and time.monotonic() - saved >= checkpoint_every_seconds:
@@ -262,7 +274,8 @@ def _train(
                 saved = time.monotonic()
                 started = clock(device)
         state.seconds += clock(device) - started
-        scores = measure(state.network, data, renew=recipe.bn_momentum is None)
+        with averaged(state.optimizer):
+            scores = data.measure(state.network, renew=recipe.bn_momentum is None)
         state.measurements.append(Measurement(state.seconds, *scores))
         state.peak_memory = max(state.peak_memory, peak_memory(device))
         if checkpoint is not None and end == steps:
@@ -271,6 +284,7 @@ def _train(
             except NotWritable as error:
                 lost = CheckpointLost(str(error))
 
+    keep_averages(state.optimizer)  # what was measured is what is kept
     start, halfway, final = state.measurements
     training = Training(
         architecture=architecture,
@@ -291,19 +305,20 @@ def _train(
 
 
 def _trained(
-    training: Training, network: nn.Module, images: ImageSet, recipe: Recipe, precision: Precision
+    training: Training, network: nn.Module, images: DataSet, recipe: Recipe, precision: Precision
 ) -> TrainedNetwork:
     track_statistics(network, True)  # as in any other network, should it be trained further
-    height, width, channels = images.train.images.shape[1:]
+    height, width, channels = images.shape
+    pictures = images if isinstance(images, ImageSet) else None
     return TrainedNetwork(
         network,
         training.architecture,
         recipe.skeleton,
         classes=images.classes,
         precision=precision,
-        mean=images.mean,
-        std=images.std,
-        image_shape=(channels, height, width),
+        mean=pictures.mean if pictures else (),
+        std=pictures.std if pictures else (),
+        image_shape=(channels, height, width) if pictures else (),
         class_names=images.class_names,
         conditions={
             "images": images.name,
@@ -317,7 +332,7 @@ def _trained(
 
 def _fresh(
     architecture: Any,
-    images: ImageSet,
+    images: DataSet,
     recipe: Recipe,
     seed: int,
     *,
@@ -325,6 +340,7 @@ def _fresh(
     precision: Precision,
 ) -> State:
     """A training before its first step."""
+    check_material(material(architecture), images, recipe, architecture.to_text())
     rng = np.random.default_rng(seed)
     weights = torch.Generator().manual_seed(int(rng.integers(2**63)))
     shards = recipe.batch_size // recipe.bn_batch_size
@@ -332,7 +348,7 @@ def _fresh(
     momentum = recipe.bn_momentum and 1 - (1 - recipe.bn_momentum) ** (1 / shards)
     network = trainable(architecture).network(
         recipe.skeleton,
-        images.channels,
+        images.shape[2],
         images.classes,
         generator=weights,
         bn_momentum=momentum,
@@ -345,9 +361,13 @@ def _fresh(
         network,
         _optimizer(recipe, network),
         rng,
-        Shuffled(rng, len(images.train), recipe.batch_size),
+        images.loaded(device, recipe).picks(rng, recipe.batch_size),
         torch.zeros((), device=device),
     )
+
+
+def _examples(images: DataSet) -> str:
+    return "tokens" if images.material == "text" else "images"
 
 
 def _optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
@@ -356,29 +376,53 @@ def _optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
         "momentum": recipe.momentum,
         "weight_decay": recipe.weight_decay,
     }
+    if isinstance(recipe, TextRecipe):
+        return AveragedSGD(
+            network.parameters(),
+            recipe.learning_rate,
+            clip=recipe.clip,
+            weight_decay=recipe.weight_decay,
+            patience=recipe.patience,
+        )
     if recipe.optimizer == "rmsprop":
         return TFRMSProp(network.parameters(), **settings)
     return torch.optim.SGD(network.parameters(), fused=True, **settings)
 
 
-def _make_gradients(state: State, shard: int, batch: Tensor, labels: Tensor) -> None:
+def _watched(state: State, data: Loaded, steps_an_epoch: int, device: torch.device) -> float:
+    """After each epoch, show the validation loss to an optimizer that waits for it; the seconds it took."""
+    optimizer = state.optimizer
+    if state.step % steps_an_epoch or not isinstance(optimizer, AveragedSGD):
+        return 0.0
+    if not optimizer.watching:
+        return 0.0
+    started = clock(device)
+    validation = data.measure(state.network, renew=False)[1]
+    optimizer.note(-math.log(validation.accuracy))
+    state.network.train()
+    return clock(device) - started
+
+
+def _make_gradients(state: State, shard: int, batch: Any, labels: Tensor) -> None:
     """Gradients of the mean loss of a batch, as the mean over shards of a number of images."""
     state.optimizer.zero_grad()
-    for x, y in zip(torch.split(batch, shard), torch.split(labels, shard), strict=True):
+    whole = shard == len(labels)
+    parts = [batch] if whole else torch.split(batch, shard)
+    for x, y in zip(parts, torch.split(labels, shard), strict=True):
         loss = functional.cross_entropy(state.network(x), y) / (len(labels) // shard)
         loss.backward()  # type: ignore[no-untyped-call]
         state.total_loss += loss.detach()
 
 
 def _largest_shard(
-    architecture: Any, images: ImageSet, recipe: Recipe, device: torch.device, precision: Precision
+    architecture: Any, images: DataSet, recipe: Recipe, device: torch.device, precision: Precision
 ) -> int:
     """The largest halving of a shard that memory suffices for; 0 if it does not for 2 images."""
     size = recipe.bn_batch_size
     while (size := size // 2) >= 2:
         try:
             state = _fresh(architecture, images, recipe, 0, device=device, precision=precision)
-            batch = torch.zeros(size, *images.train.images.shape[1:], device=device)
+            batch = torch.zeros(size, *images.shape, device=device)
             labels = torch.zeros(size, dtype=torch.int64, device=device)
             _make_gradients(state, size, batch.permute(0, 3, 1, 2), labels)
             state.optimizer.step()

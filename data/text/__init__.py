@@ -1,0 +1,1 @@
+"""Texts to train language models on."""

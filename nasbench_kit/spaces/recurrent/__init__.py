@@ -1,0 +1,1 @@
+"""Recurrent cells, which read a text token by token."""

@@ -1,0 +1,149 @@
+"""A text as tensors on a device: parallel streams, read window by window.
+
+The text is cut into as many streams of one length as a batch has rows; a step trains on one window of
+all of them, and what the network remembers goes on to the next window while gradients do not: truncated
+back-propagation through time. The last tokens of a text that fill no window are left out.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nasbench_kit.errors import InvalidSetting
+from nasbench_kit.spaces.recurrent.window import Dropout, Window
+from nasbench_kit.training.images import SPLITS
+from nasbench_kit.training.record import MOST_NATS, AnyScore, Likelihood
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.random import Generator
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from nasbench_kit.training.recipe import TextRecipe
+    from nasbench_kit.training.text import TextSet
+
+#: Tokens of a split that has its own streams in evaluation: as many streams, or fewer in a short text.
+_SHORTEST_STREAM = 2
+
+
+class InOrder:
+    """Windows [1] one after the other, from the beginning again after the last."""
+
+    def __init__(self, windows: int) -> None:
+        self._windows = windows
+        #: What is left of this pass.
+        self.ahead = np.empty(0, np.int64)
+
+    def __iter__(self) -> Iterator[NDArray[np.int64]]:
+        return self
+
+    def __next__(self) -> NDArray[np.int64]:
+        if not len(self.ahead):
+            self.ahead = np.arange(self._windows)
+        window, self.ahead = np.split(self.ahead, [1])
+        return window
+
+
+@dataclass(frozen=True, eq=False)
+class Streams:
+    """Parallel streams of one text, [streams, length], cut into windows."""
+
+    tokens: Tensor
+    window: int
+
+    @property
+    def windows(self) -> int:
+        """How many there are; a short last one counts too."""
+        return -(-(self.tokens.shape[1] - 1) // self.window)
+
+    def read(
+        self, place: int, dropout: Dropout | None = None, seed: int = 0
+    ) -> tuple[Window, Tensor]:
+        """A window, and the tokens [streams, length] that follow on its own."""
+        first = place * self.window
+        last = min(first + self.window, self.tokens.shape[1] - 1)
+        window = Window(self.tokens[:, first:last], place, place == 0, dropout, seed)
+        return window, self.tokens[:, first + 1 : last + 1]
+
+    @torch.inference_mode()
+    def nats(self, network: nn.Module) -> Likelihood:
+        """How likely a network in eval mode finds the streams, each from its beginning."""
+        total = torch.zeros((), dtype=torch.float64, device=self.tokens.device)
+        for place in range(self.windows):
+            window, following = self.read(place)
+            losses = functional.cross_entropy(network(window), following, reduction="none")
+            total += losses.nan_to_num(MOST_NATS).clamp(max=MOST_NATS).double().sum()
+        counted = self.tokens.shape[0] * (self.tokens.shape[1] - 1)
+        return Likelihood(float(total), counted)
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedText:
+    """The streams that a recipe trains on, and those that are scored."""
+
+    training: Streams
+    #: Of the beginning of train, as long as validation at most, of validation and of test.
+    scored: tuple[Streams, Streams, Streams]
+    dropout: Dropout
+
+    def picks(self, rng: Generator, batch_size: int) -> InOrder:
+        """The text's own order: chance has no part in it."""
+        return InOrder(self.training.windows)
+
+    def batch(self, picked: NDArray[np.int64], rng: Generator) -> tuple[Window, Tensor]:
+        """The picked window [streams, length], with masks drawn, and the tokens that follow."""
+        return self.training.read(int(picked[0]), self.dropout, int(rng.integers(2**63)))
+
+    def measure(self, network: nn.Module, *, renew: bool) -> list[AnyScore]:
+        """How likely a network finds train, validation and test; it is left in eval mode.
+
+        What it remembers of its training is put back. There is no batch norm to renew.
+        """
+        remembered = network.get_extra_state()
+        network.eval()
+        scores: list[AnyScore] = [streams.nats(network) for streams in self.scored]
+        network.set_extra_state(remembered)
+        return scores
+
+
+@functools.lru_cache(maxsize=2)
+def load(text: TextSet, device: torch.device, recipe: TextRecipe) -> LoadedText:
+    """Cut a text into streams on a device.
+
+    Args:
+        text: what is read.
+        device: where the tensors go.
+        recipe: its batch size is the number of streams.
+
+    Raises:
+        InvalidSetting: the training text is too short for its streams.
+    """
+
+    def cut(tokens: NDArray[np.int64], streams: int) -> Streams:
+        length = len(tokens) // streams
+        rows = tokens[: streams * length].reshape(streams, length)
+        return Streams(torch.tensor(rows, device=device), recipe.window)
+
+    windows = recipe.windows(len(text.train))
+    if not windows:
+        raise InvalidSetting(
+            f"{text.name} has {len(text.train):,} tokens to train on, too few for {recipe.batch_size} "
+            f"streams of a window of {recipe.window}; use a recipe with a smaller batch_size"
+        )
+    training = cut(text.train, recipe.batch_size)
+    whole = Streams(training.tokens[:, : windows * recipe.window + 1], recipe.window)
+    parts = [getattr(text, name) for name in SPLITS]
+    parts[0] = parts[0][: len(text.validation)]
+    scored = [
+        cut(part, max(1, min(recipe.batch_size, len(part) // _SHORTEST_STREAM))) for part in parts
+    ]
+    return LoadedText(whole, (scored[0], scored[1], scored[2]), recipe.dropout)
