@@ -7,6 +7,8 @@ import pytest
 
 from nasbench_kit import CellSpace, NotRecorded, Table
 from nasbench_kit.analysis.landscape.headroom import headroom
+from nasbench_kit.analysis.landscape.study import Options
+from nasbench_kit.analysis.landscape.table_studies import noise
 from nasbench_kit.data import tables
 from nasbench_kit.table.table import Column
 
@@ -90,3 +92,22 @@ def test_the_best_tenth_of_digits() -> None:
 def test_too_little_is_refused(rows: int, repeats: int, says: str) -> None:
     with pytest.raises(NotRecorded, match=says):
         headroom(a_table(np.linspace(0.2, 0.4, rows), 0.01, repeats))
+
+
+def test_test_accuracy_of_short_trainings_alone_is_refused() -> None:
+    """As in NAS-Bench-201's public rows: test accuracy after 12 epochs, and none after 200."""
+    rng = np.random.default_rng(0)
+    columns = {
+        ("final", f"{split}_accuracy"): Column(rng.random((len(SPACE), 2, 3)).astype(np.float32))
+        for split in ("validation", "test")
+    }
+    present = np.ones((len(SPACE), 2, 3), np.uint8)
+    present[:, 1] = 0
+    columns["final", "test_accuracy"] = Column(
+        columns["final", "test_accuracy"].values, present=present
+    )
+    table = Table(SPACE, (12, 200), columns, provenance={"name": "made up"})
+    with pytest.raises(NotRecorded, match="no test accuracy after 200 epochs"):
+        headroom(table)
+    findings = noise(table, Options(np.random.default_rng(0))).findings
+    assert findings and not any("Best tenth" in finding for finding in findings)

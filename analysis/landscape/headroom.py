@@ -84,6 +84,11 @@ def headroom(table: Table) -> Headroom:
         raise NotRecorded(
             f"the table {table.name} has one repeat of each training; noise needs two"
         )
+    if not table.has(METRIC, epochs=table.epochs[-1]):
+        raise NotRecorded(
+            f"the table {table.name} has no test accuracy after {table.epochs[-1]} epochs, in which the "
+            "spread of its best tenth is measured"
+        )
     best = np.argsort(-table.mean("validation_accuracy"), kind="stable")[
         : math.ceil(len(table) / 10)
     ]

@@ -225,7 +225,7 @@ def noise(table: Table, options: Options) -> Study:
         f"Between two repeats {'a' if noun == 'cell' else 'an'} {noun} moves by {last.rank_shift:.1%} of all ranks (median); the "
         f"winner of one repeat ranks {last.winner_rank:,.0f} by the mean over repeats."
     )
-    if len(table) >= 20 and table.has(headroom.METRIC):
+    if len(table) >= 20 and table.has(headroom.METRIC, epochs=table.epochs[-1]):
         best = headroom.headroom(table)
         study.findings.append(headroom.sentence(best))
         study.frames["best_tenth"] = tidy(
