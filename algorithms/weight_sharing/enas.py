@@ -95,7 +95,8 @@ class ENAS(WeightSharing):
 
         Batch, weight decay and the weights' learning rate are those of its stand-alone trainings.
         An epoch there is 5 steps; as many of the controller, 4 cells each, cost about as much. The
-        controller's rate is NAS-Bench-1Shot1's for its ENAS, and so are the tanh constants.
+        controller's rate is NAS-Bench-1Shot1's for its ENAS, and so are the tanh constants. Tuning on
+        ``noisy-digits`` found nothing better (docs/weight-sharing.md).
         """
         return cls(
             epochs=None,
