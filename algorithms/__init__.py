@@ -42,6 +42,7 @@ __all__ = [
     "NSGA2",
     "SMAC",
     "WEIGHT_SHARING",
+    "ZERO_COST",
     "AskTell",
     "AutoKerasBO",
     "HierarchicalEvolution",
@@ -95,6 +96,12 @@ WEIGHT_SHARING: dict[str, Callable[[], Search]] = {
     "snas-small": _with_torch("weight_sharing.snas", "SNAS.small"),
     "pc-darts": _with_torch("weight_sharing.pc_darts", "PCDARTS"),
     "pc-darts-small": _with_torch("weight_sharing.pc_darts", "PCDARTS.small"),
+}
+
+#: Those that score untrained networks, on images as well.
+ZERO_COST: dict[str, Callable[[], Search]] = {
+    "zero-cost": _with_torch("zero_cost.search", "ZeroCost"),
+    "zero-cost-small": _with_torch("zero_cost.search", "ZeroCost.small"),
 }
 
 #: Those that weigh several objectives, which a comparison or a setting has to name; the rewards want a
@@ -157,8 +164,7 @@ ALGORITHMS: dict[str, Callable[[], Search]] = {
     "pnas-small": _with_torch("model_based.pnas", "PNAS.small"),
     "pnas-random": _with_torch("model_based.pnas", "PNAS.random"),
     "pnas-random-small": _with_torch("model_based.pnas", "PNAS.random_small"),
-    "zero-cost": _with_torch("zero_cost.search", "ZeroCost"),
-    "zero-cost-small": _with_torch("zero_cost.search", "ZeroCost.small"),
+    **ZERO_COST,
     **MULTI_OBJECTIVE,
     **WEIGHT_SHARING,
 }

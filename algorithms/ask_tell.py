@@ -54,8 +54,8 @@ class AskTell:
     ) -> None:
         if getattr(search, "shares_weights", False):
             raise InvalidSetting(
-                f"{type(search).__name__} shares weights: it trains them itself, on images, which "
-                "nobody can tell it; give it an oracle with a task"
+                f"{type(search).__name__} shares weights or scores untrained networks: it computes on images "
+                "itself, which nobody can tell it; give it an oracle with a task"
             )
         if not epochs or any(a >= b for a, b in zip((0, *epochs), epochs, strict=False)):
             raise InvalidSetting(f"epochs are {tuple(epochs)}; give ascending positive numbers")

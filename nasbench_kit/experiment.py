@@ -38,6 +38,7 @@ whose object makes a search when it is called without arguments.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import dataclasses
 import fnmatch
 import importlib.metadata
@@ -56,18 +57,26 @@ from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hin
 import numpy as np
 
 from nasbench_kit import checks, spaces
-from nasbench_kit.algorithms import ALGORITHMS, MULTI_OBJECTIVE, WEIGHT_SHARING, RandomSearch
+from nasbench_kit.algorithms import (
+    ALGORITHMS,
+    MULTI_OBJECTIVE,
+    WEIGHT_SHARING,
+    ZERO_COST,
+    RandomSearch,
+)
 from nasbench_kit.compare import held_out
 from nasbench_kit.compare.objectives import checked_objectives
 from nasbench_kit.compare.plan import Plan, RewardImages
+from nasbench_kit.compare.rehearsal import check_usable
 from nasbench_kit.compare.run_folder import LIMITS, check_label
 from nasbench_kit.compare.scores import scored_by
 from nasbench_kit.data import tables
 from nasbench_kit.data.data_sets import usual_recipe
 from nasbench_kit.errors import InvalidSetting, NasbenchKitError, UnknownName, did_you_mean
+from nasbench_kit.oracle.budget import Budget
 from nasbench_kit.oracle.cost import fewest_rows
 from nasbench_kit.oracle.fallback import StoredTrainer
-from nasbench_kit.oracle.oracle import Policy
+from nasbench_kit.oracle.oracle import Oracle, Policy
 from nasbench_kit.oracle.search import Search
 from nasbench_kit.oracle.store import FILE_NAME
 from nasbench_kit.oracle.task import Task
@@ -112,8 +121,10 @@ SMALL = 10_000
 #: Beside methods that ask for every architecture once; random search alone does not tell their merit
 #: from that of not asking again.
 CONTROL = "distinct-random-search"
-#: Every search that shares no weights and knows one objective.
-_BLACK_BOX = [name for name in ALGORITHMS if name not in {**WEIGHT_SHARING, **MULTI_OBJECTIVE}]
+#: Every search that needs no images and knows one objective.
+_BLACK_BOX = [
+    name for name in ALGORITHMS if name not in {**WEIGHT_SHARING, **ZERO_COST, **MULTI_OBJECTIVE}
+]
 #: Epochs there by the images' own recipe; nasbench101's are those of all other images.
 _USUAL_FIDELITIES = {
     "digits": (4, 12, 36),
@@ -454,7 +465,9 @@ def plans(settings: Mapping[str, Any]) -> dict[str, Plan]:
         raise InvalidSetting(
             "objectives are compared on one table at a time; name one, or leave objectives out"
         )
-    default = _full_of_many() if settings.get("full") else MANY_DEFAULTS
+    default = MANY_DEFAULTS
+    if settings.get("full"):
+        default = _full_of_many([Table.open(path) for path in dict.fromkeys(paths.values())])
     given = {key: value for key, value in settings.items() if value or key != "budget"}
     table_by_task: dict[str, str] = {}
     for name, table in split:
@@ -478,10 +491,28 @@ def _task(entry: str) -> tuple[str | None, str]:
     return name.strip(), table.strip()
 
 
-def _full_of_many() -> dict[str, Any]:
-    """Every search that shares no weights, a hundred seeds and a serious budget."""
-    searches: dict[str, dict[str, Any]] = {name: {} for name in _BLACK_BOX}
-    return {"seeds": 100, "budget": {"queries": 10 * DEFAULT_QUERIES}, "algorithms": searches}
+def _full_of_many(listed: Sequence[Table]) -> dict[str, Any]:
+    """Every search that needs no images and can be used on all tables, a hundred seeds, a serious budget."""
+    budget = {"queries": 10 * DEFAULT_QUERIES}
+    usable = [_usable(table, budget) for table in listed]
+    searches = {
+        name: settings
+        for name, settings in usable[0].items()
+        if all(name in each for each in usable)
+    }
+    return {"seeds": 100, "budget": budget, "algorithms": searches}
+
+
+def _usable(table: Table, budget: Mapping[str, float]) -> dict[str, dict[str, Any]]:
+    """Every search that needs no images, but those that refuse the table or the budget."""
+    oracle = Oracle(table, Budget(**budget), np.random.default_rng(0))  # type: ignore[arg-type]
+    usable: dict[str, dict[str, Any]] = {}
+    for name in _BLACK_BOX:
+        made = ALGORITHMS[name]()
+        with contextlib.suppress(InvalidSetting):
+            check_usable(name, made, oracle)
+            usable[name] = {}
+    return usable
 
 
 def _found(names: Sequence[str], get: Any) -> dict[str, Path]:
@@ -634,7 +665,7 @@ def defaults(table: Table, *, full: bool = False) -> dict[str, Any]:
     Args:
         table: on digits, weight sharing competes; elsewhere it would need a GPU, and its methods are
             to be named.
-        full: every method, ten seeds on digits and a hundred elsewhere, and a serious budget.
+        full: every method that can be used there, ten seeds on digits and a hundred elsewhere, and a serious budget.
     """
     digits = table.provenance.get("images") == "digits"
     digits = digits and table.complete and len(table) >= fewest_rows(table, Skeleton(), (8, 8, 1))
@@ -642,13 +673,14 @@ def defaults(table: Table, *, full: bool = False) -> dict[str, Any]:
         return DIGITS_DEFAULTS
     if not full:
         return {"budget": _paying_for(DEFAULT_QUERIES, table), **DEFAULTS}
-    algorithms: dict[str, dict[str, Any]] = {name: {} for name in _BLACK_BOX}
+    budget = {"seconds": 1200.0} if digits else _paying_for(10 * DEFAULT_QUERIES, table)
+    algorithms = _usable(table, budget)
     if digits:
         # 180 of 1,200 seconds for the supernet.
         small = [name for name in WEIGHT_SHARING if name.endswith("-small")]
         algorithms |= {name: {"share": 0.15} for name in small}
-        return {"seeds": 10, "budget": {"seconds": 1200.0}, "algorithms": algorithms}
-    budget = _paying_for(10 * DEFAULT_QUERIES, table)
+        algorithms["zero-cost-small"] = {}
+        return {"seeds": 10, "budget": budget, "algorithms": algorithms}
     return {"seeds": 100, "budget": budget, "algorithms": algorithms}
 
 

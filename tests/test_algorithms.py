@@ -33,13 +33,15 @@ WEIGHT_SHARING = (
 )
 #: They fit models, and have test_model_based.py.
 MODEL_BASED = ("bananas", "nasbot", "auto-keras", "nas-bowl", "smac")
+#: They compute on images, and have test_zero_cost.py.
+ZERO_COST = ("zero-cost",)
 #: Optuna's Gaussian process takes about a second a query; it has a test of its own.
 #: Those of several objectives have test_objectives.py.
 QUICK = [
     name
     for name in ALGORITHMS
     if name not in ("optuna-gp", *MULTI_OBJECTIVE)
-    and not name.startswith((*WEIGHT_SHARING, *MODEL_BASED))
+    and not name.startswith((*WEIGHT_SHARING, *MODEL_BASED, *ZERO_COST))
 ]
 
 

@@ -24,6 +24,7 @@ from nasbench_kit.algorithms import (
     ALGORITHMS,
     MULTI_OBJECTIVE,
     WEIGHT_SHARING,
+    ZERO_COST,
     AskTell,
     RandomSearch,
     RegularizedEvolution,
@@ -39,7 +40,8 @@ def threads() -> int:
 QUERYING = [
     name
     for name in ALGORITHMS
-    if name not in {**WEIGHT_SHARING, **MULTI_OBJECTIVE} and not name.startswith("optuna")
+    if name not in {**WEIGHT_SHARING, **ZERO_COST, **MULTI_OBJECTIVE}
+    and not name.startswith("optuna")
 ]
 
 

@@ -269,7 +269,8 @@ def test_the_columns_say_what_the_traces_say(small_table: Table, tmp_path: Path)
     assert read["results"] == rows
     of_row, means = regrets(small_table), small_table.mean(scored_by(small_table))
     assert read["incumbents"] == [
-        {"algorithm": "a,b", "seed": 0, **step._asdict(), "row": row}
+        {"algorithm": "a,b", "seed": 0, "architecture": step.architecture, "row": row}
+        | {"seconds": step.seconds, "epochs": step.epochs, "queries": step.queries}
         | {"regret": of_row[row], "accuracy": means[row]}
         for step, row in zip(steps, (5, 8), strict=True)
     ]

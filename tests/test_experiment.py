@@ -17,6 +17,7 @@ from nasbench_kit.algorithms import (
     ALGORITHMS,
     MULTI_OBJECTIVE,
     WEIGHT_SHARING,
+    ZERO_COST,
     RandomSearch,
     RegularizedEvolution,
 )
@@ -147,8 +148,9 @@ def test_two_algorithms_of_one_label_are_refused() -> None:
 def test_full_names_every_method(table: Path) -> None:
     plan = experiment.plan({"full": True})
     small = {name for name in WEIGHT_SHARING if name.endswith("-small")}
-    black_box = ALGORITHMS.keys() - WEIGHT_SHARING.keys() - MULTI_OBJECTIVE.keys()
-    assert set(plan.algorithms) == black_box | small
+    on_images = WEIGHT_SHARING.keys() | ZERO_COST.keys()
+    black_box = ALGORITHMS.keys() - on_images - MULTI_OBJECTIVE.keys()
+    assert set(plan.algorithms) == black_box | small | {"zero-cost-small"}
     elsewhere = experiment.plan({"full": True, "table": str(table)})
     assert set(elsewhere.algorithms) == black_box
     assert len(elsewhere.seeds) > len(plan.seeds)

@@ -41,6 +41,7 @@ from nasbench_kit.compare.benchmark import Benchmark, opened
 from nasbench_kit.compare.checks import checked_type
 from nasbench_kit.compare.one_run import run_one
 from nasbench_kit.compare.plan import Plan, shares_weights
+from nasbench_kit.compare.rehearsal import check_networks, check_usable
 from nasbench_kit.compare.run_folder import (
     all_traces,
     checkpoint_path,
@@ -225,12 +226,17 @@ def after(done_before: int, progress: Progress | None) -> Progress | None:
 
 
 def _checked(plan: Plan, *, images: bool = True) -> Benchmark:
-    """The plan's benchmark, unaltered and able to account for the budget."""
+    """The plan's benchmark, unaltered and able to account for the budget, and its searches, usable there."""
     benchmark = Benchmark.of(plan)
     benchmark.check()
+    budget = Budget(**plan.budget)  # type: ignore[arg-type]  # checked by Budget
     sharing = [search for search in plan.algorithms.values() if shares_weights(search)]
+    for label, search in plan.algorithms.items():
+        if shares_weights(search):
+            check_networks(label, benchmark.space)
+        else:
+            check_usable(label, search, benchmark.oracle(budget, np.random.default_rng(0), None))
     if images and sharing:
-        budget = Budget(**plan.budget)  # type: ignore[arg-type]  # checked by Budget
         oracle = benchmark.oracle(budget, np.random.default_rng(), benchmark.task())
         for search in sharing:
             oracle.task  # noqa: B018  # refuses a budget of queries only

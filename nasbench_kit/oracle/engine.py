@@ -232,7 +232,7 @@ class Engine:
             )
         if self.budget.seconds is None and self.budget.epochs is None:
             raise InvalidSetting(
-                "the budget limits queries only, and training shared weights makes none; "
+                "the budget limits queries only, and computing on images makes none; "
                 "limit seconds or epochs"
             )
         if self.budget.seconds is not None and self._task.cost is None:
