@@ -56,7 +56,13 @@ from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hin
 import numpy as np
 
 from nasbench_kit import checks, spaces
-from nasbench_kit.algorithms import ALGORITHMS, MULTI_OBJECTIVE, WEIGHT_SHARING, RandomSearch
+from nasbench_kit.algorithms import (
+    ALGORITHMS,
+    MULTI_OBJECTIVE,
+    ON_EDGES,
+    WEIGHT_SHARING,
+    RandomSearch,
+)
 from nasbench_kit.compare import held_out
 from nasbench_kit.compare.objectives import checked_objectives
 from nasbench_kit.compare.plan import Plan, RewardImages
@@ -644,7 +650,11 @@ def defaults(table: Table, *, full: bool = False) -> dict[str, Any]:
     algorithms: dict[str, dict[str, Any]] = {name: {} for name in _BLACK_BOX}
     if digits:
         # 180 of 1,200 seconds for the supernet.
-        small = [name for name in WEIGHT_SHARING if name.endswith("-small")]
+        small = [
+            name
+            for name in WEIGHT_SHARING
+            if name.endswith("-small") and not name.startswith(ON_EDGES)
+        ]
         algorithms |= {name: {"share": 0.15} for name in small}
         return {"seeds": 10, "budget": {"seconds": 1200.0}, "algorithms": algorithms}
     budget = _paying_for(10 * DEFAULT_QUERIES, table)

@@ -86,6 +86,9 @@ def test_the_work_of_a_mixture_adds_up() -> None:
     """All options of one place, the others left out or the first: the sum of what each adds."""
     relaxation = SPACE.relaxation(np.random.default_rng(0))
     whole = relaxation.mixture().work(SKELETON, SHAPE)
+    assert [len(active) for active in relaxation.mixture().active] == [
+        len(options) for _, options in SPACE.decisions
+    ]
     first = SPACE.parse("0" * 21).work(SKELETON, SHAPE)
     total = first.copy()
     for place in range(21):
@@ -126,11 +129,12 @@ def test_part_of_the_channels_is_refused(shared: ChainSupernet) -> None:
         shared(images(), relaxation.mixture(4))
 
 
+@pytest.mark.parametrize("search", ["gdas-small", "proxylessnas-gates-small", "darts-small"])
 def test_gradient_searches_run_on_the_chain(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    search: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NASBENCH_KIT_HOME", str(tmp_path / "home"))
     words = ["compare", "--space", "proxylessnas", "--data", "digits", "--fidelities", "1"]
-    words += ["--repeats", "1", "--seeds", "1", "--epochs", "2", "--workers", "1"]
-    assert main([*words, "--algorithms", "gdas-small", "--out", str(tmp_path / "out")]) == 0
-    assert b'"supernet"' in (tmp_path / "out" / "traces" / "gdas-small-0.json").read_bytes()
+    words += ["--repeats", "1", "--seeds", "1", "--epochs", "4", "--workers", "1"]
+    assert main([*words, "--algorithms", search, "--out", str(tmp_path / "out")]) == 0
+    assert b'"supernet"' in (tmp_path / "out" / "traces" / f"{search}-0.json").read_bytes()

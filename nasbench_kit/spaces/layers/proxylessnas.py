@@ -108,10 +108,13 @@ class ProxylessNAS(ChoiceSpace):
         return ChainSupernet(self, skeleton, image_channels, classes, generator)
 
     def relaxation(self, rng: Generator) -> Relaxation:
-        """Fresh logits of all options of all places."""
+        """Fresh logits of all options of all places; a first block's last option has no probability."""
         from nasbench_kit.spaces.edge_cells.relaxation import Relaxation
 
-        return Relaxation(self, rng)  # type: ignore[arg-type]  # all that it asks for is here
+        relaxation = Relaxation(self, rng)  # type: ignore[arg-type]  # all that it asks for is here
+        for place, decision in enumerate(self.decisions):
+            relaxation.kept[place, len(decision.options) :] = False
+        return relaxation
 
     def taken(self, architecture: Choices) -> dict[int, int]:
         """The option of each place."""
