@@ -40,6 +40,7 @@ __all__ = [
     "NASBOT",
     "NASBOWL",
     "NSGA2",
+    "ON_EDGES",
     "SMAC",
     "WEIGHT_SHARING",
     "ZERO_COST",
@@ -96,7 +97,14 @@ WEIGHT_SHARING: dict[str, Callable[[], Search]] = {
     "snas-small": _with_torch("weight_sharing.snas", "SNAS.small"),
     "pc-darts": _with_torch("weight_sharing.pc_darts", "PCDARTS"),
     "pc-darts-small": _with_torch("weight_sharing.pc_darts", "PCDARTS.small"),
+    "p-darts": _with_torch("weight_sharing.p_darts", "PDARTS"),
+    "p-darts-small": _with_torch("weight_sharing.p_darts", "PDARTS.small"),
+    "proxylessnas-gates": _with_torch("weight_sharing.proxyless", "ProxylessNAS"),
+    "proxylessnas-gates-small": _with_torch("weight_sharing.proxyless", "ProxylessNAS.small"),
 }
+
+#: Those of them that want operations on edges; what their names begin with.
+ON_EDGES = ("p-darts", "proxylessnas-gates")
 
 #: Those that score untrained networks, on images as well.
 ZERO_COST: dict[str, Callable[[], Search]] = {

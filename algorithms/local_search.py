@@ -10,9 +10,10 @@ Source: White, Nolen, Savani, Exploring the Loss Landscape in Neural Architectur
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.spaces.protocols import Numbered
@@ -29,7 +30,7 @@ class LocalSearch:
     """Climbs from the best of some random architectures, again and again; asks for none twice.
 
     Raises:
-        InvalidSetting: no random architecture to start from; when run, a space without rows.
+        InvalidSetting: no random architecture to start from.
     """
 
     #: Random architectures at each start, the best of which is climbed from.
@@ -48,16 +49,24 @@ class LocalSearch:
     def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Architecture]:
         """Algorithm 1, restarted at every local optimum until everything is known."""
         space = oracle.space
-        if not isinstance(space, Numbered):
-            raise InvalidSetting(
-                f"local search must know when all is known, and the space {space.name} has no rows; "
-                "choose another search"
-            )
-        asked: set[int] = set()  # rows asked for
+        numbered = isinstance(space, Numbered)
+        size = len(space) if numbered else math.inf  # a space without rows is never exhausted
+        key: Callable[[Any], Hashable] = space.index if numbered else _itself
+        asked: set[Hashable] = set()  # rows, or architectures, asked for
         best: Answer | None = None
-        while len(asked) < len(space):
+
+        def unknown(count: int) -> Iterator[Any]:
+            """Random architectures not known yet, which they become; fewer if there are no more."""
+            while count > 0 and len(asked) < size:
+                architecture = space.sample(rng)
+                if (row := key(architecture)) not in asked:
+                    asked.add(row)
+                    count -= 1
+                    yield architecture
+
+        while len(asked) < size:
             here: Answer | None = None
-            for start in _unknown(space, asked, self.initial_size, rng):
+            for start in unknown(self.initial_size):
                 answer = oracle.query(start, self.epochs)
                 here, best = _better(here, answer), _better(best, answer)
                 yield best.architecture
@@ -66,7 +75,7 @@ class LocalSearch:
                 neighbours = space.neighbours(centre.architecture)
                 for place in rng.permutation(len(neighbours)).tolist():
                     neighbour = neighbours[place]
-                    row = space.index(neighbour)
+                    row = key(neighbour)
                     if row in asked:
                         continue
                     asked.add(row)
@@ -79,17 +88,9 @@ class LocalSearch:
                         break
 
 
-def _unknown(
-    space: Numbered, asked: set[int], count: int, rng: Generator
-) -> Iterator[Architecture]:
-    """Random architectures not known yet, which they become; fewer if there are no more."""
-    while count > 0 and len(asked) < len(space):
-        architecture = space.sample(rng)
-        row = space.index(architecture)
-        if row not in asked:
-            asked.add(row)
-            count -= 1
-            yield architecture
+def _itself(architecture: Any) -> Hashable:
+    hashable: Hashable = architecture
+    return hashable
 
 
 def _better(one: Answer | None, other: Answer) -> Answer:

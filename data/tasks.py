@@ -19,6 +19,7 @@ from nasbench_kit.training.recipe import NASBENCH101, Recipe
 from nasbench_kit.training.text import TextSet
 
 if TYPE_CHECKING:
+    from nasbench_kit.oracle.rates import Rates
     from nasbench_kit.table.table import Table
     from nasbench_kit.training.images import ImageSet
 
@@ -50,45 +51,66 @@ def open_task(table: Table, data: str | Path | None = None) -> Task:
     return Task.of(images, recipe, cost)
 
 
-def task_on(data: str | Path | None, recipe: Recipe) -> Task:
-    """What weight-sharing searches train on where there is no table; it has no prices in seconds.
+def task_on(data: str | Path | None, recipe: Recipe, rates: Rates | None = None) -> Task:
+    """What weight-sharing searches train on where there is no table.
 
     Args:
         data: name or path of images or a text, as ``open_data`` takes it; None is the digits.
         recipe: how networks are trained.
+        rates: prices in seconds; None where nobody knows them.
 
     Raises:
         UnknownName, DownloadFailed, NotWritable: as ``open_images``.
+        InvalidSetting: the rates are of other networks or images.
     """
-    images = open_data("digits" if data is None else data)
-    if isinstance(images, TextSet):
+    return Task.of(_data(data, rates), recipe, rates)
+
+
+def _data(data: str | Path | None, rates: Rates | None) -> ImageSet | TextSet:
+    """Images or a text; rates are of images.
+
+    Raises:
+        InvalidSetting: there are rates, and it is a text.
+    """
+    opened = open_data("digits" if data is None else data)
+    if rates is not None and isinstance(opened, TextSet):
         raise InvalidSetting(
-            f"{images.name} is a text, and no search shares weights on text; choose another search"
+            f"{opened.name} is a text, and rates are of images; leave rates, and give a budget in epochs"
         )
-    return Task.of(images, recipe, None)
+    return opened
 
 
 def open_trainer(
-    data: str | Path | None, recipe: Recipe, *, device: str = "cpu", store: Path | None = None
+    data: str | Path | None,
+    recipe: Recipe,
+    *,
+    device: str = "cpu",
+    store: Path | None = None,
+    rates: Rates | None = None,
 ) -> StoredTrainer:
-    """What trains every architecture of a space without a table; it has no prices in seconds.
+    """What trains every architecture of a space without a table.
 
     Args:
         data: as for ``task_on``.
         recipe: how networks are trained.
         device: where torch computes.
         store: file of trainings; ``trainings.sqlite`` in the home folder by default.
+        rates: prices in seconds; None where nobody knows them.
 
     Raises:
-        InvalidSetting: torch cannot compute on the device.
+        InvalidSetting: torch cannot compute on the device, or the rates are of other networks or images.
         UnknownName, DownloadFailed, NotWritable: as ``open_images``; or the store cannot be written.
     """
     from nasbench_kit.training.device import usable
 
     usable(device)
-    images = open_data("digits" if data is None else data)
+    images = _data(data, rates)
     kept = None if store is None else Store(store)
-    return StoredTrainer(images, recipe, store=kept, device=device)
+    if rates is not None and not isinstance(images, TextSet):
+        height, width, channels = images.train.images.shape[1:]
+        shape = int(height), int(width), int(channels)
+        rates.check(rates.space, recipe.skeleton, shape, len(images.train))
+    return StoredTrainer(images, recipe, cost=rates, store=kept, device=device)
 
 
 def open_fallback(

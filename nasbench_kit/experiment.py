@@ -60,6 +60,7 @@ from nasbench_kit import checks, spaces
 from nasbench_kit.algorithms import (
     ALGORITHMS,
     MULTI_OBJECTIVE,
+    ON_EDGES,
     WEIGHT_SHARING,
     ZERO_COST,
     RandomSearch,
@@ -77,6 +78,7 @@ from nasbench_kit.oracle.budget import Budget
 from nasbench_kit.oracle.cost import fewest_rows
 from nasbench_kit.oracle.fallback import StoredTrainer
 from nasbench_kit.oracle.oracle import Oracle, Policy
+from nasbench_kit.oracle.rates import Rates
 from nasbench_kit.oracle.search import Search
 from nasbench_kit.oracle.store import FILE_NAME
 from nasbench_kit.oracle.task import Task
@@ -158,6 +160,7 @@ SETTINGS = (
     "recipe",
     "fidelities",
     "repeats",
+    "rates",
     "held_out_repeats",
     "objectives",
     "out",
@@ -169,6 +172,7 @@ _TEXTS = {
     "data": "a name or a path",
     "space": "a name such as 'v7e9'",
     "recipe": "the name of a recipe, digits, noisy-digits, nasbench101 or topics",
+    "rates": "the path of a file that calibrate --space wrote",
     "out": "the path of a folder",
 }
 KEYS = (*SETTINGS, "budget", "algorithms", "get")
@@ -284,6 +288,8 @@ def command(settings: Mapping[str, Any]) -> str:
     else:
         words += ["--recipe", trained.recipe, "--repeats", str(trained.repeats)]
         words += ["--fidelities", *map(str, trained.fidelities)]
+        if trained.rates is not None:
+            words += ["--rates", trained.rates]
     words += ["--seeds", str(settings["seeds"]), "--policy", settings["policy"]]
     if settings["held_out_repeats"]:
         words += ["--held-out-repeats", str(settings["held_out_repeats"])]
@@ -408,14 +414,14 @@ def plan(settings: Mapping[str, Any]) -> Plan:
         budget,
         cast("Policy", policy),
         command(whole),
-        _TaskFrom(data, None if trained is None else trained.recipe),
+        _TaskFrom(data, *((None, None) if trained is None else trained.how(space))),
         cast("RewardImages", reward_images),
         device,
         _TrainerFrom(
             data,
             device,
             (home() / FILE_NAME).absolute(),
-            None if trained is None else trained.recipe,
+            *((None, None) if trained is None else trained.how(space)),
         )
         if fallback or trained
         else None,
@@ -563,6 +569,8 @@ class _Trained:
     recipe: str
     fidelities: tuple[int, ...]
     repeats: int
+    #: The file of prices, if there is one.
+    rates: str | None = None
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> _Trained:
@@ -578,12 +586,29 @@ class _Trained:
             raise InvalidSetting(
                 f"fidelities are {checks.shown(fidelities)}; give epochs, such as [4, 12, 36]"
             )
-        return cls(recipe, tuple(fidelities), settings.get("repeats", 3))
+        repeats, rates = settings.get("repeats", 3), settings.get("rates")
+        return cls(recipe, tuple(fidelities), repeats, rates)
+
+    def how(self, space: str | None) -> tuple[str, Rates | None]:
+        """The recipe and the prices of a space's trainings.
+
+        Raises:
+            InvalidSetting: the prices are of another space.
+        """
+        if self.rates is None:
+            return self.recipe, None
+        rates = Rates.load(Path(self.rates))
+        if rates.space != space:
+            raise InvalidSetting(
+                f"the rates in {self.rates} are of the space {rates.space}, and the space is {space}; "
+                f"measure others with nasbench-kit calibrate --space {space}"
+            )
+        return self.recipe, rates
 
 
 def _only_without_a_table(settings: Mapping[str, Any]) -> None:
     """Refuse settings of trainings where a table has made them already."""
-    for key in ("recipe", "fidelities", "repeats"):
+    for key in ("recipe", "fidelities", "repeats", "rates"):
         if key in settings:
             raise InvalidSetting(
                 f"{key} is {checks.shown(settings[key])}, and the table was made with its own; leave it out, or name a "
@@ -597,12 +622,13 @@ class _TaskFrom:
 
     data: str | None
     recipe: str | None = None
+    rates: Rates | None = None
 
     def __call__(self, table: Table | None) -> Task:
         from nasbench_kit.data.tasks import open_task, task_on  # only weight sharing needs images
 
         if table is None:
-            return task_on(self.data, _recipe(self.recipe))
+            return task_on(self.data, _recipe(self.recipe), self.rates)
         return open_task(table, self.data)
 
 
@@ -617,13 +643,18 @@ class _TrainerFrom:
     device: str
     store: Path
     recipe: str | None = None
+    rates: Rates | None = None
 
     def __call__(self, table: Table | None) -> StoredTrainer:
         from nasbench_kit.data.tasks import open_fallback, open_trainer
 
         if table is None:
             return open_trainer(
-                self.data, _recipe(self.recipe), device=self.device, store=self.store
+                self.data,
+                _recipe(self.recipe),
+                device=self.device,
+                store=self.store,
+                rates=self.rates,
             )
         return open_fallback(table, self.data, device=self.device, store=self.store)
 
@@ -677,7 +708,11 @@ def defaults(table: Table, *, full: bool = False) -> dict[str, Any]:
     algorithms = _usable(table, budget)
     if digits:
         # 180 of 1,200 seconds for the supernet.
-        small = [name for name in WEIGHT_SHARING if name.endswith("-small")]
+        small = [
+            name
+            for name in WEIGHT_SHARING
+            if name.endswith("-small") and not name.startswith(ON_EDGES)
+        ]
         algorithms |= {name: {"share": 0.15} for name in small}
         algorithms["zero-cost-small"] = {}
         return {"seeds": 10, "budget": budget, "algorithms": algorithms}

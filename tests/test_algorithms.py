@@ -13,7 +13,13 @@ import pytest
 from scipy.stats import chisquare
 
 from nasbench_kit import Budget, Cell, CellSpace, InvalidSetting, NotInSpace, Oracle, Table
-from nasbench_kit.algorithms import ALGORITHMS, MULTI_OBJECTIVE, RandomSearch, RegularizedEvolution
+from nasbench_kit.algorithms import (
+    ALGORITHMS,
+    MULTI_OBJECTIVE,
+    ON_EDGES,
+    RandomSearch,
+    RegularizedEvolution,
+)
 from nasbench_kit.data.subset import subset
 from nasbench_kit.oracle.search import Search
 from nasbench_kit.testing.made_up import MadeUpSpace, made_up_table
@@ -41,7 +47,7 @@ QUICK = [
     name
     for name in ALGORITHMS
     if name not in ("optuna-gp", *MULTI_OBJECTIVE)
-    and not name.startswith((*WEIGHT_SHARING, *MODEL_BASED, *ZERO_COST))
+    and not name.startswith((*WEIGHT_SHARING, *ON_EDGES, *MODEL_BASED, *ZERO_COST))
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,16 @@ def test_trials_of_katib_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize(
     "name",
-    ["v5e9", "nasbench201", "nasbench-graph", "nats-sizes", "enas-macro", "nas-rl-4", "katib"],
+    [
+        "v5e9",
+        "nasbench201",
+        "nasbench-graph",
+        "nats-sizes",
+        "enas-macro",
+        "nas-rl-4",
+        "katib",
+        "darts",
+    ],
 )
 def test_pictures_of_every_space_can_be_drawn(name: str) -> None:
     """As many patches and texts as the picture has elements."""
@@ -135,10 +145,23 @@ def test_pictures_of_every_space_can_be_drawn(name: str) -> None:
     svg = space.sample(np.random.default_rng(0))._repr_svg_()
     axes = Figure().add_subplot()
     draw_svg(axes, svg, (3.0, 3.0))
-    visible = svg.partition("</defs>")[2] or svg
+    visible = re.sub("<defs>.*?</defs>", "", svg)
     assert len(axes.texts) == visible.count("<text")
     shapes = sum(visible.count(f"<{kind} ") for kind in ("rect", "circle", "path"))
     assert len(axes.patches) == shapes
+
+
+def test_pictures_in_a_picture_stand_where_they_say() -> None:
+    axes = Figure().add_subplot()
+    inner = (
+        '<svg x="3" y="10"><rect x="1" y="2" width="4" height="5"/><text x="1" y="2">a</text></svg>'
+    )
+    draw_svg(axes, f'<svg viewBox="0 0 20 20">{inner}</svg>', (1.0, 1.0))
+    (box,) = axes.patches
+    extents = box.get_extents().transformed(axes.transData.inverted())
+    assert sorted(extents.intervalx) == pytest.approx([4, 8])
+    assert sorted(extents.intervaly) == pytest.approx([12, 17])
+    assert axes.texts[0].get_position() == (4, 12)
 
 
 def test_paths_by_hand() -> None:

@@ -13,8 +13,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from nasbench_kit import spaces
+from nasbench_kit import Answer, Budget, Oracle, spaces
+from nasbench_kit.algorithms import ALGORITHMS
 from nasbench_kit.errors import CorruptFile, InvalidArchitecture, InvalidSetting, UnknownName
+from nasbench_kit.oracle.source import TrainerSource
 from nasbench_kit.spaces.kept import keep
 from nasbench_kit.spaces.layers import proxylessnas
 from nasbench_kit.spaces.layers.enas_macro import ENASMacro
@@ -26,6 +28,7 @@ from nasbench_kit.spaces.layers.unit_network import UnitModule, UnitNetwork, joi
 from nasbench_kit.spaces.layers.units import Network, Unit, work
 from nasbench_kit.spaces.protocols import Numbered, Space
 from nasbench_kit.spaces.skeleton import Skeleton
+from nasbench_kit.testing.searches import yielded
 from nasbench_kit.testing.spaces import SpaceConformance
 
 #: Three operations: two convolutions and a pooling.
@@ -468,3 +471,35 @@ def test_the_image_itself_goes_through_no_relu() -> None:
 def test_work_of_a_depthwise_unit_by_hand() -> None:
     unit = Unit((0,), "convolution", 6, (3, 1), 2, depthwise=True)
     assert work(Network((unit,), (1,)), (5, 4, 3)).tolist() == [1, 1, 3 * 6 * 6, 36]
+
+
+# Searches --------------------------------------------------------------------------------------
+
+
+class Quick:
+    """A trainer of nothing, whose accuracy is drawn from the architecture's hash."""
+
+    def price(self, architecture: Any, epochs: int, halfway: bool) -> float | None:
+        return None
+
+    def train(self, architecture: Any, epochs: int, halfway: bool, repeat: int) -> Answer:
+        accuracy = int(architecture.hash[:6], 16) % 1000 / 1000
+        return Answer(architecture, epochs, halfway, repeat, None, accuracy, accuracy, 1, "trained")
+
+
+@pytest.mark.parametrize("name", ["enas-macro", "nas-rl-4-8", "proxylessnas", "katib"])
+@pytest.mark.parametrize(
+    "search",
+    ["random-search", "distinct-random-search", "local-search", "regularized-evolution", "reinforce",
+     "hyperband", "bohb", "controller-reinforce", "nas-rl-small", "nasnet-ppo"],
+)  # fmt: skip
+def test_searches_need_no_rows(name: str, search: str) -> None:
+    """Spaces too large to number are searched all the same, twice alike."""
+    asked = []
+    for _ in range(2):
+        source = TrainerSource(Quick(), spaces.named(name), (4, 12, 36), 1)
+        oracle = Oracle(source, Budget(epochs=720), np.random.default_rng(0))
+        assert len(list(yielded(ALGORITHMS[search](), oracle, seed=1))) > 1
+        asked.append([charge.item.architecture.to_text() for charge in oracle.budget.ledger])
+    assert asked[0] == asked[1]
+    assert len(asked[0]) >= 20

@@ -12,6 +12,7 @@ from test_oracle import reachable
 from nasbench_kit import Budget, BudgetExhausted, Cell, InvalidSetting, Oracle, Table, WrongTable
 from nasbench_kit.data.tables import open_table
 from nasbench_kit.data.tasks import open_task
+from nasbench_kit.oracle.cost import CostModel
 from nasbench_kit.oracle.task import Task
 from nasbench_kit.spaces.nasbench101.work import work
 from nasbench_kit.testing.textures import bare_table, priced_task, texture_task, textures
@@ -62,6 +63,7 @@ def test_work_costs_a_reference_cells_price_times_the_ratio(small_table: Table) 
     reference = work(small_table.space[middle], task.recipe.skeleton, shape)
     assert oracle.price(reference, 24)[0] == pytest.approx(per_epoch[middle], rel=1e-6)
     other = work(small_table.space[2000], task.recipe.skeleton, shape)
+    assert isinstance(task.cost, CostModel)
     ratio = task.cost.additive(other) / task.cost.additive(reference)
     assert oracle.price(other, 24)[0] == pytest.approx(per_epoch[middle] * ratio, rel=1e-6)
     assert oracle.price(2 * other, 24)[0] == pytest.approx(2 * per_epoch[middle] * ratio, rel=1e-6)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nasbench_kit.algorithms.weight_sharing.search import WeightSharing
     from nasbench_kit.spaces.one_shot import Mixture, Relaxation
     from nasbench_kit.spaces.protocols import Architecture
+    from nasbench_kit.spaces.skeleton import Skeleton
 
 #: Images of one forward pass without gradients.
 _REWARD_BATCH = 1024
@@ -83,14 +84,31 @@ class SharedWeights:
         height, width, channels = task.weights.images.shape[1:]
         self.image_shape = int(height), int(width), int(channels)
         self.skeleton = task.recipe.skeleton
-        generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
         if not hasattr(self.space, "supernet"):
             raise InvalidSetting(
                 f"the space {self.space.name} has no supernet, so its architectures cannot share "
                 f"weights; {type(settings).__name__} needs another space"
             )
-        self.supernet = self.space.supernet(self.skeleton, channels, task.classes, generator)
-        self.supernet.to(device, memory_format=torch.channels_last)
+        self.rebuild(self.skeleton)
+        self._weight_picks = Shuffled(rng, len(task.weights), size)
+        self._reward_picks = Shuffled(rng, len(task.reward), size)
+        self.steps_an_epoch = len(task.weights) // size
+        self._epoch = 0
+        #: What every epoch paid for, and what it came to: enough to repeat it without computing.
+        self._journal: list[tuple[list[tuple[Any, int, bool]], str]] = []
+        self._paid: list[tuple[Any, int, bool]] = []
+        ranking = settings.share * settings.ranking_share if settings.share < 1 else 0.0
+        self._allowance = _part(oracle.budget, settings.share - ranking)
+        self._ranking = _part(oracle.budget, ranking)
+
+    def rebuild(self, skeleton: Skeleton) -> None:
+        """Fresh weights in a skeleton, and their optimizer."""
+        settings = self.settings
+        self.skeleton = skeleton
+        generator = torch.Generator().manual_seed(int(self.rng.integers(2**63)))
+        channels, classes = self.image_shape[2], self._task.classes
+        self.supernet = self.space.supernet(skeleton, channels, classes, generator)
+        self.supernet.to(self.device, memory_format=torch.channels_last)
         self.optimizer = torch.optim.SGD(
             self.supernet.parameters(),
             lr=settings.learning_rate,
@@ -102,16 +120,6 @@ class SharedWeights:
         if settings.momentum:  # the kernel wants the momenta of all weights, or of none
             for weight in self.supernet.parameters():
                 self.optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
-        self._weight_picks = Shuffled(rng, len(task.weights), size)
-        self._reward_picks = Shuffled(rng, len(task.reward), size)
-        self.steps_an_epoch = len(task.weights) // size
-        self._epoch = 0
-        #: What every epoch paid for, and what it came to: enough to repeat it without computing.
-        self._journal: list[tuple[list[tuple[Any, int, bool]], str]] = []
-        self._paid: list[tuple[Any, int, bool]] = []
-        ranking = settings.share * settings.ranking_share if settings.share < 1 else 0.0
-        self._allowance = _part(oracle.budget, settings.share - ranking)
-        self._ranking = _part(oracle.budget, ranking)
 
     def relaxation(self) -> Relaxation:
         """Fresh logits of the space's choices, on the device of the weights.
@@ -129,10 +137,9 @@ class SharedWeights:
         Raises:
             BudgetExhausted: the share of the budget is spent.
         """
-        parts = {"supernet": self.supernet, "optimizer": self.optimizer, **search.parts()}
         saved = self._task.checkpoint
         if saved is not None and saved.exists():
-            yield from self._resumed(saved, parts)
+            yield from self._resumed(saved, search)
         written = time.monotonic()
         while not getattr(search, "finished", False) and (
             self.settings.epochs is None or self._epoch < self.settings.epochs
@@ -145,7 +152,7 @@ class SharedWeights:
                 self._journal.append((self._paid, architecture.to_text()))
                 self._paid = []
                 if time.monotonic() - written >= self._task.checkpoint_every_seconds:
-                    self._save(saved, parts)
+                    self._save(saved, search)
                     written = time.monotonic()
             yield architecture
 
@@ -192,6 +199,10 @@ class SharedWeights:
         if self._task.checkpoint is not None:
             text = what.tolist() if isinstance(what, np.ndarray) else what.to_text()
             self._paid.append((text, images, backward))
+
+    def seconds(self, work: NDArray[np.float64]) -> float:
+        """Of training some work on one image; 0 where the budget has no clock."""
+        return self._oracle.price(work, 1)[0]
 
     def weight_batch(self) -> tuple[Tensor, Tensor]:
         """The next images [b, c, h, w] that weights are trained on, and their labels [b]."""
@@ -326,7 +337,12 @@ class SharedWeights:
         numbered = isinstance(self.space, Numbered)
         return self.space[0] if numbered else self.space.sample(np.random.default_rng(0))
 
-    def _save(self, path: Path, parts: dict[str, Any]) -> None:
+    def _parts(self) -> dict[str, Any]:
+        """The weights, which a search may have replaced meanwhile."""
+        return {"supernet": self.supernet, "optimizer": self.optimizer}
+
+    def _save(self, path: Path, search: OneShot) -> None:
+        parts = {**search.parts(), **self._parts()}
         picks = (self._weight_picks, self._reward_picks)
         numbers = {"journal": self._journal, "rng": self.rng.bit_generator.state}
         tensors = {
@@ -335,15 +351,16 @@ class SharedWeights:
         }
         write(path, self._conditions(), numbers, tensors)
 
-    def _resumed(self, path: Path, parts: dict[str, Any]) -> Iterator[Architecture]:
+    def _resumed(self, path: Path, search: OneShot) -> Iterator[Architecture]:
         """Become the saved state, then pay and recommend as its epochs did.
 
         Raises:
             CorruptFile, WrongTable: the file is no state of this search.
         """
         numbers, saved = read(path, self._conditions(), "search")
-        for name, part in parts.items():
-            part.load_state_dict(saved["parts"][name])
+        for parts in (search.parts, self._parts):  # the search first: it may replace the weights
+            for name, part in parts().items():
+                part.load_state_dict(saved["parts"][name])
         self.rng.bit_generator.state = numbers["rng"]
         picks = (self._weight_picks, self._reward_picks)
         for these, ahead in zip(picks, saved["ahead"], strict=True):

@@ -28,11 +28,12 @@ def draw_svg(axes: Axes, svg: str, inches: tuple[float, float]) -> None:
         ValueError: another element or command of a path.
     """
     from matplotlib.patches import Circle, FancyBboxPatch, PathPatch
+    from matplotlib.transforms import Affine2D
 
     picture = ElementTree.fromstring(svg)
     left, top, width, height = map(float, picture.attrib["viewBox"].split())
     points = 72 * min(inches[0] / width, inches[1] / height)  # of one pixel
-    for order, (element, inherited) in enumerate(_elements(picture, {})):
+    for order, (element, inherited, x0, y0) in enumerate(_elements(picture, {}, 0.0, 0.0)):
         looks = {**inherited, **element.attrib}
         kind = element.tag.rpartition("}")[2]
         fill, stroke = looks.get("fill", "black"), looks.get("stroke", "none")
@@ -44,18 +45,20 @@ def draw_svg(axes: Axes, svg: str, inches: tuple[float, float]) -> None:
         }
         if kind == "rect":
             x, y, w, h = (float(looks[name]) for name in ("x", "y", "width", "height"))
+            x, y = x + x0, y + y0
             radius = float(looks.get("rx", 0))
             box = f"round,pad=0,rounding_size={radius}"
             axes.add_patch(FancyBboxPatch((x, y), w, h, boxstyle=box, **style))
         elif kind == "circle":
-            centre = float(looks["cx"]), float(looks["cy"])
+            centre = x0 + float(looks["cx"]), y0 + float(looks["cy"])
             axes.add_patch(Circle(centre, float(looks["r"]), **style))
         elif kind == "path":
-            axes.add_patch(PathPatch(path_of(looks["d"]), **style))
+            outline = path_of(looks["d"]).transformed(Affine2D().translate(x0, y0))
+            axes.add_patch(PathPatch(outline, **style))
         elif kind == "text":
             axes.text(
-                float(looks["x"]),
-                float(looks["y"]),
+                x0 + float(looks["x"]),
+                y0 + float(looks["y"]),
                 element.text or "",
                 color=fill,
                 fontsize=points * float(looks.get("font-size", _TEXT)),
@@ -74,9 +77,9 @@ _UNSEEN = ("defs", "title", "style")
 
 
 def _elements(
-    parent: ElementTree.Element, inherited: dict[str, str]
-) -> list[tuple[ElementTree.Element, dict[str, str]]]:
-    """The elements that show something, and what those around them say of their looks."""
+    parent: ElementTree.Element, inherited: dict[str, str], x0: float, y0: float
+) -> list[tuple[ElementTree.Element, dict[str, str], float, float]]:
+    """The elements that show something, what those around them say of their looks, and their origin."""
     looks = {
         name: value
         for name, value in {**inherited, **parent.attrib}.items()
@@ -85,10 +88,13 @@ def _elements(
     found = []
     for element in parent:
         kind = element.tag.rpartition("}")[2]
-        if kind == "g":
-            found += _elements(element, looks)
+        if kind == "g" and "transform" not in element.attrib:
+            found += _elements(element, looks, x0, y0)
+        elif kind == "svg":  # a picture in the picture, as large as it says
+            left, top = (float(element.attrib.get(name, 0)) for name in "xy")
+            found += _elements(element, looks, x0 + left, y0 + top)
         elif kind in ("rect", "circle", "path", "text"):
-            found.append((element, looks))
+            found.append((element, looks, x0, y0))
         elif kind not in _UNSEEN:
             raise ValueError(f"pictures with {kind} cannot be drawn")
     return found

@@ -139,12 +139,23 @@ def _trials(folder: Path) -> list[Sample]:
 
     Raises:
         CorruptFile: a file of them is damaged.
+        InvalidSetting: the experiment has one trial that mixes all architectures.
     """
     from nasbench_kit import spaces
     from nasbench_kit.compare.samples import Sample
 
     shown = []
-    epochs = _content(folder / "experiment.json", lambda content: content["conditions"]["epochs"])
+    algorithm, epochs = _content(
+        folder / "experiment.json",
+        lambda content: (
+            content["conditions"]["experiment"]["algorithm"],
+            content["conditions"]["epochs"],
+        ),
+    )
+    if algorithm != "enas":
+        raise InvalidSetting(
+            f"{folder} has a search by {algorithm}, which samples no architectures; animate one by enas"
+        )
     for path in sorted((folder / "trials").glob("*.json")):
         space, text, accuracy = _content(
             path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 
@@ -17,7 +18,9 @@ from nasbench_kit.cli.common import (
 )
 from nasbench_kit.data import tables
 from nasbench_kit.errors import InvalidSetting, WrongTable
+from nasbench_kit.system.files import check_writable
 from nasbench_kit.system.measured import torch_threads
+from nasbench_kit.training.recipe import RECIPES
 
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -34,12 +37,83 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument(
         "--cells", type=count, default=5, metavar="N", help="reference cells (default: %(default)s)"
     )
+    parser.add_argument(
+        "--space",
+        metavar="NAME",
+        help="without a table: measure what each kind of work costs in this space's networks, and write "
+        "it to --out, for compare --rates",
+    )
+    parser.add_argument("--data", metavar="NAME|PATH", help="there: the images (default: digits)")
+    parser.add_argument(
+        "--recipe",
+        choices=RECIPES,
+        default="digits",
+        help="there: the recipe (default: %(default)s)",
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="there: what is written")
     add_json(parser)
     parser.set_defaults(run=run_calibrate)
 
 
+def run_rates(args: argparse.Namespace) -> int:
+    """Measure what work costs, and write it.
+
+    Raises:
+        InvalidSetting: no file to write to, too few architectures, or a space without networks.
+        UnknownName: no such space or images.
+    """
+    from nasbench_kit import spaces
+    from nasbench_kit.data.building.clock import processor, seconds_an_epoch
+    from nasbench_kit.data.images.image_sets import open_images
+    from nasbench_kit.oracle.rates import Rates
+    from nasbench_kit.spaces.protocols import trainable
+
+    if args.out is None:
+        raise InvalidSetting("--space measures rates; name the file for them with --out")
+    check_writable(args.out)
+    space, recipe = spaces.named(args.space), RECIPES[args.recipe]
+    images = open_images("digits" if args.data is None else args.data)
+    height, width, channels = map(int, images.train.images.shape[1:])
+    rng = np.random.default_rng(0)
+    drawn = [trainable(space.sample(rng)) for _ in range(args.cells)]
+    drawn[0].work(recipe.skeleton, (height, width, channels))  # refused now, not after trainings
+    seconds = []
+    with progress_bar("training reference architectures") as progress, torch_threads(1):
+        for done, architecture in enumerate(drawn, start=1):
+            seconds.append(seconds_an_epoch(architecture, images, recipe))  # type: ignore[arg-type]
+            progress(done, len(drawn))
+    rates = Rates.fitted(
+        drawn,
+        seconds,
+        space=space.name,
+        skeleton=recipe.skeleton,
+        image_shape=(height, width, channels),
+        images=len(images.train),
+        processor=processor(),
+    )
+    errors = np.abs(rates.prices(drawn, 1) / seconds - 1)
+    rates.save(args.out)
+    described = {
+        "space": space.name,
+        "architectures": len(drawn),
+        "seconds_an_epoch": float(np.median(seconds)),
+        "median_error": float(np.median(errors)),
+        "rates": str(args.out),
+    }
+    if args.json:
+        print_json(described)
+    else:
+        print(
+            f"{len(drawn)} architectures of {space.name}: {1000 * np.median(seconds):.1f} ms an epoch "
+            f"(median), priced with a median error of {100 * np.median(errors):.1f} %; rates: {args.out}"
+        )
+    return 0
+
+
 def run_calibrate(args: argparse.Namespace) -> int:
     """Train, compare, print."""
+    if args.space is not None:
+        return run_rates(args)
     from nasbench_kit.data.building.clock import TIMED_EPOCHS, processor, seconds_an_epoch
     from nasbench_kit.data.images.image_sets import AT_HAND, open_images
     from nasbench_kit.data.tasks import recipe_of

@@ -141,6 +141,11 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         help="without a table: how networks are trained (default: digits on the digits, else nasbench101)",
     )
     outside.add_argument(
+        "--rates",
+        metavar="FILE",
+        help="without a table: prices in seconds, as calibrate --space wrote them",
+    )
+    outside.add_argument(
         "--fidelities",
         type=count,
         nargs="+",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from collections.abc import Callable
@@ -124,7 +125,7 @@ class Benchmark:
         if (trainer := self.trainer) is not None:
             conditions["fallback"] = {
                 "space": self.space.name,
-                "cells": len(self.space) if isinstance(self.space, Numbered) else None,
+                "cells": _count(self.space),
                 "order": self.space.digest,
                 "epochs": list(self.epochs),
                 **trainer.conditions,
@@ -249,7 +250,7 @@ class Benchmark:
         if what == "queries":
             return 1
         if table is None:
-            return self.epochs[0] // 2
+            return 0.0 if what == "seconds" else self.epochs[0] // 2
         if what == "epochs":
             halfway = table.has("validation_accuracy", "halfway")
             return min(table.halfway_epochs.values()) if halfway else self.epochs[0]
@@ -261,6 +262,13 @@ class Benchmark:
                 recorded = column.values if present is None else column.values[present > 0]
                 prices.append(float(np.nanmin(recorded)) if recorded.size else math.inf)
         return min(prices)
+
+
+def _count(space: Space) -> int | None:
+    """Of its architectures; None where they are not numbered, or too many."""
+    with contextlib.suppress(InvalidSetting):
+        return len(space) if isinstance(space, Numbered) else None
+    return None
 
 
 def _check_space(space: Space, table: Table) -> None:

@@ -73,7 +73,7 @@ class CostModel:
         self.image_shape = image_shape
         done, shape = self._described(table.covered[row] for row in chosen.tolist())
         self._known = done, shape, seconds[chosen]
-        self._weights = _fit_additive(done, seconds[chosen])
+        self._weights = fit_additive(done, seconds[chosen])
         middle = np.argsort(seconds[chosen], kind="stable")[len(chosen) // 2]
         #: Seconds an epoch of the cell of median price, and what adding up its layers comes to.
         self._reference = float(seconds[chosen][middle]), self.additive(done[middle])
@@ -126,7 +126,7 @@ def fewest_rows(table: Table, skeleton: Skeleton, image_shape: tuple[int, int, i
     return _ROWS_PER_KIND * len(trainable(table.covered[0]).work(skeleton, image_shape))
 
 
-def _fit_additive(done: NDArray[np.float64], seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+def fit_additive(done: NDArray[np.float64], seconds: NDArray[np.float64]) -> NDArray[np.float64]:
     """Non-negative weights with the least squared relative error: float64 [kinds]."""
     from scipy.optimize import nnls
 
@@ -178,7 +178,7 @@ def _cross_validated(
     fold = np.random.default_rng(0).permutation(len(seconds)) % _FOLDS
     for held_out in range(_FOLDS):
         fit, out = fold != held_out, fold == held_out
-        weights = _fit_additive(done[fit], seconds[fit])
+        weights = fit_additive(done[fit], seconds[fit])
         correction = _fit_correction(done[fit], shape[fit], seconds[fit], weights)
         additive[out] = done[out] @ weights
         predicted = _predict(correction, _features(done[out], shape[out], weights))

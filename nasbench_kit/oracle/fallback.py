@@ -22,6 +22,7 @@ import numpy as np
 
 from nasbench_kit.oracle.answer import Answer
 from nasbench_kit.oracle.cost import CostModel
+from nasbench_kit.oracle.rates import Rates
 from nasbench_kit.oracle.store import FILE_NAME, Job, Store
 from nasbench_kit.spaces.protocols import material
 from nasbench_kit.system.files import home
@@ -52,7 +53,7 @@ class StoredTrainer:
         images: DataSet,
         recipe: Recipe,
         *,
-        cost: CostModel | None = None,
+        cost: CostModel | Rates | None = None,
         store: Store | None = None,
         device: str = "cpu",
     ) -> None:
@@ -66,11 +67,13 @@ class StoredTrainer:
     @property
     def conditions(self) -> dict[str, Any]:
         """What its trainings depend on, for a comparison's manifest."""
+        priced = {"rates": asdict(self.cost)} if isinstance(self.cost, Rates) else {}
         return {
             "images": self._images.name,
             "images_digest": self._images.digest,
             "recipe": asdict(self._recipe),
             "device": self._device,
+            **priced,
         }
 
     def check(self, space: Space) -> None:

@@ -12,6 +12,7 @@ from nasbench_kit.training.images import ImageSet, Split
 
 if TYPE_CHECKING:
     from nasbench_kit.oracle.cost import CostModel
+    from nasbench_kit.oracle.rates import Rates
     from nasbench_kit.training.recipe import Recipe
 
 
@@ -32,7 +33,7 @@ class Task:
     #: Images of one epoch of the table's own trainings.
     epoch_images: int
     #: Prices what is no cell of the table; None for a table without seconds.
-    cost: CostModel | None
+    cost: CostModel | Rates | None
     #: Where torch computes.
     device: str = "cpu"
     #: File that a long search saves its state to, and resumes from; None saves nothing.
@@ -41,7 +42,7 @@ class Task:
     checkpoint_every_seconds: float = 60.0
 
     @classmethod
-    def of(cls, images: ImageSet, recipe: Recipe, cost: CostModel | None) -> Task:
+    def of(cls, images: ImageSet, recipe: Recipe, cost: CostModel | Rates | None) -> Task:
         """Weights train on the training images, rewards come from the validation images."""
         return cls(
             name=images.name,

@@ -45,6 +45,12 @@ def _darts(name: str) -> Space:
     return DARTS(name)
 
 
+def _blocks(name: str) -> Space:
+    from nasbench_kit.spaces.edge_cells.blocks import Blocks
+
+    return Blocks(name)
+
+
 def _nats_sizes() -> Space:
     from nasbench_kit.spaces.layers.nats_sizes import NATSSizes
 
@@ -95,6 +101,7 @@ _SPACES: dict[str, Callable[[], Space]] = {
     "nasbench-macro": _nasbench_macro,
     "darts-recurrent": _darts_recurrent,
     "enas-recurrent": _enas_recurrent,
+    **{name: functools.partial(_blocks, name) for name in ("enas-micro", "nasnet", "pnas")},
     **{name: functools.partial(_darts, name) for name in ("darts", "darts-s2", "darts-s3")},
     "enas-macro": _enas_macro,
     "katib": _katib,

@@ -18,6 +18,7 @@ import functools
 import hashlib
 import itertools
 import math
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -355,8 +356,25 @@ class DecisionSpace(ChoiceSpace):
         assert self._rows is not None
         return list(self._rows)
 
-    def __len__(self) -> int:
+    @functools.cached_property
+    def _total(self) -> int:
         return math.prod(self._sizes) if self._rows is None else len(self._rows)
+
+    def __len__(self) -> int:
+        """Number of architectures.
+
+        Raises:
+            InvalidSetting: there are more than Python counts in a length, 2^63 - 1.
+        """
+        if self._total > sys.maxsize:
+            raise InvalidSetting(
+                f"the space {self.name} has {self._total:.3g} architectures, too many to be counted as "
+                "rows; draw from it with sample()"
+            )
+        return self._total
+
+    def __bool__(self) -> bool:
+        return True
 
     def __getitem__(self, row: int) -> Choices:
         """The architecture of a row.
@@ -364,8 +382,8 @@ class DecisionSpace(ChoiceSpace):
         Raises:
             NotInSpace: there is no such row.
         """
-        if not 0 <= row < len(self):
-            raise NotInSpace(f"row {row} is not in the space; its rows are 0 to {len(self) - 1}")
+        if not 0 <= row < self._total:
+            raise NotInSpace(f"row {row} is not in the space; its rows are 0 to {self._total - 1}")
         if self._rows is not None:
             return Choices(self, self._in_order[row])
         options = []
@@ -375,7 +393,7 @@ class DecisionSpace(ChoiceSpace):
         return Choices(self, tuple(reversed(options)))
 
     def __iter__(self) -> Iterator[Choices]:
-        return (self[row] for row in range(len(self)))
+        return (self[row] for row in range(self._total))
 
     def index(self, architecture: Choices) -> int:
         """The row of an architecture.
@@ -413,7 +431,7 @@ class DecisionSpace(ChoiceSpace):
         return next(iter(self), None)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name}: {len(self):,} architectures>"
+        return f"<{type(self).__name__} {self.name}: {self._total:,} architectures>"
 
 
 def _shown(architecture: Any) -> str:

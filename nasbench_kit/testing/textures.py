@@ -14,6 +14,7 @@ import numpy as np
 
 from nasbench_kit import CellSpace, Column, Table
 from nasbench_kit.oracle.cost import CostModel
+from nasbench_kit.oracle.rates import Rates
 from nasbench_kit.oracle.task import Task
 from nasbench_kit.spaces.skeleton import Skeleton
 from nasbench_kit.training.images import ImageSet, Split
@@ -36,7 +37,9 @@ def recipe(channels: int = 8) -> Recipe:
     return replace(DIGITS, skeleton=Skeleton(channels, stacks=1, cells_per_stack=1))
 
 
-def texture_task(count: int = 256, cost: CostModel | None = None, channels: int = 8) -> Task:
+def texture_task(
+    count: int = 256, cost: CostModel | Rates | None = None, channels: int = 8
+) -> Task:
     """Validation images stand for the test images that no task has."""
     images = ImageSet(
         "textures",

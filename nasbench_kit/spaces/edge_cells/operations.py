@@ -210,6 +210,8 @@ MODULES: dict[str, Callable[[int, int, int], nn.Module]] = {
     "skip_connect": identity,
     "nor_conv_1x1": lambda ins, outs, stride: ReLUConvBN(ins, outs, 1, stride),
     "nor_conv_3x3": lambda ins, outs, stride: ReLUConvBN(ins, outs, 3, stride),
+    "conv_1x1": lambda ins, outs, stride: ReLUConvBN(ins, outs, 1, stride),
+    "conv_3x3": lambda ins, outs, stride: ReLUConvBN(ins, outs, 3, stride),
     "avg_pool_3x3": lambda ins, outs, stride: pool(average_pool3x3, ins, outs, stride),
     **{
         f"max_pool_{k}x{k}": functools.partial(

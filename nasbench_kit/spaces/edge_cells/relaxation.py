@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +21,7 @@ from nasbench_kit.spaces.edge_cells.supernet import Mixture
 
 if TYPE_CHECKING:
     from numpy.random import Generator
+    from numpy.typing import NDArray
 
     from nasbench_kit.spaces.decisions import Choices
     from nasbench_kit.spaces.edge_cells.space import EdgeCellSpace
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 class Relaxation(one_shot.Relaxation):
     """Architecture logits of a space.
+
+    Its options may be restricted on the way (P-DARTS); the others then have no probability.
 
     Args:
         space: whose edges and operations there are.
@@ -42,11 +46,24 @@ class Relaxation(one_shot.Relaxation):
         self.operations = nn.Parameter(drawn)
         #: [slots]
         self.edges = nn.Parameter(torch.zeros(len(space.slots)))
+        self.register_buffer("kept", torch.ones(shape, dtype=torch.bool))
         ends = [(slot.kind, slot.target) for slot in space.slots]
         #: Of every node with edges into it: their slots.
         self.into = [
             [i for i, end in enumerate(ends) if end == node] for node in dict.fromkeys(ends)
         ]
+
+    #: [slots, options]: the options that are left.
+    kept: Tensor
+
+    def logits(self) -> Tensor:
+        """Of the options [slots, options]; minus infinity where an option is no longer there."""
+        return self.operations.masked_fill(~self.kept, -torch.inf)
+
+    def restrict(self, count: int) -> None:
+        """Leave so many options of every edge, the likeliest."""
+        best = self.logits().topk(count, 1).indices
+        self.kept = torch.zeros_like(self.kept).scatter_(1, best, True)
 
     def mixture(self, channel_divisor: int = 1) -> Mixture:
         """Every operation by its probability (DARTS, equation 2).
@@ -54,11 +71,11 @@ class Relaxation(one_shot.Relaxation):
         With a divisor above 1 operations see a part of the channels, and edges are weighted.
         """
         edges = self._log_edges().exp() if channel_divisor > 1 else None
-        return Mixture(self.space, self.operations.softmax(1), self._all(), edges, channel_divisor)
+        return Mixture(self.space, self.logits().softmax(1), self._all(), edges, channel_divisor)
 
     def sample(self, rng: Generator, temperature: float, *, hard: bool) -> Mixture:
         """A draw of the Gumbel-softmax; see `nasbench_kit.spaces.one_shot.Relaxation`."""
-        soft = gumbel_softmax(self.operations, rng, temperature)
+        soft = gumbel_softmax(self.logits(), rng, temperature)
         if not hard:
             return Mixture(self.space, soft, self._all())
         chosen = soft.argmax(1)
@@ -83,13 +100,30 @@ class Relaxation(one_shot.Relaxation):
         return Mixture(self.space, weights, active)
 
     def _all(self) -> list[list[int]]:
-        return [list(range(self.operations.shape[1])) for _ in self.space.slots]
+        return [row.nonzero()[:, 0].tolist() for row in self.kept.cpu()]
 
     def _log_edges(self) -> Tensor:
         """Logarithms of the weights of the edges into each node, which add up to 1: [slots]."""
         logarithms = [self.edges[slots].log_softmax(0) for slots in self.into]
         order = [slot for slots in self.into for slot in slots]
         return torch.cat(logarithms)[torch.tensor(order).argsort()]
+
+    # Paths ---------------------------------------------------------------------------------------
+
+    def drawn_options(self, rng: Generator, count: int, even: bool = False) -> list[list[int]]:
+        """Of each slot so many different options, drawn by their probabilities or evenly (ProxylessNAS)."""
+        logits = self.logits().detach().cpu().numpy().astype(float)
+        if even:
+            logits = np.where(np.isfinite(logits), 0.0, logits)
+        noisy = logits + rng.gumbel(size=logits.shape)
+        drawn: list[list[int]] = np.argsort(-noisy, axis=1)[:, :count].tolist()
+        return drawn
+
+    def gated(self, active: list[list[int]], open_options: list[int]) -> Mixture:
+        """Some options of each slot, one of them with weight 1, the others with 0."""
+        weights = torch.zeros_like(self.operations, requires_grad=False)
+        weights[torch.arange(len(weights)), torch.tensor(open_options)] = 1.0
+        return Mixture(self.space, weights, active)
 
     # The way back --------------------------------------------------------------------------------
 
@@ -105,9 +139,13 @@ class Relaxation(one_shot.Relaxation):
         return self._strongest(rng)
 
     @torch.no_grad()
+    def strengths(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Logarithms of the probabilities of all options [slots, options] and edges [slots]."""
+        strengths = self.logits().log_softmax(1).cpu().numpy().astype(float)
+        return strengths, self._log_edges().cpu().numpy().astype(float)
+
     def _strongest(self, rng: Generator | None) -> tuple[Choices, float]:
-        strengths = self.operations.log_softmax(1).cpu().numpy().astype(float)
-        edges = self._log_edges().cpu().numpy().astype(float)
+        strengths, edges = self.strengths()
         noisy = strengths if rng is None else strengths + rng.gumbel(size=strengths.shape)
         taken = self.space.strongest(noisy, edges)
         likelihood = sum(strengths[slot, option] for slot, option in taken.items())

@@ -82,6 +82,10 @@ class EdgeCellSpace(DecisionSpace):
         """Nodes that are concatenated as a cell's output, given its slots; none: the last one alone."""
         return ()
 
+    def joinable(self, kind: int) -> Sequence[int]:
+        """Nodes that some cell concatenates, and all that a mixture does."""
+        return self.joined(kind, ())
+
     @abstractmethod
     def work_of(
         self,

@@ -156,9 +156,7 @@ class SharedCell(nn.Module):
             for _, slot in self.slots
         )
         #: Of the output, where all nodes are joined.
-        self.channels = layer.out_channels * max(
-            1, len(space.joined(layer.kind, [place for place, _ in self.slots]))
-        )
+        self.channels = layer.out_channels * max(1, len(space.joinable(layer.kind)))
 
     def forward(self, inputs: list[Tensor], run: dict[int, int] | Mixture) -> Tensor:
         """The cell's output for its inputs."""
@@ -177,7 +175,16 @@ class SharedCell(nn.Module):
                 continue
             used.append(place)
             add(nodes, slot.target, result)
-        return joined(nodes, self.space.joined(self.kind, used))
+        every = self.space.joinable(self.kind)
+        if not isinstance(
+            run, Mixture
+        ):  # zeros, of which the next cell's convolutions make nothing
+            own = self.space.joined(self.kind, used)
+            nodes = [
+                torch.zeros_like(x) if v in every and v not in own else x
+                for v, x in enumerate(nodes)
+            ]
+        return joined(nodes, every)
 
 
 def mixed(

@@ -94,7 +94,7 @@ def work(
         assert layer.channels_before is not None
         convolve(1, layer.channels_before, c, height * width)
         convolve(1, layer.in_channels, c, height * width)
-        before = height * width
+        above = height  # where only the width is halved yet
         if layer.halves:
             height, width = -(-height // 2), -(-width // 2)
         pixels = height * width
@@ -116,7 +116,7 @@ def work(
             elif operation.startswith("conv"):  # 1 x k, then k x 1, or one of k x k pixels
                 if len(set(re.findall(r"\d+", operation))) > 1:
                     kernel = max(map(int, re.findall(r"\d+", operation)))
-                    convolve(kernel, part, part, (before + pixels) // 2 if strided else pixels)
+                    convolve(kernel, part, part, (above if strided else height) * width)
                     convolve(kernel, part, part, pixels)
                 else:
                     convolve(kernel**2, part, part, pixels)

@@ -74,7 +74,7 @@ class NASBenchMacro(DecisionSpace):
     ) -> NDArray[np.float64]:
         """Of one image, forward: 1, layers, multiply-accumulates, values written by convolutions."""
         return sequence_work(
-            blocks(self.encode(architecture)),
+            [[block] for block in blocks(self.encode(architecture))],
             layers(skeleton.stem_channels),
             _HEAD * skeleton.stem_channels,
             image_shape,

@@ -10,22 +10,27 @@ code. Its stem halves images of ImageNet once more, which is left to the images 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from nasbench_kit.spaces.decisions import Choices, ChoiceSpace
-from nasbench_kit.spaces.layers.sequence import Layer, sequence_work
+from nasbench_kit.spaces.edge_cells.cell import Slot
+from nasbench_kit.spaces.layers.sequence import Block, Layer, sequence_work
 from nasbench_kit.spaces.protocols import Decision
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
+    from numpy.random import Generator
     from numpy.typing import NDArray
 
+    from nasbench_kit.spaces.edge_cells.relaxation import Relaxation
+    from nasbench_kit.spaces.layers.chain_supernet import ChainSupernet
     from nasbench_kit.spaces.skeleton import Precision, Skeleton
 
 #: Kernel size and expansion of the options; a further one leaves the block out.
 BLOCKS = tuple((kernel, expansion) for expansion in (3, 6) for kernel in (3, 5, 7))
+_NAMES = (*(f"mbconv{kernel}x{kernel}-{expansion}" for kernel, expansion in BLOCKS), "none")
 #: Of each stage: blocks, stride of the first one, and channels behind a stem of 32.
 STAGES = (4, 4, 4, 4, 4, 1)
 STRIDES = (2, 2, 2, 1, 2, 1)
@@ -35,12 +40,10 @@ _STEM, _FIRST, _HEAD = 32, 16, 1280
 
 
 def _decisions() -> Iterator[Decision]:
-    names = tuple(f"mbconv{kernel}x{kernel}-{expansion}" for kernel, expansion in BLOCKS)
     for stage, blocks in enumerate(STAGES, 1):
         for block in range(1, blocks + 1):
-            yield Decision(
-                f"stage {stage} block {block}", names if block == 1 else (*names, "none")
-            )
+            names = _NAMES[:-1] if block == 1 else _NAMES
+            yield Decision(f"stage {stage} block {block}", names)
 
 
 class ProxylessNAS(ChoiceSpace):
@@ -48,6 +51,7 @@ class ProxylessNAS(ChoiceSpace):
 
     name = "proxylessnas"
     decisions = tuple(_decisions())
+    slots = tuple(Slot(0, place, place + 1, _NAMES) for place in range(sum(STAGES)))
 
     def __reduce__(self) -> tuple[object, ...]:
         return ProxylessNAS, ()
@@ -72,7 +76,7 @@ class ProxylessNAS(ChoiceSpace):
         return SequenceNetwork(
             blocks(self.encode(architecture)),
             layers(skeleton.stem_channels),
-            head_channels=_scaled(_HEAD, skeleton.stem_channels),
+            head_channels=head_channels(skeleton.stem_channels),
             image_channels=image_channels,
             classes=classes,
             generator=generator,
@@ -85,11 +89,65 @@ class ProxylessNAS(ChoiceSpace):
     ) -> NDArray[np.float64]:
         """Of one image, forward; see `nasbench_kit.spaces.layers.sequence.sequence_work`."""
         return sequence_work(
-            blocks(self.encode(architecture)),
+            [[block] for block in blocks(self.encode(architecture))],
             layers(skeleton.stem_channels),
-            _scaled(_HEAD, skeleton.stem_channels),
+            head_channels(skeleton.stem_channels),
             image_shape,
         )
+
+    # Shared weights ------------------------------------------------------------------------------
+    # What `edge_cells.relaxation` asks of its space: every place has all seven options, of which a
+    # first block's last one computes nothing and is never the strongest.
+
+    def supernet(
+        self, skeleton: Skeleton, image_channels: int, classes: int, generator: torch.Generator
+    ) -> ChainSupernet:
+        """Fresh shared weights; see `nasbench_kit.spaces.one_shot.OneShotSpace`."""
+        from nasbench_kit.spaces.layers.chain_supernet import ChainSupernet
+
+        return ChainSupernet(self, skeleton, image_channels, classes, generator)
+
+    def relaxation(self, rng: Generator) -> Relaxation:
+        """Fresh logits of all options of all places; a first block's last option has no probability."""
+        from nasbench_kit.spaces.edge_cells.relaxation import Relaxation
+
+        relaxation = Relaxation(self, rng)  # type: ignore[arg-type]  # all that it asks for is here
+        for place, decision in enumerate(self.decisions):
+            relaxation.kept[place, len(decision.options) :] = False
+        return relaxation
+
+    def taken(self, architecture: Choices) -> dict[int, int]:
+        """The option of each place."""
+        return dict(enumerate(self.encode(architecture)))
+
+    def made_of(self, taken: Mapping[int, int]) -> Choices:
+        """The inverse of ``taken``."""
+        return Choices(self, tuple(taken[place] for place in range(len(self.decisions))))
+
+    def strongest(
+        self, strengths: NDArray[np.float64], of_edges: NDArray[np.float64]
+    ) -> dict[int, int]:
+        """The likeliest option of each place, of those that it has."""
+        return {
+            place: int(strengths[place, : len(decision.options)].argmax())
+            for place, decision in enumerate(self.decisions)
+        }
+
+    def work_of(
+        self,
+        slots: Sequence[tuple[int, int]],
+        skeleton: Skeleton,
+        image_shape: tuple[int, int, int],
+        channel_divisor: int = 1,
+    ) -> NDArray[np.float64]:
+        """What one image costs where these are computed: (place, option), several a place."""
+        places = layers(skeleton.stem_channels)
+        computed: list[list[Block]] = [[] for _ in self.decisions]
+        for place, option in slots:
+            if option < len(BLOCKS):  # leaving a block out costs nothing
+                computed[place].append(BLOCKS[option])
+        head = head_channels(skeleton.stem_channels)
+        return sequence_work([[(3, 1)], *computed], places, head, image_shape)
 
 
 def blocks(options: Sequence[int]) -> list[tuple[int, int] | None]:
@@ -112,6 +170,11 @@ def layers(stem_channels: int, widths: Sequence[int] = WIDTHS) -> list[Layer]:
         places += [Layer(wide, wide, 1)] * (count - 1)
         channels = wide
     return places
+
+
+def head_channels(stem_channels: int) -> int:
+    """Channels before the classifier."""
+    return _scaled(_HEAD, stem_channels)
 
 
 def _scaled(channels: int, stem_channels: int) -> int:

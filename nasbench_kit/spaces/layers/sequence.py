@@ -8,6 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+#: Kernel size and expansion of a block; None is an identity.
+Block = tuple[int, int] | None
+
 
 class Layer(NamedTuple):
     """Where one layer stands."""
@@ -18,7 +21,7 @@ class Layer(NamedTuple):
 
 
 def sequence_work(
-    blocks: Sequence[tuple[int, int] | None],
+    blocks: Sequence[Sequence[Block]],
     layers: Sequence[Layer],
     head_channels: int,
     image_shape: tuple[int, int, int],
@@ -26,8 +29,8 @@ def sequence_work(
     """Of one image, forward: 1, convolutions, multiply-accumulates, values written by convolutions.
 
     Args:
-        blocks: kernel size and expansion of every layer's block; None is an identity, which is a
-            1x1 convolution where the resolution changes.
+        blocks: those computed of every layer, several in a mixture; an identity is a 1x1 convolution
+            where the resolution changes.
         layers: where they stand; the first one's channels are the stem's.
         head_channels: before the classifier.
         image_shape: height, width, channels.
@@ -42,18 +45,19 @@ def sequence_work(
         total[1:] += 1, kernel**2 * ins * outs // groups * pixels, outs * pixels
 
     convolve(3, channels, layers[0].in_channels, height * width)
-    for block, layer in zip(blocks, layers, strict=True):
+    for computed, layer in zip(blocks, layers, strict=True):
         before = height * width
         height, width = -(-height // layer.stride), -(-width // layer.stride)
         after = height * width
-        if block is not None:
-            kernel, expansion = block
-            inner = expansion * layer.in_channels
-            if expansion > 1:
-                convolve(1, layer.in_channels, inner, before)
-            convolve(kernel, inner, inner, after, groups=inner)
-            convolve(1, inner, layer.out_channels, after)
-        elif layer.stride > 1:
-            convolve(1, layer.in_channels, layer.out_channels, after)
+        for block in computed:
+            if block is not None:
+                kernel, expansion = block
+                inner = expansion * layer.in_channels
+                if expansion > 1:
+                    convolve(1, layer.in_channels, inner, before)
+                convolve(kernel, inner, inner, after, groups=inner)
+                convolve(1, inner, layer.out_channels, after)
+            elif layer.stride > 1:
+                convolve(1, layer.in_channels, layer.out_channels, after)
     convolve(1, layers[-1].out_channels, head_channels, height * width)
     return total
