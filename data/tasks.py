@@ -16,7 +16,6 @@ from nasbench_kit.spaces.skeleton import Skeleton
 from nasbench_kit.system.files import as_path
 from nasbench_kit.table.table import checked
 from nasbench_kit.training.recipe import NASBENCH101, Recipe
-from nasbench_kit.training.text import TextSet
 
 if TYPE_CHECKING:
     from nasbench_kit.table.table import Table
@@ -61,10 +60,6 @@ def task_on(data: str | Path | None, recipe: Recipe) -> Task:
         UnknownName, DownloadFailed, NotWritable: as ``open_images``.
     """
     images = open_data("digits" if data is None else data)
-    if isinstance(images, TextSet):
-        raise InvalidSetting(
-            f"{images.name} is a text, and no search shares weights on text; choose another search"
-        )
     return Task.of(images, recipe, None)
 
 
