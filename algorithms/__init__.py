@@ -71,18 +71,24 @@ def _with_torch(module: str, maker: str) -> Callable[[], Search]:
     return make
 
 
-#: Those that share weights; "-small" ones have settings for the digits table.
+#: Those that share weights; "-small" ones have settings for the digits table, "-text" ones for
+#: Python's topics.
 WEIGHT_SHARING: dict[str, Callable[[], Search]] = {
     "random-weight-sharing": _with_torch("weight_sharing.random_search", "RandomWeightSharing"),
     "random-weight-sharing-small": _with_torch(
         "weight_sharing.random_search", "RandomWeightSharing.small"
     ),
     "spos": _with_torch("weight_sharing.spos", "SPOS"),
+    "random-weight-sharing-text": _with_torch(
+        "weight_sharing.random_search", "RandomWeightSharing.text"
+    ),
     "spos-small": _with_torch("weight_sharing.spos", "SPOS.small"),
     "enas": _with_torch("weight_sharing.enas", "ENAS"),
     "enas-small": _with_torch("weight_sharing.enas", "ENAS.small"),
+    "enas-text": _with_torch("weight_sharing.enas", "ENAS.text"),
     "darts": _with_torch("weight_sharing.darts", "DARTS"),
     "darts-small": _with_torch("weight_sharing.darts", "DARTS.small"),
+    "darts-text": _with_torch("weight_sharing.darts", "DARTS.text"),
     "darts-second-order": _with_torch("weight_sharing.darts", "DARTS.second_order"),
     "darts-second-order-small": _with_torch("weight_sharing.darts", "DARTS.second_order_small"),
     "drnas": _with_torch("weight_sharing.drnas", "DrNAS"),

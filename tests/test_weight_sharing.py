@@ -27,7 +27,6 @@ from nasbench_kit import (
     WrongTable,
 )
 from nasbench_kit.algorithms import ALGORITHMS
-from nasbench_kit.algorithms.weight_sharing import training as shared_weights_module
 from nasbench_kit.algorithms.weight_sharing.darts import DARTS
 from nasbench_kit.algorithms.weight_sharing.drnas import DrNAS
 from nasbench_kit.algorithms.weight_sharing.enas import ENAS, _Search as Enas
@@ -49,6 +48,7 @@ from nasbench_kit.testing.searches import (
     yielded,
 )
 from nasbench_kit.testing.textures import bare_table, priced_task, texture_task
+from nasbench_kit.training import loaded
 from nasbench_kit.training.images import Split
 
 torch.set_num_threads(1)
@@ -354,9 +354,10 @@ def test_rewards_are_of_all_images(small_table: Table) -> None:
     """In parts or at once the same share of right answers, but for batch statistics."""
     shared = shared_weights(BRIEF["enas"], small_table)
     cell = CellSpace(5)[100]
-    images, labels = shared._images.images[1], shared._images.labels[1]
+    data: Any = shared._data
+    images, labels = data.images[1], data.labels[1]
     with torch.no_grad():
-        logits = shared.supernet(shared._images.normalised(images), cell)
+        logits = shared.supernet(data.normalised(images), cell)
     assert shared.whole_reward(cell) == pytest.approx(
         float((logits.argmax(1) == labels).double().mean())
     )
@@ -382,7 +383,7 @@ def test_rewards_in_parts_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch
         shared.step(cell, shared.weight_batch())
     whole = shared.whole_reward(cell)
     assert whole > 0.9
-    monkeypatch.setattr(shared_weights_module, "_REWARD_BATCH", 16)
+    monkeypatch.setattr(loaded, "_REWARD_BATCH", 16)
     assert shared.whole_reward(cell) == pytest.approx(whole, abs=0.05)
 
 

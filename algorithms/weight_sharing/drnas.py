@@ -60,7 +60,7 @@ class _Search(GradientSearch):
     settings: DrNAS
 
     def epoch(self) -> Architecture:
-        shared, size = self.shared, self.settings.batch_size
+        shared, size = self.shared, self.shared.step_examples
         work = self.relaxation.mixture().work(shared.skeleton, shared.image_shape)
         for _ in range(shared.steps_an_epoch):
             shared.pay(work, 2 * size)

@@ -111,6 +111,32 @@ class ENAS(WeightSharing):
             derived=5,
         )
 
+    @classmethod
+    def text(cls) -> Self:
+        """For Python's topics: the paper's settings on Penn Treebank, with fewer steps of the controller.
+
+        Rewards are 1 / perplexity, and those of the paper 80 / perplexity. Adam's steps do not depend on
+        that factor; the weight of the entropy, 1e-4 there, is an eightieth of it here.
+        """
+        return cls(
+            epochs=None,
+            first_cycle=None,
+            batch_size=64,
+            learning_rate=20.0,
+            learning_rate_min=1.0,
+            momentum=0.0,
+            nesterov=False,
+            weight_decay=1e-7,
+            clip=0.25,
+            hidden_size=100,
+            controller_learning_rate=3.5e-3,
+            controller_steps=20,
+            cells_per_step=2,
+            entropy_weight=1e-4 / 80,
+            baseline_decay=0.95,
+            derived=10,
+        )
+
     def begin(self, shared: SharedWeights) -> OneShot:
         """The search before its first epoch."""
         return _Search(self, shared)
@@ -147,7 +173,7 @@ class _Search:
     def epoch(self) -> Architecture:
         shared, settings = self.shared, self.settings
         for cell in self.draw(shared.steps_an_epoch):  # phase 1, with M = 1 cell a batch
-            shared.pay(cell, settings.batch_size)
+            shared.pay(cell, shared.step_examples)
             shared.step(cell, shared.weight_batch())
         for _ in range(settings.controller_steps):  # phase 2
             written = self.controller.write(settings.cells_per_step)

@@ -66,5 +66,5 @@ class _Search(GradientSearch):
         temperature = first + (last - first) * self.shared.progress
         mixture = self.relaxation.sample(self.shared.rng, temperature, hard=True)
         work = mixture.work(self.shared.skeleton, self.shared.image_shape)
-        self.shared.pay(work, self.settings.batch_size)
+        self.shared.pay(work, self.shared.step_examples)
         return mixture

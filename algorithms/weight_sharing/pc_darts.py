@@ -61,7 +61,7 @@ class _Search(GradientSearch):
 
     def epoch(self) -> Architecture:
         shared, divisor = self.shared, self.settings.channel_divisor
-        size = self.settings.batch_size
+        size = self.shared.step_examples
         mixture = self.relaxation.mixture(divisor)
         work = mixture.work(shared.skeleton, shared.image_shape)
         resting = shared.progress < self.settings.warm_up

@@ -82,6 +82,25 @@ class RandomWeightSharing(WeightSharing):
             finalists=1,
         )
 
+    @classmethod
+    def text(cls) -> Self:
+        """For Python's topics: Li and Talwalkar's settings on Penn Treebank, shorter and with fewer samples.
+
+        Learning rate, its lack of momentum, and batch are theirs; ``clip`` is DARTS'.
+        """
+        return cls(
+            epochs=None,
+            batch_size=64,
+            learning_rate=20.0,
+            learning_rate_min=1.0,
+            momentum=0.0,
+            weight_decay=5e-7,
+            clip=0.25,
+            samples=10,
+            batches=1,
+            finalists=1,
+        )
+
     def begin(self, shared: SharedWeights) -> OneShot:
         """The search before its first epoch.
 
@@ -123,7 +142,7 @@ class RandomSharing:
         for _ in range(shared.steps_an_epoch):
             cells = self.drawn_for_a_step()
             for cell in cells:
-                shared.pay(cell, self.settings.batch_size)
+                shared.pay(cell, shared.step_examples)
             shared.step(cells, shared.weight_batch())
         cells = [self.draw() for _ in range(self.settings.samples)]
         return shared.best_of(cells, self.settings.batches, self.settings.finalists)

@@ -56,7 +56,7 @@ class _Search(GradientSearch):
         shared = self.shared
         work = self.relaxation.mixture().work(shared.skeleton, shared.image_shape)
         for _ in range(shared.steps_an_epoch):
-            shared.pay(work, self.settings.batch_size)
+            shared.pay(work, shared.step_examples)
             first, last = self.settings.temperature, self.settings.temperature_min
             temperature = first + (last - first) * shared.progress
             draw = self.relaxation.sample(shared.rng, temperature, hard=False)  # Z, equation 3

@@ -7,6 +7,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -19,7 +20,7 @@ from nasbench_kit.oracle.budget import Budget
 from nasbench_kit.spaces.protocols import Numbered
 from nasbench_kit.training.checkpoint import read, write
 from nasbench_kit.training.device import usable
-from nasbench_kit.training.loaded import Shuffled, load
+from nasbench_kit.training.text import check_material
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,11 +31,10 @@ if TYPE_CHECKING:
     from nasbench_kit import Oracle
     from nasbench_kit.algorithms.weight_sharing.search import WeightSharing
     from nasbench_kit.spaces.one_shot import Mixture, Relaxation
-    from nasbench_kit.spaces.protocols import Architecture
+    from nasbench_kit.spaces.protocols import Architecture, Material
     from nasbench_kit.spaces.skeleton import Skeleton
+    from nasbench_kit.training.data_set import Loaded
 
-#: Images of one forward pass without gradients.
-_REWARD_BATCH = 1024
 #: Draws in a row without a new architecture after which there is none left to find.
 _PATIENCE = 1000
 
@@ -80,9 +80,12 @@ class SharedWeights:
         self._task = task
         self._seed = rng.bit_generator.state
         self._started_with = oracle.budget.meters()
-        self._images = load(task.images, device, augment=task.recipe.augment)
-        height, width, channels = task.weights.images.shape[1:]
-        self.image_shape = int(height), int(width), int(channels)
+        read: Material = getattr(self.space, "material", "images")
+        check_material(read, task.images, task.recipe, f"the space {self.space.name}")
+        # A text is cut into as many streams as a batch has rows.
+        recipe = replace(task.recipe, batch_size=size, bn_batch_size=size)
+        self._data: Loaded = task.images.loaded(device, recipe)
+        self.image_shape = task.images.shape
         self.skeleton = task.recipe.skeleton
         if not hasattr(self.space, "supernet"):
             raise InvalidSetting(
@@ -90,9 +93,11 @@ class SharedWeights:
                 f"weights; {type(settings).__name__} needs another space"
             )
         self.rebuild(self.skeleton)
-        self._weight_picks = Shuffled(rng, len(task.weights), size)
-        self._reward_picks = Shuffled(rng, len(task.reward), size)
-        self.steps_an_epoch = len(task.weights) // size
+        self._weight_picks = self._data.picks(rng, size)
+        self._reward_picks = self._data.picks(rng, size, "validation")
+        self.steps_an_epoch = recipe.steps(1, len(task.weights))
+        #: Images, or tokens, of one batch.
+        self.step_examples = self._data.examples(size)
         self._epoch = 0
         #: What every epoch paid for, and what it came to: enough to repeat it without computing.
         self._journal: list[tuple[list[tuple[Any, int, bool]], str]] = []
@@ -206,14 +211,11 @@ class SharedWeights:
 
     def weight_batch(self) -> tuple[Tensor, Tensor]:
         """The next images [b, c, h, w] that weights are trained on, and their labels [b]."""
-        return self._images.batch(next(self._weight_picks), self.rng)
+        return self._data.batch(next(self._weight_picks), self.rng)
 
     def reward_batch(self) -> tuple[Tensor, Tensor]:
         """The next images [b, c, h, w] that architectures are rewarded by, and their labels [b]."""
-        picked = torch.from_numpy(next(self._reward_picks)).to(self._images.mean.device)
-        return self._images.normalised(self._images.images[1][picked]), self._images.labels[1][
-            picked
-        ]
+        return self._data.reward_batch(next(self._reward_picks))
 
     def loss(self, run: Architecture | Mixture, batch: tuple[Tensor, Tensor]) -> Tensor:
         """Cross-entropy of a batch, []."""
@@ -244,25 +246,18 @@ class SharedWeights:
 
     @torch.no_grad()
     def accuracy(self, run: Architecture | Mixture, batch: tuple[Tensor, Tensor]) -> float:
-        """Accuracy in [0, 1] of a batch."""
+        """Accuracy in [0, 1] of a batch; on text 1 / perplexity."""
         images, labels = batch
-        return float((self.supernet(images, run).argmax(1) == labels).float().mean())
+        return self._data.accuracy(self.supernet(images, run), labels)
 
     def reward(self, architecture: Architecture, batch: tuple[Tensor, Tensor]) -> float:
         """Pay for the accuracy of an architecture on a batch, and measure it."""
-        self.pay(architecture, len(batch[1]), backward=False)
+        self.pay(architecture, batch[1].numel(), backward=False)
         return self.accuracy(architecture, batch)
 
     def whole_reward(self, architecture: Architecture | Mixture) -> float:
         """Accuracy on all reward images, in [0, 1]; unpaid: a search pays first."""
-        images, labels = self._images.images[1], self._images.labels[1]
-        correct = 0.0
-        parts = math.ceil(len(labels) / _REWARD_BATCH)
-        for part in range(parts):  # strided: of images sorted by class, all have all classes
-            some = labels[part::parts]
-            batch = self._images.normalised(images[part::parts]), some
-            correct += self.accuracy(architecture, batch) * len(some)
-        return correct / len(labels)
+        return self._data.whole_reward(self.supernet, architecture)
 
     def paid_whole_reward(self, architecture: Architecture) -> float:
         """Pay for the accuracy on all reward images, and measure it."""

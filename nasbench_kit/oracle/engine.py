@@ -297,7 +297,10 @@ def _nothing() -> None:
 def _shown(task: Task) -> Task:
     """A task as a search sees it: images that it cannot change, and not what its steps are priced by."""
     weights, reward = (
-        Split(_fixed(split.images), _fixed(split.labels)) for split in (task.weights, task.reward)
+        Split(_fixed(split.images), _fixed(split.labels))
+        if isinstance(split, Split)
+        else _fixed(split)
+        for split in (task.weights, task.reward)
     )
     return replace(task, weights=weights, reward=reward, cost=None)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.training.images import ImageSet, Split
+from nasbench_kit.training.text import TextSet
 
 if TYPE_CHECKING:
     from nasbench_kit.oracle.cost import CostModel
@@ -22,9 +23,10 @@ class Task:
 
     name: str
     #: Shared weights are trained on these.
-    weights: Split
+    #: A `Split` of images; of a text its tokens, int64 [n].
+    weights: Any
     #: Architectures are trained on, and rewarded by, these.
-    reward: Split
+    reward: Any
     classes: int
     #: Per channel, on the stored scale: a network sees ``(image - mean) / std``.
     mean: tuple[float, ...]
@@ -40,17 +42,20 @@ class Task:
     checkpoint: Path | None = None
     #: How often, at most; at the end of an epoch.
     checkpoint_every_seconds: float = 60.0
+    #: Of a text; empty for images.
+    vocabulary: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, images: ImageSet, recipe: Recipe, cost: CostModel | Rates | None) -> Task:
+    def of(cls, images: ImageSet | TextSet, recipe: Recipe, cost: CostModel | Rates | None) -> Task:
         """Weights train on the training images, rewards come from the validation images."""
         return cls(
             name=images.name,
             weights=images.train,
             reward=images.validation,
             classes=images.classes,
-            mean=images.mean,
-            std=images.std,
+            mean=images.mean if isinstance(images, ImageSet) else (),
+            std=images.std if isinstance(images, ImageSet) else (),
+            vocabulary=() if isinstance(images, ImageSet) else images.vocabulary,
             recipe=recipe,
             epoch_images=len(images.train),
             cost=cost,
@@ -67,6 +72,8 @@ class Task:
         half = len(self.weights) // 2
         if not half:
             raise InvalidSetting(f"{self.name} has one training image; halving needs 2 or more")
+        if self.vocabulary:
+            return replace(self, weights=self.weights[:half], reward=self.weights[half:])
         images, labels = self.weights.images, self.weights.labels
         # Every second one: sets that are sorted by class stay balanced.
         return replace(
@@ -76,8 +83,10 @@ class Task:
         )
 
     @cached_property  # what is loaded onto a device once serves all searches of a task
-    def images(self) -> ImageSet:
-        """As an image set; where test images would be stand those of the reward once more."""
+    def images(self) -> Any:
+        """As a set of images or text; where the test split would be stands that of the reward once more."""
+        if self.vocabulary:
+            return TextSet(self.name, self.weights, self.reward, self.reward, self.vocabulary)
         return ImageSet(
             name=self.name,
             train=self.weights,

@@ -89,12 +89,28 @@ class Picks(Protocol):
 class Loaded(Protocol):
     """A data set on a device."""
 
-    def picks(self, rng: Generator, batch_size: int) -> Picks:
-        """A fresh order of the training examples."""
+    def picks(self, rng: Generator, batch_size: int, split: str = "train") -> Picks:
+        """A fresh order of the examples of train or validation."""
+        ...
+
+    def examples(self, batch_size: int) -> int:
+        """Images, or tokens, of a batch."""
         ...
 
     def batch(self, picked: NDArray[np.int64], rng: Generator) -> tuple[Any, Tensor]:
         """What a network reads, and the labels of it."""
+        ...
+
+    def reward_batch(self, picked: NDArray[np.int64]) -> tuple[Any, Tensor]:
+        """What a network reads of the validation split, and the labels of it; nothing is augmented."""
+        ...
+
+    def accuracy(self, logits: Tensor, labels: Tensor) -> float:
+        """The share that is right; of text 1 / perplexity."""
+        ...
+
+    def whole_reward(self, supernet: nn.Module, run: Any) -> float:
+        """Accuracy of what a supernet runs on the whole validation split."""
         ...
 
     def measure(self, network: nn.Module, *, renew: bool) -> list[AnyScore]:

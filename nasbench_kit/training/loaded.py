@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Zero pixels added on each side before a random crop.
 PADDING = 4
+#: Images of one forward pass without gradients.
+_REWARD_BATCH = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +46,34 @@ class LoadedImages:
     mean: Tensor  # [c]
     std: Tensor  # [c]
 
-    def picks(self, rng: Generator, batch_size: int) -> Shuffled:
-        """A fresh order of the training images."""
-        return Shuffled(rng, len(self.labels[0]), batch_size)
+    def picks(self, rng: Generator, batch_size: int, split: str = "train") -> Shuffled:
+        """A fresh order of the images of train or validation."""
+        return Shuffled(rng, len(self.labels[SPLITS.index(split)]), batch_size)
+
+    def examples(self, batch_size: int) -> int:
+        """Images of a batch."""
+        return batch_size
+
+    def reward_batch(self, picked: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """The picked validation images [b, c, h, w], normalised, and their labels [b]."""
+        index = torch.from_numpy(picked).to(self.mean.device)
+        return self.normalised(self.images[1][index]), self.labels[1][index]
+
+    def accuracy(self, logits: Tensor, labels: Tensor) -> float:
+        """The share that is classified correctly, in [0, 1]."""
+        return float((logits.argmax(1) == labels).float().mean())
+
+    @torch.no_grad()
+    def whole_reward(self, supernet: nn.Module, run: Any) -> float:
+        """Accuracy in [0, 1] of what a supernet runs on all validation images."""
+        images, labels = self.images[1], self.labels[1]
+        correct = 0.0
+        parts = math.ceil(len(labels) / _REWARD_BATCH)
+        for part in range(parts):  # strided: of images sorted by class, all have all classes
+            some = labels[part::parts]
+            logits = supernet(self.normalised(images[part::parts]), run)
+            correct += self.accuracy(logits, some) * len(some)
+        return correct / len(labels)
 
     def measure(self, network: nn.Module, *, renew: bool) -> list[AnyScore]:
         """Scores on train, validation and test; see `evaluation.measure`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from nasbench_kit.training.images import SPLITS
 from nasbench_kit.training.record import MOST_NATS, AnyScore, Likelihood
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.random import Generator
     from numpy.typing import NDArray
@@ -75,7 +75,7 @@ class Streams:
         return window, self.tokens[:, first + 1 : last + 1]
 
     @torch.inference_mode()
-    def nats(self, network: nn.Module) -> Likelihood:
+    def nats(self, network: Callable[[Window], Tensor]) -> Likelihood:
         """How likely a network in eval mode finds the streams, each from its beginning."""
         total = torch.zeros((), dtype=torch.float64, device=self.tokens.device)
         for place in range(self.windows):
@@ -95,9 +95,29 @@ class LoadedText:
     scored: tuple[Streams, Streams, Streams]
     dropout: Dropout
 
-    def picks(self, rng: Generator, batch_size: int) -> InOrder:
+    def picks(self, rng: Generator, batch_size: int, split: str = "train") -> InOrder:
         """The text's own order: chance has no part in it."""
-        return InOrder(self.training.windows)
+        return InOrder((self.training if split == "train" else self.scored[1]).windows)
+
+    def examples(self, batch_size: int) -> int:
+        """Tokens of a batch."""
+        return batch_size * self.training.window
+
+    def reward_batch(self, picked: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """The picked validation window [streams, length], before which nothing is remembered."""
+        window, following = self.scored[1].read(int(picked[0]))
+        return window.tokens, following
+
+    def accuracy(self, logits: Tensor, labels: Tensor) -> float:
+        """1 / perplexity, in [0, 1]."""
+        return float(torch.exp(-functional.cross_entropy(logits, labels)).nan_to_num(0.0))
+
+    def whole_reward(self, supernet: nn.Module, run: Any) -> float:
+        """1 / perplexity of what a supernet runs on the whole validation text."""
+        remembered = supernet.get_extra_state()
+        score = self.scored[1].nats(lambda window: supernet(window, run))
+        supernet.set_extra_state(remembered)
+        return score.accuracy
 
     def batch(self, picked: NDArray[np.int64], rng: Generator) -> tuple[Window, Tensor]:
         """The picked window [streams, length], with masks drawn, and the tokens that follow."""

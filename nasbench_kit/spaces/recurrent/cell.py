@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.spaces.decisions import Choices, DecisionSpace
 from nasbench_kit.spaces.protocols import Decision, Material
 
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import torch
+    from numpy.random import Generator
     from numpy.typing import NDArray
 
+    from nasbench_kit.spaces.recurrent.relaxation import TreeRelaxation
+    from nasbench_kit.spaces.recurrent.supernet import TreeSupernet
     from nasbench_kit.spaces.skeleton import Precision, Skeleton
 
 #: In the order of both papers' code.
@@ -155,6 +159,48 @@ class TreeSpace(DecisionSpace):
         units, vocabulary = skeleton.stem_channels, image_shape[2]
         states = 1 + self.nodes
         return np.array([1.0, states, 2 * (states + 1) * units**2, units * vocabulary])
+
+    # Shared weights ------------------------------------------------------------------------------
+
+    #: Whether shared weights of a node are of its predecessor as well.
+    weights_by_previous: bool = False
+
+    @property
+    def edges(self) -> list[tuple[int, int]]:
+        """All (previous, node), by node and then by predecessor: the choices of a relaxation."""
+        return [(previous, node) for node in range(1, self.nodes + 1) for previous in range(node)]
+
+    def supernet(
+        self, skeleton: Skeleton, image_channels: int, classes: int, generator: torch.Generator
+    ) -> TreeSupernet:
+        """Fresh shared weights."""
+        from nasbench_kit.spaces.recurrent.supernet import TreeSupernet
+
+        return TreeSupernet(self, skeleton.stem_channels, classes, generator)
+
+    def relaxation(self, rng: Generator) -> TreeRelaxation:
+        """Fresh logits.
+
+        Raises:
+            InvalidSetting: the first state's activation is to be chosen too.
+        """
+        from nasbench_kit.spaces.recurrent.relaxation import TreeRelaxation
+
+        if len(self.first) > 1:
+            raise InvalidSetting(
+                f"the space {self.name} has no relaxation; search by gradient on darts-recurrent, or "
+                "choose a search that draws architectures"
+            )
+        return TreeRelaxation(self, rng)
+
+    def made_of(self, nodes: Sequence[Node]) -> Choices:
+        """The architecture of these nodes, where state 0 has no choice."""
+        options = [
+            option
+            for previous, activation in nodes
+            for option in (previous, self.activations.index(activation))
+        ]
+        return Choices(self, tuple(options))
 
     def parameters(self, units: int, vocabulary: int) -> int:
         """Weights of a network: 2 (nodes + 2) units^2 of the cell, the embedding, and a bias a token."""

@@ -37,7 +37,7 @@ class DARTSRecurrent(TreeSpace):
 
     def output(self, nodes: Sequence[Node]) -> tuple[int, ...]:
         """All nodes but state 0."""
-        return tuple(range(1, len(nodes) + 1))
+        return tuple(range(1, self.nodes + 1))
 
     def from_genotype(self, text: str) -> Choices:
         """The cell of ``Genotype(recurrent=[('relu', 0), ...], concat=range(1, 9))``, as released.

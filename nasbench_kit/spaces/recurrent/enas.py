@@ -29,6 +29,7 @@ class ENASRecurrent(TreeSpace):
 
     name = "enas-recurrent"
     nodes = NODES - 1
+    weights_by_previous = True
     activations = first = ACTIVATIONS
     decisions = (
         Decision("activation of node 0", ACTIVATIONS),

@@ -85,7 +85,9 @@ class LanguageModel(nn.Module):
             if of_output is not None:
                 stacked = stacked * of_output[:, None]
             logits = stacked @ self.embedding.T + self.bias
-            return logits.float().transpose(1, 2)
+            if self.precision == "bfloat16":
+                logits = logits.float()
+            return logits.transpose(1, 2)
 
     def _remembered(self, window: Window, alone: bool) -> Tensor:
         """The state before a window: the same, however often it is read."""
