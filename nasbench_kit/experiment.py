@@ -180,6 +180,8 @@ KEYS = (*SETTINGS, "budget", "algorithms", "get")
 MANY_DEFAULTS: dict[str, Any] = {**DEFAULTS, "budget": {"queries": DEFAULT_QUERIES}}
 
 _FLAG = re.compile(r"(?:(?P<label>[^=()]+)=)?(?P<method>[^=()]+)(?:\((?P<settings>.*)\))?")
+#: A value of a flag that is a word.
+_WORD = re.compile(r"(?<==)\s*(?!(?:true|false|inf|nan)\s*(?:,|$))([A-Za-z][\w.-]*)\s*(?=,|$)")
 
 
 # From files and flags to one dictionary --------------------------------------------------------
@@ -270,7 +272,10 @@ def algorithm_flag(text: str) -> tuple[str, dict[str, Any]]:
         if match is None:
             raise ValueError("write METHOD, or LABEL=METHOD(SETTING=VALUE, ...)")
         method = match["method"].strip()
-        read = _toml(f"settings = {{{match['settings'] or ''}}}")
+        written = match["settings"] or ""
+        if not {'"', "'"} & set(written):  # words need no quotes, which the shell would want twice
+            written = _WORD.sub(r' "\1"', written)
+        read = _toml(f"settings = {{{written}}}")
         if read.keys() != {"settings"}:
             raise ValueError("one line only")
     except ValueError as error:

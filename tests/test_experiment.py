@@ -141,6 +141,20 @@ def test_values_of_another_kind_are_refused(said: dict[str, Any], message: str) 
         experiment.plan(said)
 
 
+@pytest.mark.parametrize(
+    ("words", "settings"),
+    [
+        ("sampling=cells", {"sampling": "cells"}),
+        ("sampling=cells, share=0.1", {"sampling": "cells", "share": 0.1}),
+        ("a = one-point ,b=true,c=inf", {"a": "one-point", "b": True, "c": float("inf")}),
+        ("a=truest", {"a": "truest"}),
+        ("a='b=c, d', e=1", {"a": "b=c, d", "e": 1}),
+    ],
+)
+def test_words_need_no_quotes(words: str, settings: dict[str, Any]) -> None:
+    assert experiment.algorithm_flag(f"x({words})") == ("x", {"method": "x", **settings})
+
+
 def test_two_algorithms_of_one_label_are_refused() -> None:
     with pytest.raises(InvalidSetting, match="two algorithms are called 'a'"):
         from_flags("--algorithms", "a=random-search", "a=local-search")
