@@ -130,6 +130,19 @@ def test_random_search_stands_beside_its_exact_curve(run: Path) -> None:
     assert "Dots: the exact median of random-search, computed without runs." in page
 
 
+def test_only_plain_random_search_has_an_exact_curve(tmp_path: Path, unsaved: list[str]) -> None:
+    """The curve is that of draws over encodings with repetition."""
+    path = tmp_path / "table.h5"
+    table().save(path)
+    chosen = ["distinct-random-search", 'even=random-search(sampling="cells")']
+    arguments = ["--algorithms", *chosen, "--queries", "5", "--seeds", "2", "--policy", "always"]
+    run = tmp_path / "run"
+    common = ["--table", str(path)]
+    assert main(["compare", *common, *arguments, "--held-out-repeats", "0", "--out", str(run)]) == 0
+    assert main(["report", str(run), *common]) == 0
+    assert "exact median" not in words((run / "report.html").read_text())
+
+
 # Words -----------------------------------------------------------------------------------------
 
 
