@@ -478,7 +478,7 @@ def test_a_recorded_step_is_the_step(precision: Precision) -> None:
         state = trainer._fresh(CELL, NOISE, SHARDED, 0, device=device, precision=precision)
         changed = [*state.network.buffers(), state.total_loss]
         step: Callable[[Tensor, Tensor], None] = functools.partial(
-            trainer._make_gradients, state, 8
+            trainer._make_gradients, state, 8, functools.partial(trainer._loss, state)
         )
         if graph:
             before = [tensor.clone() for tensor in changed]

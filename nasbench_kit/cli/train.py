@@ -22,6 +22,8 @@ from nasbench_kit.spaces.skeleton import Precision, Skeleton
 from nasbench_kit.system.files import check_writable
 from nasbench_kit.training.images import SPLITS
 from nasbench_kit.training.recipe import (
+    DARTS,
+    DARTS_DIGITS,
     DARTS_PTB,
     DIGITS,
     NASBENCH101,
@@ -29,6 +31,7 @@ from nasbench_kit.training.recipe import (
     RECIPES,
     TOPICS,
     Recipe,
+    RegularizedRecipe,
 )
 from nasbench_kit.training.record import AnyScore, Likelihood
 
@@ -36,11 +39,15 @@ if TYPE_CHECKING:
     from nasbench_kit.training.data_set import DataSet
     from nasbench_kit.training.record import Training
 
+#: Settings that a ``RegularizedRecipe`` has besides those of any.
+_OF_PAPERS = ("clip", "drop_path", "scheduled", "auxiliary_weight", "cutout")
 #: Epochs of a training in full, by recipe.
 FULL = {
     DIGITS.name: 36,
     NOISY_DIGITS.name: 4,
     NASBENCH101.name: 108,
+    DARTS.name: 600,
+    DARTS_DIGITS.name: 36,
     TOPICS.name: 3,
     DARTS_PTB.name: 3600,
 }
@@ -98,6 +105,34 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
 def add_training(parser: argparse.ArgumentParser) -> None:
     """The options of ``add_recipe``, and those that a single training has besides."""
     add_recipe(parser)
+    papers = parser.add_argument_group(
+        "the papers' evaluation", "with --recipe darts or darts-digits"
+    )
+    papers.add_argument(
+        "--drop-path",
+        type=float,
+        metavar="P",
+        help="probability by which the output of an operation is dropped in the end; rises from 0",
+    )
+    papers.add_argument(
+        "--scheduled-drop-path",
+        dest="scheduled",
+        action="store_const",
+        const=True,
+        help="rises with the depth of a cell as well, as in NASNet",
+    )
+    papers.add_argument(
+        "--auxiliary-weight",
+        type=float,
+        metavar="W",
+        help="of the auxiliary head's loss; 0: no such head",
+    )
+    papers.add_argument(
+        "--cutout", type=int, metavar="PIXELS", help="side of the square that is blanked out"
+    )
+    papers.add_argument(
+        "--clip", type=float, metavar="NORM", help="largest norm of a step's gradient"
+    )
     parser.add_argument(
         "--epochs",
         type=count,
@@ -115,14 +150,23 @@ def add_training(parser: argparse.ArgumentParser) -> None:
 
 
 def asked_recipe(args: argparse.Namespace) -> Recipe:
-    """The recipe that the options of ``add_recipe`` ask for.
+    """The recipe that the options of ``add_recipe``, or of ``add_training``, ask for.
 
     Raises:
-        InvalidSetting: a number of the skeleton is below 1.
+        InvalidSetting: a number of the skeleton is below 1, or a setting that the recipe lacks or refuses.
     """
     from nasbench_kit.data.data_sets import usual_recipe
 
     recipe = RECIPES[args.recipe or usual_recipe(args.data)]
+    settings = {
+        name: value for name in _OF_PAPERS if (value := getattr(args, name, None)) is not None
+    }
+    if settings and not isinstance(recipe, RegularizedRecipe):
+        raise InvalidSetting(
+            f"the recipe {recipe.name} has no {', no '.join(settings)}; add --recipe {DARTS.name} or "
+            f"{DARTS_DIGITS.name}, or leave these settings"
+        )
+    recipe = dataclasses.replace(recipe, **settings)
     changes = {
         field.name: value
         for field in dataclasses.fields(Skeleton)

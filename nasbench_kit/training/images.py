@@ -7,7 +7,7 @@ no download.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -163,5 +163,9 @@ class ImageSet:
             TrainingFailed: they do not fit into its memory.
         """
         from nasbench_kit.training.loaded import load
+        from nasbench_kit.training.recipe import RegularizedRecipe
 
-        return load(self, device, augment=recipe.augment)
+        data = load(self, device, augment=recipe.augment)
+        if isinstance(recipe, RegularizedRecipe):
+            return replace(data, cutout=recipe.cutout)
+        return data

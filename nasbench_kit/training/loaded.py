@@ -45,6 +45,8 @@ class LoadedImages:
     padded: Tensor | None
     mean: Tensor  # [c]
     std: Tensor  # [c]
+    #: Pixels of a side of the square that is blanked out in training images.
+    cutout: int = 0
 
     def picks(self, rng: Generator, batch_size: int, split: str = "train") -> Shuffled:
         """A fresh order of the images of train or validation."""
@@ -83,8 +85,13 @@ class LoadedImages:
         """The picked training images [b, c, h, w], normalised, and their labels [b].
 
         With ``padded``, each is a random crop, flipped left to right by a fair coin. The border is
-        0 before normalisation, thus ``-mean / std`` after it.
+        0 before normalisation, thus ``-mean / std`` after it. Cutout blanks out a square of each image,
+        which is 0 after normalisation.
         """
+        images, labels = self._augmented(picked, rng)
+        return (cut_out(images, self.cutout, rng) if self.cutout else images), labels
+
+    def _augmented(self, picked: NDArray[np.int64], rng: Generator) -> tuple[Tensor, Tensor]:
         if self.padded is None:
             index = self._moved(picked)
             return self.normalised(self.images[0][index]), self.labels[0][index]
@@ -105,6 +112,26 @@ class LoadedImages:
     def _moved(self, indices: NDArray[np.int64]) -> Tensor:
         """Indices on the device of the images; a GPU is not waited for."""
         return torch.from_numpy(indices).to(self.mean.device, non_blocking=True)
+
+
+def cut_out(images: Tensor, side: int, rng: Generator) -> Tensor:
+    """Images [n, c, h, w] with a square of zeros each, around a pixel that is drawn uniformly.
+
+    What of the square lies outside of an image is lost: rows from centre - side // 2 up to, and without,
+    centre + side - side // 2, and columns likewise.
+
+    Source: DeVries and Taylor, Improved regularization of convolutional neural networks with cutout,
+    arXiv 1708.04552, section 3.
+    """
+    height, width = images.shape[2:]
+    inside = []
+    for pixels in (height, width):
+        centre = torch.from_numpy(rng.integers(0, pixels, len(images))).to(images.device)
+        first = centre[:, None] - side // 2
+        place = torch.arange(pixels, device=images.device)
+        inside.append((first <= place) & (place < first + side))  # [n, pixels]
+    rows, columns = inside
+    return images.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0.0)
 
 
 @functools.lru_cache(maxsize=2)  # thousands of trainings in a row share one set

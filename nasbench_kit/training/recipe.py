@@ -117,6 +117,59 @@ class TextRecipe(Recipe):
         return super().learning_rate_at(step, steps)
 
 
+@dataclass(frozen=True)
+class RegularizedRecipe(Recipe):
+    """How cells on images are evaluated in the papers: gradients are cut, and overfitting is made hard.
+
+    Source: Zoph et al., NASNet, CVPR 2018, section 3; Liu et al., DARTS, ICLR 2019, section 3.2.
+
+    Raises:
+        InvalidSetting: a setting outside its range.
+    """
+
+    #: Largest norm of a step's gradient.
+    clip: float = 5.0
+    #: Probability, in [0, 1), by which each operation's output but the identity's is dropped from an image
+    #: in the end; it rises from 0.
+    drop_path: float = 0.0
+    #: Whether it rises step by step and linearly with the depth of a cell as well (ScheduledDropPath);
+    #: else it rises epoch by epoch and is the same in all cells.
+    scheduled: bool = False
+    #: Weight of the auxiliary head's loss; at 0 there is no such head.
+    auxiliary_weight: float = 0.0
+    #: Pixels of a side of the square that is blanked out in every training image (DeVries and Taylor 2017).
+    cutout: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.drop_path < 1:
+            raise InvalidSetting(
+                f"recipe {self.name}: drop_path is {self.drop_path}; it must be 0 or more and below 1"
+            )
+        if not (0 < self.clip < math.inf and 0 <= self.auxiliary_weight < math.inf):
+            raise InvalidSetting(
+                f"recipe {self.name}: clip is {self.clip}, auxiliary_weight {self.auxiliary_weight}; clip "
+                "must be above 0 and auxiliary_weight 0 or more"
+            )
+        if self.cutout < 0:
+            raise InvalidSetting(
+                f"recipe {self.name}: cutout is {self.cutout} pixels; it must be 0 or more"
+            )
+
+    def drop_path_at(self, step: int, steps: int, epochs: int, depth: float) -> float:
+        """Probability by which a path is dropped.
+
+        Args:
+            step: 0, 1, ... ``steps`` - 1.
+            steps: of the training.
+            epochs: of the training.
+            depth: of the cell in (0, 1]: its number, counted from 1, through the number of cells.
+        """
+        if self.scheduled:  # keep = 1 - step / steps * (1 - keep of the cell)
+            return step / steps * depth * self.drop_path
+        return self.drop_path * (step * epochs // steps) / epochs
+
+
 #: Ying et al. 2019, supplement S1 and table 1; google-research/nasbench, lib/config.py: base rate
 #: 0.1 times 2 TPU cores, 128 images a core.
 NASBENCH101 = Recipe(
@@ -183,6 +236,40 @@ DARTS_PTB = TextRecipe(
     patience=5,
 )
 
+#: Liu et al., DARTS, ICLR 2019, section 3.2: the evaluation of cells on CIFAR-10, 20 of them with 36
+#: channels. The cosine falls step by step here, not epoch by epoch.
+DARTS = RegularizedRecipe(
+    name="darts",
+    skeleton=Skeleton(stem_channels=36, stacks=3, cells_per_stack=6),
+    batch_size=96,
+    bn_batch_size=96,
+    bn_momentum=0.1,
+    optimizer="sgd",
+    learning_rate=0.025,
+    momentum=0.9,
+    weight_decay=3e-4,
+    augment=True,
+    idle_first_step=False,
+    clip=5.0,
+    drop_path=0.2,
+    auxiliary_weight=0.4,
+    cutout=16,
+)
+
+#: The same on scikit-learn's digits, small enough for a laptop: 5 cells, a square of a sixteenth of the image,
+#: and no flips, which digits do not survive.
+DARTS_DIGITS = replace(
+    DARTS,
+    name="darts-digits",
+    skeleton=Skeleton(stem_channels=8, stacks=3, cells_per_stack=1),
+    batch_size=50,
+    bn_batch_size=50,
+    bn_momentum=None,
+    learning_rate=0.1,
+    augment=False,
+    cutout=2,
+)
+
 #: Small enough for a laptop, for Python's documentation topics.
 TOPICS = replace(
     DARTS_PTB,
@@ -198,5 +285,6 @@ TOPICS = replace(
 
 #: By name.
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe for recipe in (DIGITS, NOISY_DIGITS, NASBENCH101, TOPICS, DARTS_PTB)
+    recipe.name: recipe
+    for recipe in (DIGITS, NOISY_DIGITS, NASBENCH101, DARTS, DARTS_DIGITS, TOPICS, DARTS_PTB)
 }

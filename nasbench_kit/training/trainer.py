@@ -28,6 +28,7 @@ from nasbench_kit.spaces.protocols import material, trainable
 from nasbench_kit.spaces.skeleton import Precision
 from nasbench_kit.spaces.trained_network import TrainedNetwork, check_target
 from nasbench_kit.system.files import check_writable
+from nasbench_kit.training import regularized
 from nasbench_kit.training.averaged_sgd import AveragedSGD, averaged, keep_averages
 from nasbench_kit.training.checkpoint import State
 from nasbench_kit.training.cuda_graph import recorded
@@ -36,7 +37,13 @@ from nasbench_kit.training.device import clock, out_of_memory, peak_memory, usab
 from nasbench_kit.training.evaluation import track_statistics
 from nasbench_kit.training.images import ImageSet
 from nasbench_kit.training.optimizer import TFRMSProp
-from nasbench_kit.training.recipe import DIGITS, NASBENCH101, Recipe, TextRecipe
+from nasbench_kit.training.recipe import (
+    DIGITS,
+    NASBENCH101,
+    Recipe,
+    RegularizedRecipe,
+    TextRecipe,
+)
 from nasbench_kit.training.record import Measurement, Score, Training
 from nasbench_kit.training.text import check_material
 
@@ -203,6 +210,10 @@ def check_training(
         raise InvalidSetting(f"seed is {seed}; it must be 0 or more")
     if precision not in get_args(Precision):
         raise InvalidSetting(f"precision {precision!r} is unknown; choose 'float32' or 'bfloat16'")
+    if cuda_graph and isinstance(recipe, RegularizedRecipe) and recipe.drop_path:
+        raise InvalidSetting(
+            f"recipe {recipe.name} drops other paths at every step, which cuda_graph cannot replay; leave it"
+        )
     device = usable(device)
     if cuda_graph and device.type != "cuda":
         raise InvalidSetting(f"cuda_graph needs a CUDA device, and this is {str(device)!r}")
@@ -240,16 +251,14 @@ def _train(
         if checkpoint.exists():
             state.load(checkpoint, conditions)
 
-    make_gradients: Callable[[Any, Tensor], None] = functools.partial(
-        _make_gradients, state, recipe.bn_batch_size
-    )
+    steps = recipe.steps(epochs, len(images.train))
+    make_gradients = _gradients_of(state, recipe, steps, epochs)
     if cuda_graph:
         some = data.batch(np.arange(recipe.batch_size) % len(images.train), np.random.default_rng())
         make_gradients = recorded(
             make_gradients, *some, [*state.network.buffers(), state.total_loss]
         )
 
-    steps = recipe.steps(epochs, len(images.train))
     measured_after = (int(recipe.idle_first_step), steps // 2, steps)
     saved = time.monotonic()
     lost: CheckpointLost | None = None
@@ -285,6 +294,7 @@ def _train(
                 lost = CheckpointLost(str(error))
 
     keep_averages(state.optimizer)  # what was measured is what is kept
+    regularized.without_auxiliary_head(state.network)
     start, halfway, final = state.measurements
     training = Training(
         architecture=architecture,
@@ -354,6 +364,8 @@ def _fresh(
         bn_momentum=momentum,
         precision=precision,
     )
+    if isinstance(recipe, RegularizedRecipe):
+        regularized.prepare(network, recipe, weights)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if recipe.bn_momentum is None:
         track_statistics(network, False)
@@ -403,15 +415,37 @@ def _watched(state: State, data: Loaded, steps_an_epoch: int, device: torch.devi
     return clock(device) - started
 
 
-def _make_gradients(state: State, shard: int, batch: Any, labels: Tensor) -> None:
+def _gradients_of(
+    state: State, recipe: Recipe, steps: int, epochs: int
+) -> Callable[[Any, Tensor], None]:
+    """What makes the gradients of a step, as the recipe has it."""
+    if not isinstance(recipe, RegularizedRecipe):
+        plain = functools.partial(_loss, state)
+        return functools.partial(_make_gradients, state, recipe.bn_batch_size, plain)
+    loss = regularized.Loss(state, recipe, steps, epochs)
+
+    def make(batch: Any, labels: Tensor) -> None:
+        _make_gradients(state, recipe.bn_batch_size, loss, batch, labels)
+        nn.utils.clip_grad_norm_(state.network.parameters(), recipe.clip)
+
+    return make
+
+
+def _loss(state: State, batch: Any, labels: Tensor) -> Tensor:
+    return functional.cross_entropy(state.network(batch), labels)
+
+
+def _make_gradients(
+    state: State, shard: int, loss: Callable[[Any, Tensor], Tensor], batch: Any, labels: Tensor
+) -> None:
     """Gradients of the mean loss of a batch, as the mean over shards of a number of images."""
     state.optimizer.zero_grad()
     whole = shard == len(labels)
     parts = [batch] if whole else torch.split(batch, shard)
     for x, y in zip(parts, torch.split(labels, shard), strict=True):
-        loss = functional.cross_entropy(state.network(x), y) / (len(labels) // shard)
-        loss.backward()  # type: ignore[no-untyped-call]
-        state.total_loss += loss.detach()
+        part = loss(x, y) / (len(labels) // shard)
+        part.backward()  # type: ignore[no-untyped-call]
+        state.total_loss += part.detach()
 
 
 def _largest_shard(
@@ -424,7 +458,8 @@ def _largest_shard(
             state = _fresh(architecture, images, recipe, 0, device=device, precision=precision)
             batch = torch.zeros(size, *images.shape, device=device)
             labels = torch.zeros(size, dtype=torch.int64, device=device)
-            _make_gradients(state, size, batch.permute(0, 3, 1, 2), labels)
+            loss = functools.partial(_loss, state)
+            _make_gradients(state, size, loss, batch.permute(0, 3, 1, 2), labels)
             state.optimizer.step()
             return size
         except (RuntimeError, MemoryError) as error:

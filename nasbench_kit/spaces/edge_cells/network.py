@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from nasbench_kit.spaces.edge_cells.operations import (
     Convolution,
@@ -42,11 +43,16 @@ class CellModule(nn.Module):
             make(operation, *sizes(layer, source)) for source, _, operation in edges
         )
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """The cell's output for its inputs."""
+    def forward(self, *inputs: Tensor, paths: Tensor | None = None) -> Tensor:
+        """The cell's output for its inputs; what an operation makes of an image is scaled by ``paths`` [edges, n]."""
         nodes = [entry(x) for entry, x in zip(self.entries, inputs, strict=True)]
-        for (source, target), operation in zip(self.ends, self.operations, strict=True):
-            add(nodes, target, operation(nodes[source]))
+        for edge, ((source, target), operation) in enumerate(
+            zip(self.ends, self.operations, strict=True)
+        ):
+            x = operation(nodes[source])
+            if paths is not None and not isinstance(operation, nn.Identity):
+                x = x * paths[edge, :, None, None, None].to(x.dtype)
+            add(nodes, target, x)
         return joined(nodes, self.joined)
 
 
@@ -163,6 +169,37 @@ class Network(nn.Module):
         return logits
 
 
+class AuxiliaryHead(nn.Module):
+    """A second classifier, in training only: [n, channels, h, w] -> logits [n, classes].
+
+    Source: quark0/darts, model.py, ``AuxiliaryHeadCIFAR``, after Zoph et al., NASNet, CVPR 2018.
+    Images of 8 x 8 pixels, as CIFAR-10's at two thirds of a network's depth, are pooled to 2 x 2 by
+    overlapping windows; others, by even ones.
+    """
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(channels, 128, 1, bias=False),
+            nn.BatchNorm2d(128),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(128, 768, 2, bias=False),
+            nn.BatchNorm2d(768),
+            nn.ReLU(inplace=True),
+        )
+        self.classifier = nn.Linear(768, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits, of what a cell makes."""
+        x = functional.relu(x)
+        if x.shape[2:] == (8, 8):
+            x = functional.avg_pool2d(x, 5, 3)
+        else:
+            x = functional.adaptive_avg_pool2d(x, 2)
+        logits: Tensor = self.classifier(self.convolutions(x).flatten(1))
+        return logits
+
+
 class TwoInputNetwork(nn.Module):
     """[n, image_channels, h, w] -> logits [n, classes], of cells that read the two cells before them.
 
@@ -192,30 +229,59 @@ class TwoInputNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.precision = precision
-        stem, last = layers[0].in_channels, layers[-1]
+        stem = layers[0].in_channels
+        self.auxiliary: AuxiliaryHead | None = None
         with torch.random.fork_rng(devices=[]):  # modules draw as they are made; drawn again below
             self.stem = nn.Sequential(Convolution(image_channels, stem, 3), Norm(stem))
             self.cells = nn.ModuleList(
                 CellModule(edges[layer.kind], layer, joined[layer.kind]) for layer in layers
             )
-            self.classifier = nn.Linear(last.out_channels * len(joined[last.kind]), classes)
+            self._two_thirds = 2 * len(layers) // 3
+            self.most_edges = max(len(edges[layer.kind]) for layer in layers)
+            self._widths = [layer.out_channels * len(joined[layer.kind]) for layer in layers]
+            self.classifier = nn.Linear(self._widths[-1], classes)
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = bn_momentum
         draw_weights(self, generator)
 
+    def add_auxiliary_head(self, generator: torch.Generator) -> None:
+        """Put a second classifier at two thirds of the depth, for ``regularized``; `forward` leaves it out."""
+        with torch.random.fork_rng(devices=[]):  # as above
+            head = AuxiliaryHead(self._widths[self._two_thirds], self.classifier.out_features)
+        draw_weights(head, generator)
+        self.auxiliary = head
+
     def forward(self, images: Tensor) -> Tensor:
         """[n, image_channels, h, w] -> logits [n, classes]."""
-        if self.precision == "float32":
-            return self._logits(images)
-        with torch.autocast(images.device.type, torch.bfloat16, cache_enabled=False):
-            return self._logits(images).float()
+        return self.regularized(images)[0]
 
-    def _logits(self, images: Tensor) -> Tensor:
+    def regularized(
+        self, images: Tensor, paths: Tensor | None = None, *, auxiliary: bool = False
+    ) -> list[Tensor]:
+        """Logits [n, classes] with some paths dropped, and those of the auxiliary head.
+
+        Args:
+            images: [n, image_channels, h, w].
+            paths: what each operation's output is multiplied by, [cells, edges, n].
+            auxiliary: whether the auxiliary head is wanted.
+        """
+        if self.precision == "float32":
+            return self._logits(images, paths, auxiliary)
+        with torch.autocast(images.device.type, torch.bfloat16, cache_enabled=False):
+            return [logits.float() for logits in self._logits(images, paths, auxiliary)]
+
+    def _logits(self, images: Tensor, paths: Tensor | None, auxiliary: bool) -> list[Tensor]:
         before = x = self.stem(images)
-        for cell in self.cells:
-            before, x = x, cell(before, x)
-        logits: Tensor = self.classifier(x.mean((2, 3)))
+        two_thirds = x
+        for number, cell in enumerate(self.cells):
+            before, x = x, cell(before, x, paths=None if paths is None else paths[number])
+            if number == self._two_thirds:
+                two_thirds = x
+        logits = [self.classifier(x.mean((2, 3)))]
+        if auxiliary:
+            assert self.auxiliary is not None
+            logits.append(self.auxiliary(two_thirds))
         return logits
 
 
