@@ -27,7 +27,7 @@ from nasbench_kit.spaces.nasbench101.cell import Cell
 from nasbench_kit.spaces.nasbench101.network import Network
 from nasbench_kit.spaces.skeleton import Skeleton
 from nasbench_kit.spaces.trained_network import TrainedNetwork
-from nasbench_kit.training.recipe import DIGITS, NASBENCH101, RECIPES
+from nasbench_kit.training.recipe import DARTS, DIGITS, NASBENCH101, RECIPES
 from nasbench_kit.training.trainer import train
 
 torch.set_num_threads(1)  # these networks are too small to share
@@ -134,6 +134,17 @@ def test_recipe_and_epochs_follow_the_data() -> None:
         assert (recipe, command.asked_epochs(args, recipe)) == expected
     deeper = command.asked_recipe(asked("--cells-per-stack", 4, "--stem-channels", 32))
     assert deeper.skeleton == Skeleton(stem_channels=32, stacks=3, cells_per_stack=4)
+
+
+def test_the_papers_settings_change_their_recipe_alone() -> None:
+    args = asked("--recipe", "darts", "--drop-path", 0.3, "--scheduled-drop-path", "--cutout", 8)
+    recipe = command.asked_recipe(args)
+    assert recipe == dataclasses.replace(DARTS, drop_path=0.3, scheduled=True, cutout=8)
+    assert command.asked_epochs(args, recipe) == 600
+    off = command.asked_recipe(asked("--recipe", "darts", "--auxiliary-weight", 0, "--clip", 2))
+    assert off == dataclasses.replace(DARTS, auxiliary_weight=0.0, clip=2.0)
+    with pytest.raises(InvalidSetting, match="nasbench101 has no drop_path, no cutout"):
+        command.asked_recipe(asked("--data", "cifar10", "--drop-path", 0, "--cutout", 8))
 
 
 @pytest.mark.parametrize(

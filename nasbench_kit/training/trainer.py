@@ -404,9 +404,9 @@ def _optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
 def _watched(state: State, data: Loaded, steps_an_epoch: int, device: torch.device) -> float:
     """After each epoch, show the validation loss to an optimizer that waits for it; the seconds it took."""
     optimizer = state.optimizer
-    if state.step % steps_an_epoch or not isinstance(optimizer, AveragedSGD):
+    if not isinstance(optimizer, AveragedSGD):
         return 0.0
-    if not optimizer.watching:
+    if state.step % steps_an_epoch or not optimizer.watching:
         return 0.0
     started = clock(device)
     validation = data.measure(state.network, renew=False)[1]
