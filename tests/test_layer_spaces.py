@@ -73,7 +73,7 @@ class TestNASRL(SpaceConformance):
 class TestNASRLOfOneDepth(SpaceConformance):
     @pytest.fixture
     def space(self) -> Space:
-        return NASRLNetworks(3, None)
+        return NASRLNetworks(3)
 
 
 class TestProxylessNAS(SpaceConformance):
@@ -308,7 +308,7 @@ def test_an_operation_knows_its_defaults() -> None:
 
 def test_layers_without_inputs_see_the_image_and_unread_ones_the_classifier() -> None:
     """The paper's repair rules (section 3.3)."""
-    space = NASRLNetworks(3, None)
+    space = NASRLNetworks(3)
     units, outputs = space.units(space.parse("3x3x24s1-5x1x36s2.0-1x1x48s1.10"))
     assert [unit.inputs for unit in units] == [(0,), (0,), (1,)]
     assert outputs == (2, 3)

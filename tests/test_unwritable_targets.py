@@ -149,7 +149,7 @@ def test_a_folder_is_no_target(
     assert [name for name, _ in tree(tmp_path)] == [str(target)]
 
 
-@pytest.mark.parametrize("command", set(COMMANDS) - set(FILES))
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - set(FILES)))
 @pytest.mark.usefixtures("idle")
 def test_a_file_is_no_folder(
     command: str, inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -185,7 +185,7 @@ def draw(collected: Losses, path: Path) -> None:
                     low, point, high = map(float, interval)
                     grid[row, column] = point / control
                     decided = low > 0 or high < 0
-                    text = f"{point:+.1f}\n{low:+.1f} to {high:+.1f}".replace("-", "\N{MINUS SIGN}")
+                    text = f"{_short(point)}\n{_short(low)} to {_short(high)}"
                     weight = "bold" if decided else "normal"
                     ax.text(column, row, text, ha="center", va="center", size=5.2, weight=weight)
             ax.imshow(grid, cmap=colours, vmin=-LARGEST, vmax=LARGEST, aspect="auto")
@@ -200,6 +200,12 @@ def draw(collected: Losses, path: Path) -> None:
         )
         with replacing(path) as temporary:
             figure.savefig(temporary, format=path.suffix[1:])
+
+
+def _short(points: float) -> str:
+    """With a sign, and a decimal place only below ten: a field is narrow."""
+    text = f"{points:+.1f}" if abs(points) < 10 else f"{points:+.0f}"
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def show(collected: Losses) -> None:

@@ -7,6 +7,7 @@ is that of the space, and its object makes the space when it is called without a
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.metadata
 import re
 from collections.abc import Callable
@@ -21,98 +22,38 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "nasbench_kit.spaces"
 
 
-def _nasbench_macro() -> Space:
-    from nasbench_kit.spaces.layers.nasbench_macro import NASBenchMacro
+def _in(module: str, maker: str, *given: Any) -> Callable[..., Space]:
+    """Makes a space of a module that is imported only then."""
 
-    return NASBenchMacro()
+    def make(*sizes: int) -> Space:
+        home = importlib.import_module(f"nasbench_kit.spaces.{module}")
+        space: Space = getattr(home, maker)(*given, *sizes)
+        return space
 
-
-def _nasbench_graph() -> Space:
-    from nasbench_kit.spaces.graphs.nasbench_graph import NASBenchGraph
-
-    return NASBenchGraph()
-
-
-def _nasbench201() -> Space:
-    from nasbench_kit.spaces.edge_cells.nasbench201 import NASBench201
-
-    return NASBench201()
-
-
-def _darts(name: str) -> Space:
-    from nasbench_kit.spaces.edge_cells.darts import DARTS
-
-    return DARTS(name)
-
-
-def _blocks(name: str) -> Space:
-    from nasbench_kit.spaces.edge_cells.blocks import Blocks
-
-    return Blocks(name)
-
-
-def _nats_sizes() -> Space:
-    from nasbench_kit.spaces.layers.nats_sizes import NATSSizes
-
-    return NATSSizes()
-
-
-def _proxylessnas() -> Space:
-    from nasbench_kit.spaces.layers.proxylessnas import ProxylessNAS
-
-    return ProxylessNAS()
-
-
-def _enas_macro(*layers: int) -> Space:
-    from nasbench_kit.spaces.layers.enas_macro import ENASMacro
-
-    return ENASMacro(*layers)
-
-
-def _nas_rl(*depths: int) -> Space:
-    from nasbench_kit.spaces.layers.nas_rl import NASRLNetworks
-
-    return NASRLNetworks(*(depths if len(depths) != 1 else (depths[0], None)))
-
-
-def _katib() -> Space:
-    from nasbench_kit.spaces.layers.katib import KatibSpace
-
-    return KatibSpace()
-
-
-def _darts_recurrent() -> Space:
-    from nasbench_kit.spaces.recurrent.darts import DARTSRecurrent
-
-    return DARTSRecurrent()
-
-
-def _enas_recurrent() -> Space:
-    from nasbench_kit.spaces.recurrent.enas import ENASRecurrent
-
-    return ENASRecurrent()
+    return make
 
 
 #: Spaces that have one name each; cell spaces have many (`CellSpace.named`).
-_SPACES: dict[str, Callable[[], Space]] = {
-    "nasbench-graph": _nasbench_graph,
-    "nasbench201": _nasbench201,
-    "nats-sizes": _nats_sizes,
-    "nasbench-macro": _nasbench_macro,
-    "darts-recurrent": _darts_recurrent,
-    "enas-recurrent": _enas_recurrent,
-    **{name: functools.partial(_blocks, name) for name in ("enas-micro", "nasnet", "pnas")},
-    **{name: functools.partial(_darts, name) for name in ("darts", "darts-s2", "darts-s3")},
-    "enas-macro": _enas_macro,
-    "katib": _katib,
-    "nas-rl": _nas_rl,
-    "proxylessnas": _proxylessnas,
+_SPACES: dict[str, Callable[..., Space]] = {
+    "nasbench201": _in("edge_cells.nasbench201", "NASBench201"),
+    "darts": _in("edge_cells.darts", "DARTS", "darts"),
+    "darts-s2": _in("edge_cells.darts", "DARTS", "darts-s2"),
+    "darts-s3": _in("edge_cells.darts", "DARTS", "darts-s3"),
+    "enas-micro": _in("edge_cells.blocks", "Blocks", "enas-micro"),
+    "nasnet": _in("edge_cells.blocks", "Blocks", "nasnet"),
+    "pnas": _in("edge_cells.blocks", "Blocks", "pnas"),
+    "nats-sizes": _in("layers.nats_sizes", "NATSSizes"),
+    "nasbench-macro": _in("layers.nasbench_macro", "NASBenchMacro"),
+    "enas-macro": _in("layers.enas_macro", "ENASMacro"),
+    "katib": _in("layers.katib", "KatibSpace"),
+    "nas-rl": _in("layers.nas_rl", "NASRLNetworks"),
+    "proxylessnas": _in("layers.proxylessnas", "ProxylessNAS"),
+    "darts-recurrent": _in("recurrent.darts", "DARTSRecurrent"),
+    "enas-recurrent": _in("recurrent.enas", "ENASRecurrent"),
+    "nasbench-graph": _in("graphs.nasbench_graph", "NASBenchGraph"),
 }
-#: Spaces of other sizes: what their names begin with, and how many numbers may follow.
-_SIZED: dict[str, tuple[Callable[..., Space], int]] = {
-    "enas-macro": (_enas_macro, 1),
-    "nas-rl": (_nas_rl, 2),
-}
+#: Those that come in other sizes, by how many numbers may follow their names.
+_SIZED = {"enas-macro": 1, "nas-rl": 2}
 
 
 @functools.lru_cache(maxsize=32)
@@ -143,9 +84,9 @@ def named(name: str) -> Space:
 
 def _sized(name: str) -> Space | None:
     """``enas-macro-6``, ``nas-rl-6``, ``nas-rl-6-10``; None for another form."""
-    for prefix, (make, most) in _SIZED.items():
+    for prefix, most in _SIZED.items():
         if re.fullmatch(f"{prefix}(-[0-9]{{1,3}}){{1,{most}}}", name):
-            space = make(*map(int, name.removeprefix(prefix).split("-")[1:]))
+            space = _SPACES[prefix](*map(int, name.removeprefix(prefix).split("-")[1:]))
             return space if space.name == name else None
     return None
 

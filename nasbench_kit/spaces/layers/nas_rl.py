@@ -40,14 +40,16 @@ class NASRLNetworks(UnitSpace):
     """All networks of ``fewest``, ``fewest`` + 2, ... up to ``most`` layers.
 
     Args:
-        fewest: layers.
+        fewest: layers; None is the paper's 6 to 20.
         most: layers; None for networks of ``fewest`` layers alone.
 
     Raises:
         InvalidSetting: not 1 to 64 layers, or most is not fewest and some twos.
     """
 
-    def __init__(self, fewest: int = FEWEST, most: int | None = MOST) -> None:
+    def __init__(self, fewest: int | None = None, most: int | None = None) -> None:
+        if fewest is None:
+            fewest, most = FEWEST, MOST if most is None else most
         fewest = checks.whole("fewest", fewest, 1, 64)
         most = fewest if most is None else checks.whole("most", most, 1, 64)
         self.depths = tuple(range(fewest, most + 1, 2))

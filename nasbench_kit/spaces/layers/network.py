@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from nasbench_kit.spaces.image_network import ImageNetwork, set_bn_momentum
+
 if TYPE_CHECKING:
     from nasbench_kit.spaces.layers.sequence import Layer
     from nasbench_kit.spaces.skeleton import Precision
 
 
-class SequenceNetwork(nn.Module):
-    """[n, image_channels, h, w] -> logits [n, classes].
+class SequenceNetwork(ImageNetwork):
+    """The network of blocks and layers.
 
     Args:
         blocks: (kernel size, expansion) of each layer's MobileNetV2 block; None is an identity,
@@ -44,8 +46,7 @@ class SequenceNetwork(nn.Module):
         bn_momentum: float | None,
         precision: Precision,
     ) -> None:
-        super().__init__()
-        self.precision = precision
+        super().__init__(precision)
         with torch.random.fork_rng(devices=[]):  # modules draw as they are made; drawn again below
             modules: list[nn.Module] = [convolution(image_channels, layers[0].in_channels, 3)]
             for block, layer in zip(blocks, layers, strict=True):
@@ -64,21 +65,8 @@ class SequenceNetwork(nn.Module):
             modules.append(convolution(layers[-1].out_channels, head_channels, 1))
             self.layers = nn.Sequential(*modules)
             self.classifier = nn.Linear(head_channels, classes)
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.momentum = bn_momentum
+        set_bn_momentum(self, bn_momentum)
         draw_weights(self, generator)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """[n, image_channels, h, w] -> logits [n, classes]."""
-        if self.precision == "float32":
-            return self._logits(images)
-        with torch.autocast(images.device.type, torch.bfloat16, cache_enabled=False):
-            return self._logits(images).float()
-
-    def _logits(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.classifier(self.layers(images).mean((2, 3)))
-        return logits
 
 
 class InvertedResidual(nn.Module):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nasbench_kit.spaces.image_network import ImageNetwork
 from nasbench_kit.spaces.layers.network import draw_weights
 from nasbench_kit.spaces.layers.units import Network, Unit, channels_of, joined_size, window
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from nasbench_kit.spaces.skeleton import Precision
 
 
-class UnitNetwork(nn.Module):
-    """[n, image_channels, h, w] -> logits [n, classes].
+class UnitNetwork(ImageNetwork):
+    """The network of units.
 
     Args:
         network: its units.
@@ -39,8 +40,7 @@ class UnitNetwork(nn.Module):
         bn_momentum: float | None,
         precision: Precision,
     ) -> None:
-        super().__init__()
-        self.precision = precision
+        super().__init__(precision)
         self.outputs = network.outputs
         self.pixels = _pixels(network)
         channels = channels_of(network, image_channels)
@@ -53,14 +53,8 @@ class UnitNetwork(nn.Module):
             self.classifier = nn.Linear(read, classes)
         draw_weights(self, generator)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """[n, image_channels, h, w] -> logits [n, classes]."""
-        if self.precision == "float32":
-            return self._logits(images)
-        with torch.autocast(images.device.type, torch.bfloat16, cache_enabled=False):
-            return self._logits(images).float()
-
-    def _logits(self, images: Tensor) -> Tensor:
+    def features(self, images: Tensor) -> Tensor:
+        """[n, image_channels, h, w] -> [n, channels of all outputs, h', w']."""
         values = [images]
         for module in self.units:
             assert isinstance(module, UnitModule)
@@ -72,9 +66,7 @@ class UnitNetwork(nn.Module):
                 for value in unit.inputs
             ]
             values.append(module(joined(inputs)))
-        read = joined([values[value] for value in self.outputs])
-        logits: Tensor = self.classifier(read.mean((2, 3)))
-        return logits
+        return joined([values[value] for value in self.outputs])
 
 
 class UnitModule(nn.Module):

@@ -20,6 +20,7 @@ from nasbench_pytorch.model.model import compute_vertex_channels, projection
 from torch import Tensor, nn
 
 from nasbench_kit.errors import InvalidSetting
+from nasbench_kit.spaces.image_network import ImageNetwork, set_bn_momentum
 from nasbench_kit.spaces.nasbench101.cell import Cell
 from nasbench_kit.spaces.skeleton import Precision, Skeleton
 
@@ -112,8 +113,8 @@ class CellModule(nn.Module):
         return _sum(terms)
 
 
-class Network(nn.Module):
-    """The network of a cell, [n, image_channels, h, w] -> logits [n, classes].
+class Network(ImageNetwork):
+    """The network of a cell.
 
     Args:
         cell: any cell; unused vertices are dropped.
@@ -124,8 +125,7 @@ class Network(nn.Module):
             state is neither read nor changed.
         bn_momentum: share of the newest batch in the running statistics, PyTorch's meaning
             (TensorFlow's 0.997 is 0.003 here); None averages all batches equally.
-        precision: of the arithmetic; weights, statistics and logits are float32 in any case. (In
-            "float32", GPUs that have TF32 convolve in it unless torch is told otherwise.)
+        precision: see `nasbench_kit.spaces.image_network.ImageNetwork`.
 
     Raises:
         InvalidSetting: see ``CellModule``.
@@ -142,8 +142,7 @@ class Network(nn.Module):
         bn_momentum: float | None = 0.003,
         precision: Precision = "float32",
     ) -> None:
-        super().__init__()
-        self.precision = precision
+        super().__init__(precision)
         cell = cell.pruned()
         generator = generator or torch.Generator().manual_seed(0)
         # Modules draw weights as they are made, from the global generator. ``draw_weights`` draws
@@ -161,25 +160,11 @@ class Network(nn.Module):
                     layers.append(CellModule(cell, before, channels))
             self.layers = nn.Sequential(*layers)
             self.classifier = nn.Linear(channels, classes)
+        set_bn_momentum(self, bn_momentum)
         for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.momentum = bn_momentum
-            elif isinstance(module, ConvBnRelu):
+            if isinstance(module, ConvBnRelu):
                 module.conv_bn_relu[2].inplace = True  # nobody else needs what it overwrites
         draw_weights(self, generator)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """[n, image_channels, h, w] -> logits [n, classes]."""
-        if self.precision == "float32":
-            return self._logits(images)
-        # Without its cache, autocast can be recorded in a CUDA graph.
-        with torch.autocast(images.device.type, torch.bfloat16, cache_enabled=False):
-            return self._logits(images).float()
-
-    def _logits(self, images: Tensor) -> Tensor:
-        features: Tensor = self.layers(images)  # [n, c, h', w']
-        logits: Tensor = self.classifier(features.mean((2, 3)))
-        return logits
 
     @staticmethod
     def load(path: str | Path) -> TrainedNetwork:
