@@ -19,6 +19,7 @@ from nasbench_kit.spaces.edge_cells.operations import (
     ReLUConvBN,
     make,
 )
+from nasbench_kit.spaces.image_network import ImageNetwork, set_bn_momentum
 
 if TYPE_CHECKING:
     from nasbench_kit.spaces.edge_cells.cell import Edge, Layer
@@ -110,7 +111,7 @@ class ResidualReduction(nn.Module):
         return y
 
 
-class Network(nn.Module):
+class Network(ImageNetwork):
     """[n, image_channels, h, w] -> logits [n, classes].
 
     Args:
@@ -135,8 +136,7 @@ class Network(nn.Module):
         bn_momentum: float | None,
         precision: Precision,
     ) -> None:
-        super().__init__()
-        self.precision = precision
+        super().__init__(precision)
         stem, last = layers[0].in_channels, layers[-1].out_channels
         with torch.random.fork_rng(devices=[]):  # modules draw as they are made; drawn again below
             self.layers = nn.Sequential(
@@ -152,21 +152,8 @@ class Network(nn.Module):
                 nn.ReLU(inplace=True),
             )
             self.classifier = nn.Linear(last, classes)
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.momentum = bn_momentum
+        set_bn_momentum(self, bn_momentum)
         draw_weights(self, generator)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """[n, image_channels, h, w] -> logits [n, classes]."""
-        if self.precision == "float32":
-            return self._logits(images)
-        with torch.autocast(images.device.type, torch.bfloat16, cache_enabled=False):
-            return self._logits(images).float()
-
-    def _logits(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.classifier(self.layers(images).mean((2, 3)))
-        return logits
 
 
 class AuxiliaryHead(nn.Module):
@@ -200,7 +187,7 @@ class AuxiliaryHead(nn.Module):
         return logits
 
 
-class TwoInputNetwork(nn.Module):
+class TwoInputNetwork(ImageNetwork):
     """[n, image_channels, h, w] -> logits [n, classes], of cells that read the two cells before them.
 
     Args:
@@ -227,8 +214,7 @@ class TwoInputNetwork(nn.Module):
         bn_momentum: float | None,
         precision: Precision,
     ) -> None:
-        super().__init__()
-        self.precision = precision
+        super().__init__(precision)
         stem = layers[0].in_channels
         self.auxiliary: AuxiliaryHead | None = None
         with torch.random.fork_rng(devices=[]):  # modules draw as they are made; drawn again below
@@ -240,9 +226,7 @@ class TwoInputNetwork(nn.Module):
             self.most_edges = max(len(edges[layer.kind]) for layer in layers)
             self._widths = [layer.out_channels * len(joined[layer.kind]) for layer in layers]
             self.classifier = nn.Linear(self._widths[-1], classes)
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.momentum = bn_momentum
+        set_bn_momentum(self, bn_momentum)
         draw_weights(self, generator)
 
     def add_auxiliary_head(self, generator: torch.Generator) -> None:
@@ -252,9 +236,9 @@ class TwoInputNetwork(nn.Module):
         draw_weights(head, generator)
         self.auxiliary = head
 
-    def forward(self, images: Tensor) -> Tensor:
-        """[n, image_channels, h, w] -> logits [n, classes]."""
-        return self.regularized(images)[0]
+    def features(self, images: Tensor) -> Tensor:
+        """[n, image_channels, h, w] -> [n, channels, h', w']."""
+        return self._outputs(images)[-1]
 
     def regularized(
         self, images: Tensor, paths: Tensor | None = None, *, auxiliary: bool = False
@@ -266,23 +250,23 @@ class TwoInputNetwork(nn.Module):
             paths: what each operation's output is multiplied by, [cells, edges, n].
             auxiliary: whether the auxiliary head is wanted.
         """
-        if self.precision == "float32":
-            return self._logits(images, paths, auxiliary)
-        with torch.autocast(images.device.type, torch.bfloat16, cache_enabled=False):
-            return [logits.float() for logits in self._logits(images, paths, auxiliary)]
+        half = self.precision == "bfloat16"
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=half, cache_enabled=False):
+            two_thirds, last = self._outputs(images, paths)
+            logits = [self.classifier(last.mean((2, 3)))]
+            if auxiliary:
+                assert self.auxiliary is not None
+                logits.append(self.auxiliary(two_thirds))
+        return [each.float() for each in logits]
 
-    def _logits(self, images: Tensor, paths: Tensor | None, auxiliary: bool) -> list[Tensor]:
-        before = x = self.stem(images)
-        two_thirds = x
+    def _outputs(self, images: Tensor, paths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Of the cell at two thirds of the depth, and of the last one."""
+        before = x = two_thirds = self.stem(images)
         for number, cell in enumerate(self.cells):
             before, x = x, cell(before, x, paths=None if paths is None else paths[number])
             if number == self._two_thirds:
                 two_thirds = x
-        logits = [self.classifier(x.mean((2, 3)))]
-        if auxiliary:
-            assert self.auxiliary is not None
-            logits.append(self.auxiliary(two_thirds))
-        return logits
+        return two_thirds, x
 
 
 def draw_weights(network: nn.Module, generator: torch.Generator) -> None:
