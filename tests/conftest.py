@@ -7,6 +7,8 @@ import os
 # Before torch is imported, here and in processes that tests start: small tensors gain nothing from
 # threads, which on a busy machine wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# The width of some terminal, which narrows what is printed.
+os.environ.pop("COLUMNS", None)
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -163,5 +163,5 @@ def test_the_readme_keeps_the_two_commands() -> None:
     )
     assert [block.strip() for block in blocks("README.md", "sh")] == [
         f"{set_up}. && nasbench-kit compare",
-        f"{set_up}'.[test]' && pytest",
+        f"{set_up}'.[test]' && pytest -n auto --dist loadfile",
     ]

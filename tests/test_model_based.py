@@ -26,7 +26,7 @@ from nasbench_kit.testing.searches import SearchConformance, yielded
 #: With less training where it is long; that it works is what the planted problems show.
 SEARCHES: dict[str, Search] = {
     "bananas": BANANAS(layers=2, training_epochs=10),
-    "nasbot": NASBOT(),
+    "nasbot": NASBOT(initial_size=27),
     "nasbot-naszilla": NASBOT.naszilla(),
     "auto-keras-bo": AutoKerasBO(),
     "auto-keras-bo-released": AutoKerasBO.released(),
@@ -204,7 +204,7 @@ def test_the_ensemble_is_of_its_size_and_learns() -> None:
         (BANANAS, {"acquisition": "pi"}, "acquisition is 'pi'"),
         (BANANAS, {"learning_rate": 0}, r"learning_rate is 0; it must be in \(0, 1\]"),
         (BANANAS, {"paths": 0}, "paths is 0"),
-        (NASBOT, {"distance": "edit"}, "distance is 'edit'; choose of otmann, naszilla"),
+        (NASBOT, {"distance": "edit"}, "distance is 'edit'; choose one of otmann, naszilla"),
         (NASBOT, {"initial_size": 1}, "initial_size is 1"),
         (NASBOWL, {"rounds": -1}, "rounds is -1"),
         (NASBOWL, {"most_noise": 2}, "most_noise is 2"),

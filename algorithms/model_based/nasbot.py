@@ -80,7 +80,9 @@ class NASBOT:
         loop.check_whole(self, initial_size=2, refit_every=1)
         if not isinstance(self.distance, str) or self.distance not in get_args(Distance):
             known = ", ".join(get_args(Distance))
-            raise InvalidSetting(f"distance is {checks.shown(self.distance)}; choose of {known}")
+            raise InvalidSetting(
+                f"distance is {checks.shown(self.distance)}; choose one of {known}"
+            )
 
     def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Architecture]:
         """Algorithm 1 of Bayesian optimisation (section 2), with the acquisition of section 4."""

@@ -47,8 +47,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument(
         "--recipe",
         choices=RECIPES,
-        default="digits",
-        help="there: the recipe (default: %(default)s)",
+        help="there: the recipe (default: digits)",
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="there: what is written")
     add_json(parser)
@@ -68,10 +67,12 @@ def run_rates(args: argparse.Namespace) -> int:
     from nasbench_kit.oracle.rates import Rates
     from nasbench_kit.spaces.protocols import trainable
 
+    space, recipe = spaces.named(args.space), RECIPES[args.recipe or "digits"]
     if args.out is None:
-        raise InvalidSetting("--space measures rates; name the file for them with --out")
+        raise InvalidSetting(
+            f"--space {args.space} measures rates; name the file for them with --out"
+        )
     check_writable(args.out)
-    space, recipe = spaces.named(args.space), RECIPES[args.recipe]
     images = open_images("digits" if args.data is None else args.data)
     height, width, channels = map(int, images.train.images.shape[1:])
     rng = np.random.default_rng(0)
@@ -114,6 +115,11 @@ def run_calibrate(args: argparse.Namespace) -> int:
     """Train, compare, print."""
     if args.space is not None:
         return run_rates(args)
+    for option in ("data", "recipe", "out"):
+        if (value := getattr(args, option)) is not None:
+            raise InvalidSetting(
+                f"--{option} {value} goes with --space; a table says what it was made from"
+            )
     from nasbench_kit.data.building.clock import TIMED_EPOCHS, processor, seconds_an_epoch
     from nasbench_kit.data.images.image_sets import AT_HAND, open_images
     from nasbench_kit.data.tasks import recipe_of

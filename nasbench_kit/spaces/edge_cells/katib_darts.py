@@ -109,7 +109,7 @@ def search_space(listed: Sequence[tuple[str, Mapping[str, Sequence[str | int]]]]
     for kind, parameters in listed:
         if kind not in TYPES:
             raise InvalidSetting(
-                f"operationType is {checks.shown(kind)}; choose of {', '.join(TYPES)}"
+                f"operationType is {checks.shown(kind)}; choose one of {', '.join(TYPES)}"
             )
         if kind == "skip_connection":
             names.append(kind)
@@ -121,7 +121,7 @@ def search_space(listed: Sequence[tuple[str, Mapping[str, Sequence[str | int]]]]
         for size in parameters["filter_size"]:
             if str(size) not in TYPES[kind][1]:
                 raise InvalidSetting(
-                    f"{kind}: filter_size is {checks.shown(size)}; choose of {', '.join(TYPES[kind][1])}"
+                    f"{kind}: filter_size is {checks.shown(size)}; choose one of {', '.join(TYPES[kind][1])}"
                 )
             names.append(f"{kind}_{size}x{size}")
     return names

@@ -76,7 +76,7 @@ def operations(listed: Sequence[tuple[str, Mapping[str, Sequence[str | int]]]]) 
     for kind, parameters in listed:
         if kind not in PARAMETERS:
             raise InvalidSetting(
-                f"operationType is {checks.shown(kind)}; choose of {', '.join(PARAMETERS)}"
+                f"operationType is {checks.shown(kind)}; choose one of {', '.join(PARAMETERS)}"
             )
         for name, values in parameters.items():
             _check(kind, name, values)
@@ -103,7 +103,7 @@ def _check(kind: str, name: str, values: Sequence[str | int]) -> None:
         if name == "reduction_type":
             if value not in POOLINGS:
                 raise InvalidSetting(
-                    f"reduction_type is {checks.shown(value)}; choose of {', '.join(POOLINGS)}"
+                    f"reduction_type is {checks.shown(value)}; choose one of {', '.join(POOLINGS)}"
                 )
         elif not re.fullmatch("[0-9]{1,9}", str(value)) or not 1 <= int(value) <= _MOST:
             raise InvalidSetting(
