@@ -19,8 +19,14 @@ def _pages() -> dict[str, str]:
     pages = {"reference/nasbench_kit.md": _page(package, sorted(package.glob("[!_]*.py")))}
     for room in rooms:
         if room.name not in _LEFT_OUT:
-            pages[f"reference/{room.name}.md"] = _page(room, sorted(room.rglob("[!_]*.py")))
+            # Scripts lie in folders that are no packages.
+            files = (file for file in room.rglob("[!_]*.py") if _in_a_package(file))
+            pages[f"reference/{room.name}.md"] = _page(room, sorted(files))
     return pages
+
+
+def _in_a_package(file: Path) -> bool:
+    return (file.parent / "__init__.py").exists()
 
 
 def _page(room: Path, modules: list[Path]) -> str:
