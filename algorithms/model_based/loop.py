@@ -1,7 +1,7 @@
 """What all searches with a model share: random architectures first, then what the model proposes.
 
 No architecture is asked for twice, as in the papers: their tables answer the same again, and their
-trainings are too dear to be repeated. A search ends when it finds nothing new any more.
+trainings are too expensive to be repeated. A search ends when it finds nothing new.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The development data has two rows; a folder of all 15,625 is made of them first, each with its own index
 and text (most of ten minutes, 1.3 GB; kept for the next time):
 
-    python tests/benchmarks/nats_speed.py ../shared/data/nats_bench/NATS-tss-v1_0-3ffb9-simple /tmp/full
+    python tests/benchmarks/nats_speed.py ../shared/data/nats_bench/NATS-tss-v1_0-3ffb9-simple runs/full
 """
 
 from __future__ import annotations
