@@ -32,7 +32,7 @@ from nasbench_kit import (
 )
 from nasbench_kit.algorithms import RandomSearch, RegularizedEvolution
 from nasbench_kit.analysis.statistics import anytime
-from nasbench_kit.cli import compare as command
+from nasbench_kit.cli import comparison_summary
 from nasbench_kit.compare import run_folder
 from nasbench_kit.compare.benchmark import Benchmark
 from nasbench_kit.compare.one_run import run_one
@@ -536,7 +536,7 @@ def test_the_time_to_the_worst_median_is_printed(
     searches: dict[str, Search] = {"quick": Fixed(2, middle, best), "slow": Fixed(7, worst, middle)}
     plan = Plan(path, searches, range(4), {"queries": 9})
     traces = run(plan, tmp_path / "runs")
-    command._print_summary(
+    comparison_summary.print_summary(
         Benchmark(plan, small_table),
         plan,
         Scores(small_table),

@@ -14,6 +14,7 @@ import numpy as np
 from nasbench_kit import experiment
 from nasbench_kit.cli import compare as single, streams
 from nasbench_kit.cli.common import print_json, print_table, print_text, progress_bar, then
+from nasbench_kit.cli.comparison_summary import grouped, limits_text, shown
 from nasbench_kit.compare.benchmark import Benchmark
 from nasbench_kit.compare.many import benchmarks, run_tasks
 from nasbench_kit.compare.plan import Plan
@@ -121,7 +122,7 @@ def _statistics(
         return None, []
 
     def comparison(task: _Task) -> Comparison:
-        by_name = single.grouped(task.traces)
+        by_name = grouped(task.traces)
         manifest = read_manifest(folder / task.name)
         assert manifest is not None  # the runs are there
         return Comparison(
@@ -168,9 +169,9 @@ def _print_plans(
     print_table(
         f"Would run {todo_in_all:,} of {sum(len(plan.jobs) for plan in plans.values()):,} runs of "
         f"{len(first.algorithms)} algorithms on {len(plans)} tables into {folder}/, budget of each "
-        f"{single.limits_text(first.budget)}",
+        f"{limits_text(first.budget)}",
         [column.replace("_", " ") for column in columns],
-        [[single.shown(task[column]) for column in columns] for task in tasks],
+        [[shown(task[column]) for column in columns] for task in tasks],
         "Costs are of all missing runs: what they may spend of the budget; processor seconds as earlier "
         "runs of this folder took them.",
         secondary=("processor seconds about", "architectures", "finished"),
@@ -187,7 +188,7 @@ def _print_summary(
     metrics = {task.benchmark.scored_by.replace("_", " ") for task in tasks}
     print_table(
         f"Median final regret in mean {' or '.join(sorted(metrics))} (points) on {len(tasks)} tables, "
-        f"budget {single.limits_text(first.budget)}",
+        f"budget {limits_text(first.budget)}",
         ["table", *across.algorithms],
         [
             [task.name, *(f"{100 * value:.2f}" for value in medians)]
