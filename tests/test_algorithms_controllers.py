@@ -13,11 +13,11 @@ from torch import Tensor
 
 from nasbench_kit import Answer, Budget, CellSpace, Column, InvalidSetting, Oracle, Stalled, Table
 from nasbench_kit.algorithms import Reinforce
-from nasbench_kit.algorithms.policy_gradient.controller import PolicyGradient
 from nasbench_kit.algorithms.policy_gradient.controller_reinforce import ControllerReinforce
 from nasbench_kit.algorithms.policy_gradient.decision_controller import DecisionController
 from nasbench_kit.algorithms.policy_gradient.nas_rl import NASRL, _Replica
 from nasbench_kit.algorithms.policy_gradient.nasnet_ppo import NASNetPPO, Proximal
+from nasbench_kit.algorithms.policy_gradient.policy_gradient import PolicyGradient
 from nasbench_kit.algorithms.policy_gradient.reinforce import Adam
 from nasbench_kit.algorithms.policy_gradient.skip_controller import SkipController
 from nasbench_kit.oracle.search import Search

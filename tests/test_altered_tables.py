@@ -27,7 +27,7 @@ from nasbench_kit.compare.running import run
 from nasbench_kit.compare.scores import score, write_results
 from nasbench_kit.data.benchmarks.nasbench101.export import export
 from nasbench_kit.data.subset import subset
-from nasbench_kit.experiment import mean_price
+from nasbench_kit.experiment.defaults import mean_price
 from nasbench_kit.oracle.cost import CostModel
 from nasbench_kit.spaces.nasbench101.space import CellSpace
 from nasbench_kit.spaces.skeleton import Skeleton

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nasbench_kit import Cell, CellSpace, Table, experiment, register_operation
+from nasbench_kit import Cell, CellSpace, Table, register_operation
 from nasbench_kit.algorithms import RegularizedEvolution
 from nasbench_kit.analysis.landscape import fidelity
 from nasbench_kit.analysis.landscape.random_search_curve import RandomSearchCurve
@@ -22,6 +22,9 @@ from nasbench_kit.data.subset import subset
 from nasbench_kit.data.surrogate.fit import fit
 from nasbench_kit.data.tasks import open_fallback, open_task
 from nasbench_kit.errors import NasbenchKitError
+from nasbench_kit.experiment.planning import plan_of
+from nasbench_kit.experiment.searches import search_of
+from nasbench_kit.experiment.settings import read
 from nasbench_kit.oracle.store import Store
 
 SPACE = CellSpace(4)
@@ -114,16 +117,16 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "npz_file": npz_file,
     "image_folder": image_folder,
     "Options": Options,
-    "experiment.read": experiment.read,
-    "experiment.plan": experiment.plan,
-    "experiment.search": lambda value: experiment.search("a", value),
-    "plan, seeds": lambda value: experiment.plan({"seeds": value}),
-    "plan, policy": lambda value: experiment.plan({"policy": value}),
-    "plan, reward_images": lambda value: experiment.plan({"reward_images": value}),
-    "plan, budget": lambda value: experiment.plan({"budget": value}),
-    "plan, algorithms": lambda value: experiment.plan({"algorithms": value}),
-    "plan, full": lambda value: experiment.plan({"full": value}),
-    "plan, table": lambda value: experiment.plan({"table": value}),
+    "experiment.read": read,
+    "experiment.plan": plan_of,
+    "experiment.search": lambda value: search_of("a", value),
+    "plan, seeds": lambda value: plan_of({"seeds": value}),
+    "plan, policy": lambda value: plan_of({"policy": value}),
+    "plan, reward_images": lambda value: plan_of({"reward_images": value}),
+    "plan, budget": lambda value: plan_of({"budget": value}),
+    "plan, algorithms": lambda value: plan_of({"algorithms": value}),
+    "plan, full": lambda value: plan_of({"full": value}),
+    "plan, table": lambda value: plan_of({"table": value}),
     "RegularizedEvolution": lambda value: RegularizedEvolution(sample_size=value),
     "RegularizedEvolution, mutation": lambda value: RegularizedEvolution(mutation=value),
 }
@@ -175,13 +178,13 @@ def test_operations_are_registered_by_name(value: Any) -> None:
 
 def test_unknown_keys_of_an_experiment_are_not_passed_over() -> None:
     with pytest.raises(NasbenchKitError, match="did you mean 'seeds'"):
-        experiment.plan({"sedes": 3})
+        plan_of({"sedes": 3})
 
 
 def test_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     text = "seeds = 3\n[budget]\nqueries = 5\n"
     (tmp_path / "plain.toml").write_bytes(text.encode())
     (tmp_path / "marked.toml").write_bytes(text.encode("utf-8-sig"))
-    plain, marked = (experiment.read(tmp_path / f"{name}.toml") for name in ("plain", "marked"))
+    plain, marked = (read(tmp_path / f"{name}.toml") for name in ("plain", "marked"))
     assert plain.pop("out") != marked.pop("out")
     assert plain == marked == {"seeds": 3, "budget": {"queries": 5}}

@@ -31,7 +31,6 @@ from nasbench_kit import (
     Table,
     UnknownName,
     WrongTable,
-    experiment,
 )
 from nasbench_kit.algorithms import RandomSearch, RegularizedEvolution
 from nasbench_kit.analysis.statistics.comparison import Comparison
@@ -45,6 +44,8 @@ from nasbench_kit.compare.trace import Incumbent, Trace
 from nasbench_kit.data.images.digits import digits
 from nasbench_kit.data.tables import open_table
 from nasbench_kit.data.tasks import open_fallback
+from nasbench_kit.experiment.planning import plan_of
+from nasbench_kit.experiment.settings import read
 from nasbench_kit.oracle.fallback import Fallback
 from nasbench_kit.oracle.search import Search
 from nasbench_kit.oracle.store import Job, Store
@@ -487,14 +488,14 @@ def test_files_and_flags_mean_the_same(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(
         f'table = "{path}"\nfallback = true\nspace = "v6e9"\n[budget]\nqueries = 3'
     )
-    plan = experiment.plan(experiment.read(tmp_path / "mine.toml"))
+    plan = plan_of(read(tmp_path / "mine.toml"))
     assert plan.space == CellSpace(6) and plan.fallback is not None
     assert "--fallback --space v6e9" in (plan.command or "")
     for key, value in (("fallback", "yes"), ("fallback", 1), ("space", 7)):
         with pytest.raises(InvalidSetting, match=f"{key} is {value!r}"):
-            experiment.plan({"table": str(path), key: value})
+            plan_of({"table": str(path), key: value})
     with pytest.raises(UnknownName, match="no space is called 'v7'"):
-        experiment.plan({"table": str(path), "fallback": True, "space": "v7"})
+        plan_of({"table": str(path), "fallback": True, "space": "v7"})
 
 
 @pytest.mark.parametrize(
@@ -528,6 +529,6 @@ def test_a_plan_with_a_fallback_is_plain_data(tmp_path: Path) -> None:
     import pickle
 
     path = part_of_the_digits(tmp_path / "digits-part.h5")
-    plan = experiment.plan({"table": str(path), "fallback": True, "budget": {"queries": 3}})
+    plan = plan_of({"table": str(path), "fallback": True, "budget": {"queries": 3}})
     assert pickle.loads(pickle.dumps(plan)) == plan
     assert dataclasses.replace(plan).fallback == plan.fallback

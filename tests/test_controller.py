@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from nasbench_kit import Budget, Cell, CellSpace, Column, InvalidSetting, Oracle, Stalled, Table
-from nasbench_kit.algorithms.policy_gradient.controller import Controller, PolicyGradient
+from nasbench_kit.algorithms.policy_gradient.controller import Controller
 from nasbench_kit.algorithms.policy_gradient.controller_reinforce import ControllerReinforce
+from nasbench_kit.algorithms.policy_gradient.policy_gradient import PolicyGradient
 from nasbench_kit.spaces.nasbench101.cell import OPERATIONS
 from nasbench_kit.spaces.nasbench101.one_shot import PARENTS
 from nasbench_kit.testing.searches import yielded

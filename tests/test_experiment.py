@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pytest
 from numpy.random import Generator
 
-from nasbench_kit import Cell, CellSpace, InvalidSetting, Oracle, Table, experiment
+from nasbench_kit import Cell, CellSpace, InvalidSetting, Oracle, Table
 from nasbench_kit.algorithms import (
     ALGORITHMS,
     MULTI_OBJECTIVE,
@@ -27,6 +27,9 @@ from nasbench_kit.compare.plan import Plan
 from nasbench_kit.data.subset import subset
 from nasbench_kit.data.tables import open_table
 from nasbench_kit.errors import UnknownName
+from nasbench_kit.experiment.planning import plan_of
+from nasbench_kit.experiment.searches import ENTRY_POINTS, search_of
+from nasbench_kit.experiment.settings import algorithm_flag, read
 
 FILE = """
 table = "{table}"
@@ -60,7 +63,7 @@ def table(small_table: Table, tmp_path: Path) -> Path:
 
 def from_flags(*words: str) -> Plan:
     args = parser().parse_args(["compare", *words])
-    return experiment.plan(compare.settings_of(args))
+    return plan_of(compare.settings_of(args))
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -70,7 +73,7 @@ def written(tmp_path: Path, text: str) -> Path:
 
 def test_files_and_flags_mean_the_same(table: Path, tmp_path: Path) -> None:
     file = written(tmp_path, FILE.format(table=table))
-    plan = experiment.plan(experiment.read(file))
+    plan = plan_of(read(file))
     assert plan.algorithms == {"random-search": RandomSearch(), "re5": EVOLUTION}
     assert plan.budget == {"queries": 12, "seconds": 2000.0}
     assert (list(plan.seeds), plan.policy, plan.table) == ([0, 1, 2], "once", table)
@@ -82,7 +85,7 @@ def test_files_and_flags_mean_the_same(table: Path, tmp_path: Path) -> None:
 
 def test_the_command_of_a_plan_says_the_plan(table: Path, tmp_path: Path) -> None:
     for text in (FILE.format(table=table), f"table = '{table}'\n[budget]\nseconds = 27.7"):
-        plan = experiment.plan(experiment.read(written(tmp_path, text)))
+        plan = plan_of(read(written(tmp_path, text)))
         assert plan.command is not None
         program, _, *words = shlex.split(plan.command)
         assert program == "nasbench-kit"
@@ -99,7 +102,7 @@ def test_a_flag_overrides_the_file(table: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_said_compares_weight_sharing_with_queries_on_the_digits() -> None:
-    plan = experiment.plan({})
+    plan = plan_of({})
     assert list(plan.algorithms) == [
         "random-search",
         "regularized-evolution",
@@ -114,7 +117,7 @@ def test_nothing_said_compares_weight_sharing_with_queries_on_the_digits() -> No
 
 
 def test_elsewhere_it_compares_what_needs_no_images(table: Path) -> None:
-    plan = experiment.plan({"table": str(table)})
+    plan = plan_of({"table": str(table)})
     assert list(plan.algorithms) == ["random-search", "regularized-evolution"]
     assert len(plan.seeds) == 20
 
@@ -122,7 +125,7 @@ def test_elsewhere_it_compares_what_needs_no_images(table: Path) -> None:
 def test_a_part_of_the_digits_compares_without_weight_sharing(tmp_path: Path) -> None:
     """It has too few cells to price steps by."""
     subset(open_table("digits"), CellSpace(3)).save(tmp_path / "part.h5")
-    plan = experiment.plan({"table": str(tmp_path / "part.h5")})
+    plan = plan_of({"table": str(tmp_path / "part.h5")})
     assert list(plan.algorithms) == ["random-search", "regularized-evolution"]
 
 
@@ -130,7 +133,7 @@ def test_a_part_of_the_digits_compares_without_weight_sharing(tmp_path: Path) ->
     ("said", "message"),
     [
         ({"out": 5}, "out is 5; give the path"),
-        ({"seeds": 10**10}, "seeds is 10000000000; give their number"),
+        ({"seeds": 10**10}, "seeds is 10000000000; it must be 1 to 1,000,000"),
         ({"algorithms": {"a": {"method": ["b"]}}}, r"a: method is \['b'\]"),
         ({"reward_images": "test"}, "reward_images is 'test'"),
         ({"device": 3}, "device is 3"),
@@ -138,7 +141,7 @@ def test_a_part_of_the_digits_compares_without_weight_sharing(tmp_path: Path) ->
 )
 def test_values_of_another_kind_are_refused(said: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidSetting, match=message):
-        experiment.plan(said)
+        plan_of(said)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +155,7 @@ def test_values_of_another_kind_are_refused(said: dict[str, Any], message: str) 
     ],
 )
 def test_words_need_no_quotes(words: str, settings: dict[str, Any]) -> None:
-    assert experiment.algorithm_flag(f"x({words})") == ("x", {"method": "x", **settings})
+    assert algorithm_flag(f"x({words})") == ("x", {"method": "x", **settings})
 
 
 def test_two_algorithms_of_one_label_are_refused() -> None:
@@ -161,13 +164,13 @@ def test_two_algorithms_of_one_label_are_refused() -> None:
 
 
 def test_full_names_every_method(table: Path) -> None:
-    plan = experiment.plan({"full": True})
+    plan = plan_of({"full": True})
     small = {name for name in WEIGHT_SHARING if name.endswith("-small")}
     small = {name for name in small if not name.startswith(ON_EDGES)}
     on_images = WEIGHT_SHARING.keys() | ZERO_COST.keys()
     black_box = ALGORITHMS.keys() - on_images - MULTI_OBJECTIVE.keys()
     assert set(plan.algorithms) == black_box | small | {"zero-cost-small"}
-    elsewhere = experiment.plan({"full": True, "table": str(table)})
+    elsewhere = plan_of({"full": True, "table": str(table)})
     assert set(elsewhere.algorithms) == black_box
     assert len(elsewhere.seeds) > len(plan.seeds)
 
@@ -230,12 +233,12 @@ def test_mistakes_are_named_before_any_work(
 )
 def test_a_garbled_flag_is_named(flag: str, said: str) -> None:
     with pytest.raises(InvalidSetting, match=said):
-        experiment.algorithm_flag(flag)
+        algorithm_flag(flag)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting, match=r"nowhere\.toml cannot be read"):
-        experiment.read(tmp_path / "nowhere.toml")
+        read(tmp_path / "nowhere.toml")
 
 
 def test_a_dry_run_says_and_writes_nothing(
@@ -278,12 +281,12 @@ def test_other_packages_add_algorithms(monkeypatch: pytest.MonkeyPatch, tmp_path
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
     points = {"foreign": f"{__name__}:Foreign", "broken": "no_such_module:Search", "bohb": "a:b"}
     lines = [f"{name} = {value}\n" for name, value in points.items()]
-    (metadata / "entry_points.txt").write_text(f"[{experiment.ENTRY_POINTS}]\n" + "".join(lines))
+    (metadata / "entry_points.txt").write_text(f"[{ENTRY_POINTS}]\n" + "".join(lines))
     monkeypatch.syspath_prepend(tmp_path)
-    theirs: Any = experiment.search("mine", {"method": "foreign", "greed": 1, "mode": "wild"})
+    theirs: Any = search_of("mine", {"method": "foreign", "greed": 1, "mode": "wild"})
     assert (theirs.greed, theirs.mode, type(theirs).__name__) == (1.0, "wild", "Foreign")
-    assert experiment.search("bohb", {}) == ALGORITHMS["bohb"]()
+    assert search_of("bohb", {}) == ALGORITHMS["bohb"]()
     with pytest.raises(UnknownName, match="did you mean 'foreign'"):
-        experiment.search("foriegn", {})
+        search_of("foriegn", {})
     with pytest.raises(InvalidSetting, match="broken cannot be loaded"):
-        experiment.search("broken", {})
+        search_of("broken", {})

@@ -17,7 +17,7 @@ import failing_searches as searches
 import pytest
 from numpy.random import Generator
 
-from nasbench_kit import Cell, InvalidSetting, Oracle, Table, experiment
+from nasbench_kit import Cell, InvalidSetting, Oracle, Table
 from nasbench_kit.algorithms import RandomSearch
 from nasbench_kit.cli import main
 from nasbench_kit.compare import failures
@@ -27,6 +27,7 @@ from nasbench_kit.compare.plan import Plan
 from nasbench_kit.compare.run_folder import all_traces
 from nasbench_kit.compare.running import run
 from nasbench_kit.errors import InvalidSearch, NotInSpace, RunsFailed, WorkerDied
+from nasbench_kit.experiment.searches import known_algorithms
 from nasbench_kit.oracle.search import Search
 from nasbench_kit.system import stopping
 
@@ -320,9 +321,9 @@ def test_a_class_of_the_script_itself(path: Path, tmp_path: Path, how: str) -> N
 
 @pytest.fixture
 def offered(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = experiment.known_algorithms()
+    known = known_algorithms()
     bad = {"bad": lambda: lambda: searches.Raising("value")}
-    monkeypatch.setattr(experiment, "known_algorithms", lambda: known | bad)
+    monkeypatch.setattr("nasbench_kit.experiment.searches.known_algorithms", lambda: known | bad)
 
 
 @pytest.mark.usefixtures("offered")

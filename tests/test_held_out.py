@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nasbench_kit import Budget, CellSpace, Column, Oracle, Table, experiment
+from nasbench_kit import Budget, CellSpace, Column, Oracle, Table
 from nasbench_kit.algorithms import LocalSearch, RandomSearch
 from nasbench_kit.cli import main
 from nasbench_kit.compare import held_out
@@ -17,6 +17,7 @@ from nasbench_kit.compare.run_folder import all_traces
 from nasbench_kit.compare.running import run
 from nasbench_kit.compare.scores import NoiseFloor, Scores
 from nasbench_kit.errors import InvalidSetting
+from nasbench_kit.experiment.planning import plan_of
 from nasbench_kit.oracle.search import Search
 from nasbench_kit.testing.searches import yielded
 
@@ -170,15 +171,15 @@ def test_one_repeat_has_no_noise_floor() -> None:
 def test_the_defaults_of_small_tables_do_not_reward_asking_again(tmp_path: Path) -> None:
     path = tmp_path / "planted.h5"
     a_table().save(path)
-    plan = experiment.plan({"table": str(path), "algorithms": {"local-search": {}}})
+    plan = plan_of({"table": str(path), "algorithms": {"local-search": {}}})
     assert (plan.policy, plan.held_out_repeats) == ("mean", 1)
     assert list(plan.algorithms) == ["local-search", "distinct-random-search"]
     words = plan.command or ""
     assert "--policy mean" in words and "--held-out-repeats 1" in words
-    again = experiment.plan({"table": "nasbench101-surrogate"})
+    again = plan_of({"table": "nasbench101-surrogate"})
     assert (again.policy, again.held_out_repeats) == ("always", 0)
     a_table(1).save(path)
-    single = experiment.plan({"table": str(path), "algorithms": {"local-search": {}}})
+    single = plan_of({"table": str(path), "algorithms": {"local-search": {}}})
     assert (single.policy, single.held_out_repeats) == ("always", 0)
     assert list(single.algorithms) == ["local-search"]
 

@@ -17,7 +17,7 @@ from numpy.random import Generator
 from report_inputs import hand_made, table
 from scipy import stats
 
-from nasbench_kit import Cell, Column, InvalidSetting, Oracle, Table, experiment
+from nasbench_kit import Cell, Column, InvalidSetting, Oracle, Table
 from nasbench_kit.algorithms import LocalSearch, RandomSearch, RegularizedEvolution
 from nasbench_kit.analysis.figures import style
 from nasbench_kit.analysis.report.many_tasks import analyse_tasks, verdict, write_many
@@ -38,6 +38,9 @@ from nasbench_kit.compare.plan import Plan
 from nasbench_kit.compare.run_folder import all_traces
 from nasbench_kit.compare.running import run
 from nasbench_kit.errors import CorruptFile, RunsFailed, UnknownName, WrongTable
+from nasbench_kit.experiment.defaults import DEFAULT_QUERIES
+from nasbench_kit.experiment.planning import plan_of, plans_of
+from nasbench_kit.experiment.settings import read
 from nasbench_kit.oracle.search import Search
 
 SEARCHES: dict[str, Search] = {
@@ -202,11 +205,11 @@ def test_files_name_tables_in_a_list(paths: dict[str, Path], tmp_path: Path) -> 
     file.write_text(
         f'table = ["{first}", "other={second}"]\nseeds = 3\n[algorithms.random-search]\n'
     )
-    made = experiment.plans(experiment.read(file))
+    made = plans_of(read(file))
     assert list(made) == ["toy0", "other"]
     assert [plan.table for plan in made.values()] == [first, second]
     for plan in made.values():
-        assert plan.budget == {"queries": experiment.DEFAULT_QUERIES}  # not all have seconds
+        assert plan.budget == {"queries": DEFAULT_QUERIES}  # not all have seconds
         assert list(plan.seeds) == [0, 1, 2] and list(plan.algorithms) == ["random-search"]
     assert f"--table {first} " in (made["toy0"].command or "")
 
@@ -215,8 +218,8 @@ def test_two_tables_of_one_name_get_a_way_out(paths: dict[str, Path], tmp_path: 
     table(7, name="toy0").save(tmp_path / "same.h5")
     both = [str(paths["toy0"]), str(tmp_path / "same.h5")]
     with pytest.raises(InvalidSetting, match=rf"two tasks are called 'toy0'.*NAME={both[1]}"):
-        experiment.plans({"table": both})
-    assert list(experiment.plans({"table": [both[0], f"b={both[1]}"]})) == ["toy0", "b"]
+        plans_of({"table": both})
+    assert list(plans_of({"table": [both[0], f"b={both[1]}"]})) == ["toy0", "b"]
 
 
 def test_all_tables_that_are_not_at_hand_are_named(paths: dict[str, Path]) -> None:
@@ -225,12 +228,12 @@ def test_all_tables_that_are_not_at_hand_are_named(paths: dict[str, Path]) -> No
         "get": {"absent-1": "nasbench-kit convert FILE absent-1.h5", "digits": "unused"},
     }
     with pytest.raises(UnknownName) as error:
-        experiment.plans(settings)
+        plans_of(settings)
     message = str(error.value)
     assert message.startswith("2 of the 4 tables are not at hand; absent-1: nasbench-kit convert")
     assert "did you mean 'digits'?" in message and "unused" not in message
     with pytest.raises(UnknownName, match="no table at hand is absent-1: nasbench-kit convert"):
-        experiment.plan({**settings, "table": "absent-1"})
+        plan_of({**settings, "table": "absent-1"})
 
 
 def test_processor_seconds_to_come_are_those_of_the_algorithms_to_come() -> None:
@@ -302,8 +305,7 @@ def test_missing_runs_are_counted_by_task(
 ) -> None:
     monkeypatch.setattr(style, "save", lambda figure, folder, name: Path(name))
     monkeypatch.setattr(
-        experiment,
-        "known_algorithms",
+        "nasbench_kit.experiment.searches.known_algorithms",
         lambda: {"breaks": lambda: Breaks, "random-search": lambda: RandomSearch},
     )
     words = ["--queries", "3", "--seeds", "1", "--workers", "1", "--out", str(tmp_path / "many")]

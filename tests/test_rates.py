@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nasbench_kit import Budget, InvalidSetting, Oracle, experiment
+from nasbench_kit import Budget, InvalidSetting, Oracle
 from nasbench_kit.data.tasks import open_trainer, task_on
 from nasbench_kit.errors import CorruptFile
+from nasbench_kit.experiment.planning import plan_of
 from nasbench_kit.oracle.rates import Rates
 from nasbench_kit.oracle.source import TrainerSource
 from nasbench_kit.spaces.edge_cells.darts import DARTS
@@ -87,6 +88,6 @@ def test_rates_of_something_else_are_refused(tmp_path: Path) -> None:
     fitted("nasnet").save(tmp_path / "rates.json")
     settings = {"space": "darts", "data": "digits", "rates": str(tmp_path / "rates.json")}
     with pytest.raises(InvalidSetting, match="of the space nasnet, and the space is darts"):
-        experiment.plan(settings)
+        plan_of(settings)
     with pytest.raises(InvalidSetting, match="rates is"):
-        experiment.plan({"rates": "rates.json"})
+        plan_of({"rates": "rates.json"})

@@ -12,7 +12,7 @@ from nasbench_kit import InvalidSetting, Table
 from nasbench_kit.algorithms import ALGORITHMS, RandomSearch
 from nasbench_kit.compare.plan import Plan
 from nasbench_kit.compare.running import missing, run
-from nasbench_kit.experiment import defaults
+from nasbench_kit.experiment.defaults import defaults
 from nasbench_kit.spaces.graphs.nasbench_graph import NASBenchGraph
 from nasbench_kit.spaces.layers.nasbench_macro import NASBenchMacro
 from nasbench_kit.testing.made_up import made_up_table

@@ -16,16 +16,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
-from nasbench_kit.algorithms.policy_gradient.controller import Controller, PolicyGradient, Written
-from nasbench_kit.algorithms.policy_gradient.decision_controller import DecisionController
-from nasbench_kit.algorithms.policy_gradient.skip_controller import SkipController
+from nasbench_kit.algorithms.policy_gradient.controllers import controller_for
+from nasbench_kit.algorithms.policy_gradient.lstm_policy import Written
+from nasbench_kit.algorithms.policy_gradient.policy_gradient import PolicyGradient
 from nasbench_kit.algorithms.settings import check_ranges
 from nasbench_kit.algorithms.workers import Job, check_workers, simulate
 from nasbench_kit.errors import Stalled
-from nasbench_kit.spaces.layers.skips import SkipSpace
-from nasbench_kit.spaces.nasbench101.space import CellSpace
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -104,22 +102,16 @@ class ControllerReinforce:
         Raises:
             Stalled: thousands of encodings in a row made no architecture.
         """
-        space = oracle.space
-        settings: dict[str, Any] = {
-            "hidden_size": self.hidden_size,
-            "initial_range": self.initial_range,
-            "temperature": self.temperature,
-            "tanh_constant": self.tanh_constant,
-        }
-        controller: Controller | DecisionController | SkipController
-        reduction = self.operation_tanh_reduction
-        if isinstance(space, CellSpace):
-            controller = Controller(space, rng, operation_tanh_reduction=reduction, **settings)
-        elif isinstance(space, SkipSpace):
-            settings |= {"operation_tanh_reduction": reduction, "skip_target": self.skip_target}
-            controller = SkipController(space, rng, **settings)
-        else:
-            controller = DecisionController(space, rng, **settings)
+        controller = controller_for(
+            oracle.space,
+            rng,
+            hidden_size=self.hidden_size,
+            initial_range=self.initial_range,
+            temperature=self.temperature,
+            tanh_constant=self.tanh_constant,
+            operation_tanh_reduction=self.operation_tanh_reduction,
+            skip_target=self.skip_target,
+        )
         learner = PolicyGradient(
             controller,
             learning_rate=self.learning_rate,

@@ -8,114 +8,59 @@ Source: Zoph & Le, Neural architecture search with reinforcement learning, ICLR 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
-import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from nasbench_kit.algorithms.policy_gradient.controller import Written
+from nasbench_kit.algorithms.policy_gradient.lstm_policy import (
+    Encodings,
+    LSTMPolicy,
+    LSTMSettings,
+    States,
+    Written,
+)
 
 if TYPE_CHECKING:
     from numpy.random import Generator
-    from numpy.typing import NDArray
 
-    from nasbench_kit.spaces.protocols import Architecture, Space
+    from nasbench_kit.spaces.protocols import Space
 
 
-class DecisionController(nn.Module):
+class DecisionController(LSTMPolicy):
     """A policy over the decisions of a space.
 
     Args:
         space: whose decisions are written.
         rng: draws the first weights and, later, the decisions.
-        hidden_size: units of each layer of the LSTM.
         layers: of the LSTM.
-        initial_range: first weights are uniform in plus or minus this.
-        temperature: divides all logits.
-        tanh_constant: c; logits become c tanh(logit). None leaves them.
+        lstm: as of ``LSTMPolicy``.
     """
 
     def __init__(
-        self,
-        space: Space,
-        rng: Generator,
-        *,
-        hidden_size: int = 64,
-        layers: int = 1,
-        initial_range: float = 0.1,
-        temperature: float = 5.0,
-        tanh_constant: float | None = 2.5,
+        self, space: Space, rng: Generator, *, layers: int = 1, **lstm: Unpack[LSTMSettings]
     ) -> None:
-        super().__init__()
-        self.space = space
-        self.rng = rng
-        self.temperature = temperature
-        self.tanh_constant = tanh_constant
+        super().__init__(space, rng, layers=layers, **lstm)
         #: Of the first decision, and how many are made: the others are option 0, for sure.
         self._first: int | None = None
         self._made = len(space.decisions)
         sizes = [len(decision.options) for decision in space.decisions]
-
-        def weights(*shape: int) -> nn.Parameter:
-            drawn = rng.uniform(-initial_range, initial_range, shape)
-            return nn.Parameter(torch.tensor(drawn, dtype=torch.float32))
-
-        self.start = weights(1, hidden_size)
-        self.lstm = nn.ModuleList(
-            nn.utils.skip_init(nn.LSTMCell, hidden_size, hidden_size)  # type: ignore[no-untyped-call]
-            for _ in range(layers)
-        )
-        for layer in self.lstm:
-            for name, parameter in list(layer.named_parameters()):
-                setattr(layer, name, weights(*parameter.shape))
-        self.heads = nn.ParameterList([weights(hidden_size, size) for size in sizes])
-        self.embeddings = nn.ParameterList([weights(size, hidden_size) for size in sizes])
+        self.heads = nn.ParameterList([self.weights(self.hidden_size, size) for size in sizes])
+        self.embeddings = nn.ParameterList([self.weights(size, self.hidden_size) for size in sizes])
 
     def keep_to(self, first: int, made: int) -> None:
         """From now on the first decision is fixed, and those behind the first ``made`` are option 0."""
         self._first, self._made = first, made
 
-    def write(self, count: int) -> Written:
-        """Draw encodings, a batch of ``count``."""
-        return self._run(count, None)
-
-    def read(self, decisions: NDArray[np.int64]) -> Written:
-        """The probabilities of given encodings [batch, decisions]."""
-        return self._run(len(decisions), decisions)
-
-    def architectures(self, decisions: NDArray[np.int64]) -> list[Architecture | None]:
-        """The architectures of encodings; None for one that makes none."""
-        return [self.space.decode(row) for row in decisions.tolist()]
-
-    def _run(self, count: int, given: NDArray[np.int64] | None) -> Written:
-        log_probability = torch.zeros(count)
-        entropy = torch.zeros(count)
-        taken: list[NDArray[np.int64]] = []
-        x = self.start.expand(count, -1)
-        states: list[tuple[Tensor, Tensor] | None] = [None] * len(self.lstm)
+    def decide(self, encodings: Encodings) -> Written:
+        """Decision after decision, each by the state and the option taken before."""
+        x = self.start.expand(encodings.count, -1)
+        states: States | None = None
         for place, (head, embedding) in enumerate(zip(self.heads, self.embeddings, strict=True)):
             if place >= self._made:
-                taken.append(np.zeros(count, np.int64))
-                continue
-            if place == 0 and self._first is not None:
-                taken.append(np.full(count, self._first))
-                continue
-            for layer, cell in enumerate(self.lstm):
-                state = cell(x, states[layer])
-                x, states[layer] = state[0], state
-            logits = x @ head / self.temperature  # [batch, options]
-            if self.tanh_constant is not None:
-                logits = self.tanh_constant * torch.tanh(logits)
-            logarithms = logits.log_softmax(1)
-            if given is None:
-                noise = self.rng.gumbel(size=tuple(logits.shape))
-                options = (logarithms.detach().numpy() + noise).argmax(1)
+                encodings.fix(0)
+            elif place == 0 and self._first is not None:
+                encodings.fix(self._first)
             else:
-                options = given[:, place]
-            taken.append(options)
-            index = torch.from_numpy(options)
-            log_probability = log_probability + logarithms.gather(1, index[:, None])[:, 0]
-            entropy = entropy - (logarithms.exp() * logarithms).sum(1)
-            x = embedding[index]
-        return Written(np.stack(taken, 1), log_probability, entropy)
+                output, states = self.step(x, states)
+                x = embedding[encodings.choose(self.shaped(output @ head))]
+        return encodings.written()

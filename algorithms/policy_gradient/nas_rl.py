@@ -18,13 +18,14 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from nasbench_kit import checks
-from nasbench_kit.algorithms.policy_gradient.controller import PolicyGradient, Written
 from nasbench_kit.algorithms.policy_gradient.decision_controller import DecisionController
+from nasbench_kit.algorithms.policy_gradient.lstm_policy import Written
+from nasbench_kit.algorithms.policy_gradient.policy_gradient import PolicyGradient
 from nasbench_kit.algorithms.settings import check_ranges
 from nasbench_kit.algorithms.workers import Job, check_workers, simulate
 from nasbench_kit.errors import Stalled
@@ -166,7 +167,7 @@ class _Replica:
         #: Children whose results are missing.
         self.training = 0
 
-    def write(self, server: DecisionController, children: int) -> list[Architecture | None]:
+    def write(self, server: DecisionController, children: int) -> Sequence[Architecture | None]:
         """Take the server's weights and write a batch."""
         self.policy.load_state_dict(server.state_dict())
         self.written = self.policy.write(children)

@@ -17,14 +17,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 
-from nasbench_kit.algorithms.policy_gradient.controller import Controller, PolicyGradient
-from nasbench_kit.algorithms.policy_gradient.decision_controller import DecisionController
-from nasbench_kit.algorithms.policy_gradient.skip_controller import SkipController
+from nasbench_kit.algorithms.policy_gradient.controllers import controller_for
+from nasbench_kit.algorithms.policy_gradient.policy_gradient import PolicyGradient
 from nasbench_kit.algorithms.weight_sharing.search import WeightSharing
 from nasbench_kit.algorithms.weight_sharing.training import OneShot, SharedWeights
 from nasbench_kit.errors import Stalled
-from nasbench_kit.spaces.layers.skips import SkipSpace
-from nasbench_kit.spaces.nasbench101.space import CellSpace
 
 if TYPE_CHECKING:
     from nasbench_kit.spaces.protocols import Architecture
@@ -146,22 +143,15 @@ class _Search:
     def __init__(self, settings: ENAS, shared: SharedWeights) -> None:
         self.settings = settings
         self.shared = shared
-        shape: dict[str, Any] = {
-            "hidden_size": settings.hidden_size,
-            "temperature": settings.temperature,
-            "tanh_constant": settings.tanh_constant,
-        }
-        self.controller: Controller | DecisionController | SkipController
-        reduction = settings.operation_tanh_reduction
-        if isinstance(shared.space, SkipSpace):
-            shape |= {"operation_tanh_reduction": reduction, "skip_target": settings.skip_target}
-            self.controller = SkipController(shared.space, shared.rng, **shape)
-        elif isinstance(shared.space, CellSpace):
-            self.controller = Controller(
-                shared.space, shared.rng, operation_tanh_reduction=reduction, **shape
-            )
-        else:
-            self.controller = DecisionController(shared.space, shared.rng, **shape)
+        self.controller = controller_for(
+            shared.space,
+            shared.rng,
+            hidden_size=settings.hidden_size,
+            temperature=settings.temperature,
+            tanh_constant=settings.tanh_constant,
+            operation_tanh_reduction=settings.operation_tanh_reduction,
+            skip_target=settings.skip_target,
+        )
         self.learner = PolicyGradient(
             self.controller,
             learning_rate=settings.controller_learning_rate,

@@ -117,15 +117,15 @@ def _plan(commands: Sequence[str], label: str, folder: Path) -> Plan:
     Raises:
         InvalidSetting: none did: the comparison was made in Python.
     """
-    from nasbench_kit import experiment
     from nasbench_kit.cli import parser
     from nasbench_kit.cli.compare import settings_of
+    from nasbench_kit.experiment.planning import plan_of
 
     for command in reversed(commands):
         words = shlex.split(command)[1:]
         if words[:1] != ["compare"]:
             continue
-        plan = experiment.plan(settings_of(parser().parse_args(words)))
+        plan = plan_of(settings_of(parser().parse_args(words)))
         if label in plan.algorithms:
             return plan
     raise InvalidSetting(

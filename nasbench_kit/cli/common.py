@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, get_args
 
 from nasbench_kit.errors import NotWritable
-from nasbench_kit.experiment import MOST_SPENT
+from nasbench_kit.experiment.settings import MOST_SPENT
 from nasbench_kit.system.workers import Executor
 
 Subparsers = "argparse._SubParsersAction[argparse.ArgumentParser]"

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from nasbench_kit import experiment
 from nasbench_kit.algorithms import ALGORITHMS
 from nasbench_kit.cli import streams
 from nasbench_kit.cli.common import (
@@ -40,6 +39,9 @@ from nasbench_kit.compare.scores import (
 from nasbench_kit.data import tables
 from nasbench_kit.data.data_sets import open_data
 from nasbench_kit.errors import InvalidSetting, RunsFailed, WorkerDied
+from nasbench_kit.experiment.defaults import DEFAULT_QUERIES, mean_price
+from nasbench_kit.experiment.planning import plan_of
+from nasbench_kit.experiment.settings import SETTINGS, algorithm_flag, read
 from nasbench_kit.oracle.oracle import Policy
 from nasbench_kit.system.files import check_writable
 from nasbench_kit.system.workers import check_workers
@@ -92,7 +94,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     budget = parser.add_argument_group(
         "budget of each run",
         "default: 600 seconds on tables of digits, on others those of about "
-        f"{experiment.DEFAULT_QUERIES} queries",
+        f"{DEFAULT_QUERIES} queries",
     )
     budget.add_argument("--seconds", type=float, help="training seconds, in the table's clock")
     budget.add_argument("--epochs", type=float, help="training epochs")
@@ -197,7 +199,7 @@ def run_compare(args: argparse.Namespace) -> int:
         from nasbench_kit.cli.compare_many import run_many
 
         return run_many(args, settings)
-    plan = experiment.plan(settings)
+    plan = plan_of(settings)
     benchmark = Benchmark.of(plan)
     table = benchmark.table
     folder = Path(settings.get("out") or Path("runs") / benchmark.name)
@@ -290,8 +292,8 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     file = args.experiment
     if file is None and len(tables_named) > 1 and tables_named[-1].endswith(".toml"):
         file = Path(tables_named.pop())  # --table takes all words that follow
-    settings = {} if file is None else experiment.read(file)
-    for name in experiment.SETTINGS:
+    settings = {} if file is None else read(file)
+    for name in SETTINGS:
         if (value := getattr(args, name)) is not None:
             settings[name] = value
     if tables_named:
@@ -302,7 +304,7 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     if args.full:
         settings["full"] = True
     if args.algorithms:
-        named = list(map(experiment.algorithm_flag, args.algorithms))
+        named = list(map(algorithm_flag, args.algorithms))
         settings["algorithms"] = dict(named)
         if len(settings["algorithms"]) < len(named):
             labels = [label for label, _ in named]
@@ -361,7 +363,7 @@ def _print_plan(plan: Plan, benchmark: Benchmark, folder: Path, as_json: bool) -
     price = (
         None
         if benchmark.table is None
-        else experiment.mean_price(benchmark.table, plan.policy, plan.held_out_repeats)
+        else mean_price(benchmark.table, plan.policy, plan.held_out_repeats)
     )
     queries = min(
         plan.budget.get("queries", np.inf),

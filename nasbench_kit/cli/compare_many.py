@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nasbench_kit import experiment
 from nasbench_kit.cli import compare as single, streams
 from nasbench_kit.cli.common import print_json, print_table, print_text, progress_bar, then
 from nasbench_kit.cli.comparison_summary import grouped, limits_text, shown
@@ -22,6 +21,7 @@ from nasbench_kit.compare.run_folder import all_traces, clocks, read_manifest
 from nasbench_kit.compare.running import missing
 from nasbench_kit.compare.scores import Result, Scores, results_of, write_results
 from nasbench_kit.errors import RunsFailed, WorkerDied
+from nasbench_kit.experiment.planning import plans_of
 from nasbench_kit.system.files import check_writable
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def run_many(args: argparse.Namespace, settings: Mapping[str, Any]) -> int:
     Raises:
         NasbenchKitError: as for a single table, before anything is run.
     """
-    plans = experiment.plans(settings)
+    plans = plans_of(settings)
     folder = Path(settings.get("out") or FOLDER)
     opened = benchmarks(plans)
     if args.dry_run:

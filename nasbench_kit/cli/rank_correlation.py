@@ -23,7 +23,7 @@ from nasbench_kit.cli.common import (
 from nasbench_kit.cli.scoring_job import ScoringJob, method, train_and_score
 from nasbench_kit.data import tables
 from nasbench_kit.errors import InvalidSetting
-from nasbench_kit.experiment import MOST_SPENT
+from nasbench_kit.experiment.settings import MOST_SPENT
 from nasbench_kit.oracle.budget import Budget
 from nasbench_kit.oracle.oracle import Oracle
 from nasbench_kit.system.files import check_writable

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nasbench_kit import experiment
 from nasbench_kit.algorithms import WEIGHT_SHARING
 from nasbench_kit.compare.trace import number
 from nasbench_kit.errors import CorruptFile, InvalidSetting, WrongTable
+from nasbench_kit.experiment.searches import search_of
 from nasbench_kit.oracle.budget import Budget
 from nasbench_kit.oracle.oracle import Oracle
 from nasbench_kit.system.files import read_json, write_text
@@ -46,7 +46,7 @@ def method(name: str) -> WeightSharing | ZeroCost:
     for proxy in PROXIES:
         if name == proxy:
             return replace(ZeroCost.small(), proxy=proxy, samples=1)
-    search = experiment.search(name, {})
+    search = search_of(name, {})
     if not isinstance(search, WeightSharing):
         sharing = [name for name in WEIGHT_SHARING if name.endswith("-small")]
         raise InvalidSetting(

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
+from nasbench_kit.checks import shown
 from nasbench_kit.compare.run_folder import LIMITS, check_label
 from nasbench_kit.errors import InvalidSetting, UnknownName, did_you_mean
 
@@ -30,7 +31,7 @@ def checked_seed(value: object) -> int:
         seed = int(value)
         if 0 <= seed < _SEEDS_END:
             return seed
-    raise InvalidSetting(f"{value!r} is no seed; give whole numbers from 0 to 2**63 - 1")
+    raise InvalidSetting(f"{shown(value)} is no seed; give whole numbers from 0 to 2**63 - 1")
 
 
 def checked_seeds(values: object) -> Sequence[int]:
@@ -40,9 +41,13 @@ def checked_seeds(values: object) -> Sequence[int]:
         InvalidSetting: something else.
     """
     if isinstance(values, Integral | Real):
-        raise InvalidSetting(f"the seeds are {values!r}; give several, such as range({values})")
+        raise InvalidSetting(
+            f"the seeds are {shown(values)}; give several, such as range({values})"
+        )
     if not isinstance(values, Collection) or isinstance(values, str | bytes | Mapping):
-        raise InvalidSetting(f"the seeds are {values!r}; give whole numbers, such as range(10)")
+        raise InvalidSetting(
+            f"the seeds are {shown(values)}; give whole numbers, such as range(10)"
+        )
     if isinstance(values, range) and values:
         for end in (values[0], values[-1]):
             checked_seed(end)
@@ -63,15 +68,17 @@ def checked_limits(values: object) -> dict[str, float]:
         InvalidSetting: something else.
     """
     if not isinstance(values, Mapping):
-        raise InvalidSetting(f"the budget is {values!r}; give limits by name: {{'queries': 100}}")
+        raise InvalidSetting(
+            f"the budget is {shown(values)}; give limits by name: {{'queries': 100}}"
+        )
     if not values:
         raise InvalidSetting("the comparison has no budget; limit seconds, epochs or queries")
     limits: dict[str, float] = {}
     for name, limit in values.items():
         if name not in LIMITS:
-            raise InvalidSetting(f"no budget limits {name!r}; {did_you_mean(str(name), LIMITS)}")
+            raise InvalidSetting(f"no budget limits {shown(name)}; {did_you_mean(name, LIMITS)}")
         if not isinstance(limit, Real) or isinstance(limit, bool):
-            raise InvalidSetting(f"the budget's {name} are {limit!r}; give a number")
+            raise InvalidSetting(f"the budget's {name} are {shown(limit)}; give a number")
         plain = int(limit) if isinstance(limit, Integral) else float(limit)
         if not plain >= 0:
             raise InvalidSetting(f"the budget's {name} are {limit}; give a number >= 0")
@@ -91,7 +98,7 @@ def checked_algorithms(values: object) -> dict[str, Search]:
     """
     if not isinstance(values, Mapping):
         raise InvalidSetting(
-            f"the algorithms are {values!r}; give searches by label: "
+            f"the algorithms are {shown(values)}; give searches by label: "
             "{'random-search': RandomSearch()}"
         )
     if not values:
@@ -105,7 +112,7 @@ def checked_algorithms(values: object) -> dict[str, Search]:
             )
         if not callable(search):
             raise InvalidSetting(
-                f"the algorithm {label} is {search!r}; give a callable of (oracle, rng)"
+                f"the algorithm {label} is {shown(search)}; give a callable of (oracle, rng)"
             )
         try:
             inspect.signature(search).bind(None, None)
@@ -125,8 +132,8 @@ def checked_choice(value: Any, choices: Any, name: str) -> None:
         InvalidSetting: something else.
     """
     if not isinstance(value, str) or value not in get_args(choices):
-        hint = did_you_mean(str(value), get_args(choices))
-        raise InvalidSetting(f"{name} is {value!r}; {hint}")
+        hint = did_you_mean(value, get_args(choices))
+        raise InvalidSetting(f"{name} is {shown(value)}; {hint}")
 
 
 def checked_type(value: object, kind: type[T], way_out: str) -> T:
@@ -136,7 +143,7 @@ def checked_type(value: object, kind: type[T], way_out: str) -> T:
         InvalidSetting: something else.
     """
     if not isinstance(value, kind):
-        raise InvalidSetting(f"{value!r} is no {kind.__name__}; {way_out}")
+        raise InvalidSetting(f"{shown(value)} is no {kind.__name__}; {way_out}")
     return value
 
 
