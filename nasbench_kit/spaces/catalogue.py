@@ -37,8 +37,10 @@ def _in(module: str, maker: str, *given: Any) -> Callable[..., Space]:
 _SPACES: dict[str, Callable[..., Space]] = {
     "nasbench201": _in("edge_cells.nasbench201", "NASBench201"),
     "darts": _in("edge_cells.darts", "DARTS", "darts"),
+    "darts-s1": _in("edge_cells.darts", "DARTS", "darts-s1"),
     "darts-s2": _in("edge_cells.darts", "DARTS", "darts-s2"),
     "darts-s3": _in("edge_cells.darts", "DARTS", "darts-s3"),
+    "darts-s4": _in("edge_cells.darts", "DARTS", "darts-s4"),
     "enas-micro": _in("edge_cells.blocks", "Blocks", "enas-micro"),
     "nasnet": _in("edge_cells.blocks", "Blocks", "nasnet"),
     "pnas": _in("edge_cells.blocks", "Blocks", "pnas"),

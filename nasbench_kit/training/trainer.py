@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nasbench_kit.errors import CheckpointLost, InvalidSetting, NotWritable, TrainingFailed
+from nasbench_kit.spaces.edge_cells.operations import Noise
 from nasbench_kit.spaces.protocols import material, trainable
 from nasbench_kit.spaces.skeleton import Precision
 from nasbench_kit.spaces.trained_network import TrainedNetwork, check_target
@@ -255,9 +256,7 @@ def _train(
     make_gradients = _gradients_of(state, recipe, steps, epochs)
     if cuda_graph:
         some = data.batch(np.arange(recipe.batch_size) % len(images.train), np.random.default_rng())
-        make_gradients = recorded(
-            make_gradients, *some, [*state.network.buffers(), state.total_loss]
-        )
+        make_gradients = _recorded(make_gradients, some, state)
 
     measured_after = (int(recipe.idle_first_step), steps // 2, steps)
     saved = time.monotonic()
@@ -429,6 +428,21 @@ def _gradients_of(
         nn.utils.clip_grad_norm_(state.network.parameters(), recipe.clip)
 
     return make
+
+
+def _recorded(
+    make_gradients: Callable[[Any, Tensor], None], some: tuple[Tensor, Tensor], state: State
+) -> Callable[[Any, Tensor], None]:
+    """The same, replayed by a GPU.
+
+    Raises:
+        InvalidSetting: the network draws noise as it goes.
+    """
+    if any(isinstance(module, Noise) for module in state.network.modules()):
+        raise InvalidSetting(
+            "the network draws other noise at every step, which cuda_graph cannot replay; leave it"
+        )
+    return recorded(make_gradients, *some, [*state.network.buffers(), state.total_loss])
 
 
 def _loss(state: State, batch: Any, labels: Tensor) -> Tensor:

@@ -8,8 +8,7 @@ Every node takes two different edges out of those from all nodes before it (14 i
 seven operations on each; in the relaxation there is ``none`` besides. The relaxation keeps the two
 edges whose strongest operation but ``none`` is strongest.
 
-The robustness benchmarks S2 and S3 leave some operations (Zela et al., Understanding and robustifying
-differentiable architecture search, ICLR 2020, section 4).
+RobustDARTS' spaces have other operations on the same edges (`robust_darts`).
 
 Source: Liu et al., DARTS, ICLR 2019, sections 2.1, 2.4 and appendix A.1; quark0/darts.
 """
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nasbench_kit.spaces.decisions import Choices
-from nasbench_kit.spaces.edge_cells import genotype, two_inputs
+from nasbench_kit.spaces.edge_cells import genotype, robust_darts, two_inputs
 from nasbench_kit.spaces.edge_cells.cell import Slot
 from nasbench_kit.spaces.edge_cells.space import EdgeCellSpace
 from nasbench_kit.spaces.edge_cells.two_inputs import INPUTS
@@ -47,12 +46,8 @@ OPERATIONS = (
     "dil_conv_3x3",
     "dil_conv_5x5",
 )
-#: What the space of a name chooses from.
-VARIANTS = {
-    "darts": OPERATIONS,
-    "darts-s2": ("skip_connect", "sep_conv_3x3"),
-    "darts-s3": ("none", "skip_connect", "sep_conv_3x3"),
-}
+#: What the space of a name chooses from, on each edge.
+VARIANTS = {"darts": (OPERATIONS,) * 28, **robust_darts.VARIANTS}
 CELLS = ("normal", "reduce")
 NODES = 4
 
@@ -66,23 +61,27 @@ class DARTS(EdgeCellSpace):
 
     Args:
         name: which operations there are, a key of ``VARIANTS``; or of another space.
-        operations: of another space.
+        operations: of another space, on each edge: those of the normal cell by target and source, then
+            those of the reduction cell. As many of each, with ``none`` in the same place if at all.
         nodes: of each cell, its inputs left out.
     """
 
     stem_multiplier = 3
 
     def __init__(
-        self, name: str = "darts", operations: Sequence[str] = (), nodes: int = NODES
+        self, name: str = "darts", operations: Sequence[Sequence[str]] = (), nodes: int = NODES
     ) -> None:
         self.name = name
         self.nodes = nodes
-        names = tuple(operations) or VARIANTS[name]
+        of_edges = tuple(map(tuple, operations)) or VARIANTS[name]
+        names = of_edges[0]
         self.kept = [option for option, operation in enumerate(names) if operation != "none"]
-        ends = [(u, v) for v in self.inner for u in range(v)]
-        self.slots = tuple(Slot(kind, u, v, names) for kind in range(2) for u, v in ends)
+        ends = [(kind, u, v) for kind in range(2) for v in self.inner for u in range(v)]
+        self.slots = tuple(Slot(*end, of) for end, of in zip(ends, of_edges, strict=True))
         self._place = {slot[:3]: place for place, slot in enumerate(self.slots)}
-        taken = tuple(names[option] for option in self.kept)
+        # Where each edge has operations of its own, a choice between them has no name but its number.
+        alike = len(set(of_edges)) == 1
+        taken = tuple(names[option] if alike else str(option) for option in self.kept)
         self.decisions = tuple(
             Decision(f"{CELLS[kind]} node {node} {what}", options)
             for kind in range(2)
@@ -95,7 +94,7 @@ class DARTS(EdgeCellSpace):
         )
 
     def __reduce__(self) -> tuple[object, ...]:
-        return DARTS, (self.name, self.slots[0].operations, self.nodes)
+        return DARTS, (self.name, [slot.operations for slot in self.slots], self.nodes)
 
     @property
     def inner(self) -> range:

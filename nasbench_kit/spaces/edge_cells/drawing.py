@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 #: Colour by what the operation's name begins with; also told apart by the label.
 _COLOURS = {
     "none": "#bbbbbb",
+    "noise": "#a3006b",
     "skip": "#555555",
     "nor_conv": "#0072b2",
     "sep": "#0072b2",

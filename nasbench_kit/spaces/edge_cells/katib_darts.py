@@ -58,7 +58,8 @@ class KatibDARTS(DARTS):
                 f"the operations are {', '.join(self.katib) or 'none'}; list some, each once"
             )
         self.nodes = nodes
-        super().__init__(f"katib-darts-{digest_of(self.description())}", ours, nodes)
+        edges = nodes * (nodes + 3)  # of both cells
+        super().__init__(f"katib-darts-{digest_of(self.description())}", [ours] * edges, nodes)
 
     def __reduce__(self) -> tuple[object, ...]:
         return KatibDARTS, (self.katib, self.cells, self.nodes, self.stem_multiplier)

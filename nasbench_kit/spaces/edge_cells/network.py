@@ -15,6 +15,7 @@ from torch.nn import functional
 from nasbench_kit.spaces.edge_cells.operations import (
     Convolution,
     FactorizedReduction,
+    Noise,
     Norm,
     ReLUConvBN,
     make,
@@ -270,7 +271,7 @@ class TwoInputNetwork(ImageNetwork):
 
 
 def draw_weights(network: nn.Module, generator: torch.Generator) -> None:
-    """Fresh weights as PyTorch draws them by default: uniform within 1 / sqrt(fan-in)."""
+    """Fresh weights as PyTorch draws them by default, uniform within 1 / sqrt(fan-in), and noise's seeds."""
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
@@ -278,3 +279,5 @@ def draw_weights(network: nn.Module, generator: torch.Generator) -> None:
                 module.weight.uniform_(-bound, bound, generator=generator)
                 if module.bias is not None:
                     module.bias.uniform_(-bound, bound, generator=generator)
+            elif isinstance(module, Noise):
+                module.seed.random_(2**62, generator=generator)

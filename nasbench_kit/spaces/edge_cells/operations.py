@@ -145,6 +145,29 @@ class Zero(nn.Module):
         return x.new_zeros(n, outs, -(-height // self.stride), -(-width // self.stride))
 
 
+class Noise(Zero):
+    """Standard normal numbers of the right shape, whatever the input: RobustDARTS' S4.
+
+    Every pass in training draws its own, from a seed that is drawn with the weights and counts these
+    passes; in evaluation all draw the same, so that a network answers alike when it is asked again.
+
+    Source: Zela et al., ICLR 2020, section 4; automl/RobustDARTS.
+    """
+
+    seed: Tensor
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+        super().__init__(in_channels, out_channels, stride)
+        self.register_buffer("seed", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, c, h, w] -> noise [n, c / in_channels of out_channels, h / stride, w / stride]."""
+        generator = torch.Generator(x.device).manual_seed(int(self.seed))
+        if self.training:
+            self.seed += 1
+        return super().forward(x).normal_(generator=generator)
+
+
 class FactorizedReduction(nn.Module):
     """Half the resolution without losing a pixel: two 1x1 convolutions, one shifted by a pixel.
 
@@ -207,6 +230,7 @@ def average_pool3x3(stride: int) -> nn.Module:
 #: Operation -> its module, from input channels, output channels and stride.
 MODULES: dict[str, Callable[[int, int, int], nn.Module]] = {
     "none": Zero,
+    "noise": Noise,
     "skip_connect": identity,
     "nor_conv_1x1": lambda ins, outs, stride: ReLUConvBN(ins, outs, 1, stride),
     "nor_conv_3x3": lambda ins, outs, stride: ReLUConvBN(ins, outs, 3, stride),

@@ -33,7 +33,7 @@ KINDS = (
     "multiplications of whole convolutions",
     "multiplications of convolutions of each channel",
     "convolution outputs",
-    "pool outputs",
+    "pool outputs",  # and those of noise
     "sums and concatenations",
 )
 _CONSTANT, _LAYERS, _WHOLE, _DEPTHWISE, _OUT, _POOLED, _JOINED = range(len(KINDS))
@@ -120,7 +120,7 @@ def work(
                     convolve(kernel, part, part, pixels)
                 else:
                     convolve(kernel**2, part, part, pixels)
-            elif "pool" in operation:
+            elif "pool" in operation or operation == "noise":
                 done[_POOLED] += part * pixels
             done[_JOINED] += part * pixels
     return done
