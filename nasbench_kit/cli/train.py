@@ -26,6 +26,7 @@ from nasbench_kit.training.recipe import (
     DARTS_DIGITS,
     DARTS_PTB,
     DIGITS,
+    ENAS_MACRO,
     NASBENCH101,
     NOISY_DIGITS,
     RECIPES,
@@ -48,6 +49,7 @@ FULL = {
     NASBENCH101.name: 108,
     DARTS.name: 600,
     DARTS_DIGITS.name: 36,
+    ENAS_MACRO.name: 310,
     TOPICS.name: 3,
     DARTS_PTB.name: 3600,
 }
