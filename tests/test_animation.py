@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from matplotlib.path import Path as Outline
 from PIL import Image
 
 from nasbench_kit import Cell, spaces
+from nasbench_kit.analysis.figures import animation
 from nasbench_kit.analysis.figures.animation import animate
 from nasbench_kit.analysis.figures.svg import draw_svg, path_of
 from nasbench_kit.cli import main
@@ -60,18 +63,32 @@ def test_of_many_samples_some_are_shown(run: Path, capsys: pytest.CaptureFixture
         assert (image.n_frames, image.info["duration"]) == (4, 500)  # type: ignore[attr-defined]
 
 
-@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="there is no ffmpeg")
+@pytest.mark.skipif(animation._ffmpeg() is None, reason="there is no ffmpeg")
 def test_a_video_is_written(run: Path, tmp_path: Path) -> None:
-    assert kit("animate", run, "--frames", 2, "--out", tmp_path / "a.mp4") == 0
-    assert (tmp_path / "a.mp4").read_bytes()[4:8] == b"ftyp"
+    out = tmp_path / "a.mp4"
+    assert kit("animate", run, "--frames", 3, "--frames-a-second", 2, "--out", out) == 0
+    assert out.read_bytes()[4:8] == b"ftyp"
+    frames = (str(animation._ffmpeg()), "-loglevel", "error", "-i", out, tmp_path / "%d.png")
+    subprocess.run(frames, check=True)
+    shown = sorted(tmp_path.glob("?.png"))
+    assert [picture.name for picture in shown] == ["1.png", "2.png", "3.png"]
+    assert kit("animate", run, "--frames", 3, "--out", tmp_path / "a.gif") == 0
+    with Image.open(tmp_path / "a.gif") as still:
+        for number, picture in enumerate(shown):  # the same pictures, but for compression
+            still.seek(number)
+            with Image.open(picture) as frame:
+                difference = np.asarray(still.convert("L"), float) - np.asarray(frame.convert("L"))
+            assert np.abs(difference).mean() < 3
 
 
 def test_without_ffmpeg_a_video_is_refused(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", "")
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     assert kit("animate", run, "--out", run / "a.mp4") == 2
-    assert "ffmpeg" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "needs ffmpeg, which is not installed" in line
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,13 @@ from nasbench_kit.algorithms import ALGORITHMS
 from nasbench_kit.errors import CorruptFile, InvalidArchitecture, InvalidSetting, UnknownName
 from nasbench_kit.oracle.source import TrainerSource
 from nasbench_kit.spaces.kept import keep
-from nasbench_kit.spaces.layers import proxylessnas
+from nasbench_kit.spaces.layers import enas_macro, proxylessnas
 from nasbench_kit.spaces.layers.enas_macro import ENASMacro
 from nasbench_kit.spaces.layers.katib import EXAMPLE, KatibSpace, Operation, operations
 from nasbench_kit.spaces.layers.nas_rl import NASRLNetworks
 from nasbench_kit.spaces.layers.network import SequenceNetwork
 from nasbench_kit.spaces.layers.proxylessnas import ProxylessNAS
+from nasbench_kit.spaces.layers.sequence import Layer
 from nasbench_kit.spaces.layers.unit_network import UnitModule, UnitNetwork, joined
 from nasbench_kit.spaces.layers.units import Network, Unit, work
 from nasbench_kit.spaces.protocols import Numbered, Space
@@ -154,6 +155,29 @@ def test_a_macro_network_has_the_parameters_counted_by_hand() -> None:
     last = c * classes + classes
     expected = stem + first + halved + second + halved_again + third + last
     assert parameters(network(ENASMacro(3), "0-3.1-5.01")) == expected
+
+
+def test_the_published_network_has_the_parameters_of_its_rows() -> None:
+    """Counted row by row as the released code builds them, separable convolutions as such."""
+    space = ENASMacro(24)
+    rows = [list(map(int, line.split())) for line in enas_macro.PUBLISHED.split("\n") if line]
+    architecture = space.parse(enas_macro.PUBLISHED)
+    assert space.rows(architecture.options) == rows
+    assert space.arc(architecture).split() == enas_macro.PUBLISHED.split()
+    c, kept = 96, 1  # channels; layers that are halved
+    total = 9 * 3 * c + 2 * c
+    for layer, (operation, *bits) in enumerate(rows, 1):
+        size = (3, 3, 5, 5)[operation]
+        total += c * c + 2 * c
+        total += (size**2 * c + c * c if operation in (1, 3) else size**2 * c * c) + 2 * c
+        total += ((sum(bits) + 1) * c * c + 2 * c) * (layer > 1)
+        kept += 1
+        if layer in (8, 16):
+            total += kept * (2 * c * c + 2 * 2 * c)
+            c *= 2
+    total += c * 10 + 10
+    assert (total, c) == (30_947_434, 384)
+    assert parameters(network(space, enas_macro.PUBLISHED, stem=96)) == total
 
 
 def test_a_skip_is_seen() -> None:
@@ -341,29 +365,26 @@ def test_decisions_of_layers_that_are_not_there_do_not_count() -> None:
 # ProxylessNAS ------------------------------------------------------------------------------------
 
 
-#: Stages behind the stem, 32 and 40 channels wide at first, as published; kernel and expansion each.
-PUBLISHED: dict[int, list[list[tuple[int, int] | None]]] = {
-    4_080_512: [
-        [(5, 3), (3, 3), None, None],
-        [(7, 3), (3, 3), (5, 3), (5, 3)],
-        [(7, 6), (5, 3), (5, 3), (5, 3)],
-        [(5, 6), (5, 3), (5, 3), (5, 3)],
-        [(7, 6), (7, 6), (7, 3), (7, 3)],
-        [(7, 6)],
+@pytest.mark.parametrize(
+    ("name", "stem", "first", "widths", "head", "expected"),
+    [
+        ("mobile", 32, 16, (32, 40, 80, 96, 192, 320), 1280, 4_080_512),
+        ("cpu", 40, 24, (32, 48, 88, 104, 216, 360), 1432, 4_361_648),
+        ("gpu", 40, 24, (32, 56, 112, 128, 256, 432), 1728, 7_119_848),
+        ("mobile", 48, 24, (40, 56, 112, 136, 256, 448), 1792, 6_857_568),  # "mobile-14"
     ],
-}
-
-
-@pytest.mark.parametrize("expected", list(PUBLISHED))
-def test_proxylessnas_mobile_has_its_parameters(expected: int) -> None:
-    """ProxylessNAS (mobile), 74.6 % on ImageNet, has 4.08 million parameters."""
-    chosen = [block for stage in PUBLISHED[expected] for block in stage]
-    blocks: list[tuple[int, int] | None] = [(3, 1), *chosen]
-    layers = proxylessnas.layers(32, (32, 40, 80, 96, 192, 320))
+)
+def test_published_networks_have_their_parameters(
+    name: str, stem: int, first: int, widths: tuple[int, ...], head: int, expected: int
+) -> None:
+    """Widths and numbers of parameters on ImageNet: osmr/imgclsmob, of the authors' networks."""
+    architecture = ProxylessNAS().parse(proxylessnas.PUBLISHED[name])
+    places = proxylessnas.layers(32, widths)[1:]
+    behind = [place._replace(in_channels=first) for place in places[:1]] + places[1:]
     built = SequenceNetwork(
-        blocks,
-        layers,
-        head_channels=1280,
+        proxylessnas.blocks(architecture.options),
+        [Layer(stem, first, 1), *behind],
+        head_channels=head,
         image_channels=3,
         classes=1000,
         generator=torch.Generator().manual_seed(0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -36,10 +37,21 @@ def check_target(path: Path) -> None:
     """
     if path.suffix not in ENDINGS:
         raise InvalidSetting(f"{path} is no animation; choose a name that ends in .gif or .mp4")
-    if path.suffix == ".mp4" and shutil.which("ffmpeg") is None:
+    if path.suffix == ".mp4" and _ffmpeg() is None:
         raise InvalidSetting(
-            f"{path} needs ffmpeg, which is not installed; install it, or choose a name that ends in .gif"
+            f"{path} needs ffmpeg, which is not installed; install it (pip install imageio-ffmpeg has one, "
+            "too), or choose a name that ends in .gif"
         )
+
+
+def _ffmpeg() -> str | None:
+    """The program, of the system or of the package imageio-ffmpeg."""
+    if (path := shutil.which("ffmpeg")) is not None:
+        return path
+    try:
+        return str(importlib.import_module("imageio_ffmpeg").get_ffmpeg_exe())
+    except (ImportError, RuntimeError):  # RuntimeError: the package came without the program
+        return None
 
 
 def check_drawable(architecture: Any) -> None:
@@ -96,7 +108,7 @@ def animate(
         replacing(path) as target,
         tempfile.TemporaryDirectory() as folder,
         style.figure_style(),
-        mpl.rc_context({"savefig.dpi": _DPI}),
+        mpl.rc_context({"savefig.dpi": _DPI, "animation.ffmpeg_path": _ffmpeg() or "ffmpeg"}),
     ):
         figure = Figure(figsize=_SIZE, dpi=_DPI)
         made = Path(folder) / f"frames{path.suffix}"
@@ -141,4 +153,4 @@ def _draw(figure: Any, samples: Sequence[Sample], last: int, title: str) -> None
     axes.set(xlim=(0, len(samples) + 1), ylim=(low - margin, high + margin))
     axes.set(xlabel="samples", ylabel="validation accuracy")
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend(loc="lower right")
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)  # hides no sample

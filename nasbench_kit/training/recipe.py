@@ -283,6 +283,23 @@ DARTS_DIGITS = replace(
     cutout=2,
 )
 
+#: Pham et al., ENAS, ICML 2018, and its released script of the macro search on CIFAR-10: networks of layers,
+#: with 36 channels at first. Its momentum is Nesterov's, and its learning rate starts again after 10, 30 and
+#: 70 epochs; here it falls once.
+ENAS_MACRO = Recipe(
+    name="enas-macro",
+    skeleton=Skeleton(stem_channels=36, stacks=3, cells_per_stack=3),
+    batch_size=128,
+    bn_batch_size=128,
+    bn_momentum=0.1,
+    optimizer="sgd",
+    learning_rate=0.05,
+    momentum=0.9,
+    weight_decay=5e-4,
+    augment=True,
+    idle_first_step=False,
+)
+
 #: Small enough for a laptop, for Python's documentation topics.
 TOPICS = replace(
     DARTS_PTB,
@@ -301,6 +318,6 @@ RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
         *(DIGITS, NOISY_DIGITS, NASBENCH101, TOPICS, DARTS_PTB),
-        *(DARTS, DARTS_SEARCH, DARTS_DIGITS),
+        *(DARTS, DARTS_SEARCH, DARTS_DIGITS, ENAS_MACRO),
     )
 }

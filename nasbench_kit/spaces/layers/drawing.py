@@ -7,7 +7,9 @@ from html import escape
 
 from nasbench_kit.spaces.drawing import FILLS, ink
 
-_WIDTH, _HEIGHT, _ROW, _MARGIN = 230, 22, 34, 10
+_HEIGHT, _ROW, _MARGIN = 22, 34, 10
+#: Of a box at least, and of a letter at most.
+_WIDTH, _LETTER = 230, 6.5
 
 
 def layers_as_svg(
@@ -25,7 +27,8 @@ def layers_as_svg(
     Returns:
         The SVG.
     """
-    middle, side = _MARGIN + _WIDTH / 2, _MARGIN + _WIDTH
+    box = max(_WIDTH, _LETTER * max(map(len, labels)) + 2 * _MARGIN)
+    middle, side = _MARGIN + box / 2, _MARGIN + box
 
     def top(place: int) -> float:
         return _MARGIN + place * _ROW
@@ -47,7 +50,7 @@ def layers_as_svg(
     for place, (label, kind) in enumerate(zip(labels, kinds, strict=True)):
         fill = FILLS[kind % len(FILLS)]
         parts.append(
-            f'<rect x="{_MARGIN}" y="{top(place)}" width="{_WIDTH}" height="{_HEIGHT}" rx="4" '
+            f'<rect x="{_MARGIN}" y="{top(place)}" width="{box:g}" height="{_HEIGHT}" rx="4" '
             f'fill="{fill}"/><text x="{middle}" y="{top(place) + _HEIGHT / 2 + 4}" fill="{ink(fill)}">'
             f"{escape(label)}</text>"
         )

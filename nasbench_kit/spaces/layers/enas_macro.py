@@ -9,8 +9,8 @@ after two thirds of the layers all values are halved and their channels doubled.
     '0-5.1-2.01'
 
 The network is that of the released code's final training, in which skips are concatenated as in the
-paper; its search adds them instead. Pooling, which that training lacks, is as in the search. Dropout is
-left out.
+paper; its search adds them instead. Pooling, which that training lacks, is as in the search, and so are
+separable convolutions, for which it trains full ones. Dropout is left out.
 
 Source: Pham et al., Efficient neural architecture search via parameter sharing, ICML 2018 (arXiv
 1802.03268), section 2.3; melodyguan/enas, general_child.
@@ -39,6 +39,34 @@ if TYPE_CHECKING:
 OPERATIONS = ("conv3x3", "sep3x3", "conv5x5", "sep5x5", "avg3x3", "max3x3")
 LAYERS = 12
 
+#: The network of 24 layers and 96 channels that the released code trains in the end: a row a layer.
+PUBLISHED = """
+0
+3 0
+0 1 0
+2 0 0 1
+2 0 0 0 0
+3 1 1 0 1 0
+2 0 0 0 0 0 1
+2 0 1 1 0 1 1 1
+1 0 1 1 1 0 1 0 1
+0 0 0 0 0 0 0 0 0 0
+2 0 0 0 0 0 1 0 0 0 0
+0 1 0 0 1 1 0 0 0 0 1 1
+2 0 1 0 0 0 0 0 1 0 1 1 0
+1 0 0 1 0 0 0 1 1 1 0 1 0 1
+0 1 1 0 1 0 1 0 0 0 0 0 1 0 0
+2 0 0 1 0 0 0 0 0 0 0 1 0 1 0 1
+2 0 1 0 0 0 1 0 0 1 1 1 1 0 0 1 0
+2 0 0 0 0 1 0 1 0 1 0 0 1 0 1 0 0 1
+3 0 1 1 0 1 0 0 0 0 0 1 0 1 0 1 0 0 0
+3 0 1 1 0 0 0 0 0 0 0 0 0 1 1 0 0 0 0 1
+0 1 0 0 1 0 1 1 0 0 0 1 0 0 0 0 0 1 1 0 0
+3 0 1 0 1 1 0 0 1 0 1 1 0 1 1 0 1 0 0 1 0 0
+0 1 0 1 0 1 0 0 0 0 0 0 0 0 1 0 1 0 0 1 0 0 0
+0 1 1 0 0 0 1 1 1 0 1 0 0 0 1 0 1 0 0 1 1 0 0 0
+"""
+
 
 class ENASMacro(SkipSpace):
     """All 6^L times 2^(L (L - 1) / 2) networks of L layers.
@@ -49,6 +77,8 @@ class ENASMacro(SkipSpace):
     Raises:
         InvalidSetting: not 1 to 48 layers.
     """
+
+    layer_0 = "stem"
 
     def __init__(self, layers: int = LAYERS) -> None:
         layers = checks.whole("layers", layers, 1, 48)

@@ -111,6 +111,14 @@ def _check(kind: str, name: str, values: Sequence[str | int]) -> None:
             )
 
 
+#: Parameters in a picture.
+_SHORT = {
+    "filter_size": "{0}x{0}",
+    "pool_size": "{0}x{0}",
+    "num_filter": "{} filters",
+    "stride": "stride {}",
+    "depth_multiplier": "times {}",
+}
 _NUMBERS = {"filter_size": ("3", "5", "7"), "stride": ("1", "2"), "depth_multiplier": ("1", "2")}
 _FILTERS = ("32", "48", "64", "96", "128")
 #: Those of Katib's example of all operations (enas-gpu): 106 in all.
@@ -252,6 +260,12 @@ class KatibSpace(SkipSpace):
                     f"operation {number} of nn_config is {checks.shown(theirs)}, of the experiment {ours}"
                 )
         return parsed
+
+    def label(self, operation: int) -> str:
+        """Its type and its parameters, without their names."""
+        kind, parameters = self.operations[operation]
+        words = [_SHORT.get(name, "{}").format(value) for name, value in parameters]
+        return ", ".join([kind.removesuffix("_convolution"), *words])
 
     # Networks -----------------------------------------------------------------------------------
 

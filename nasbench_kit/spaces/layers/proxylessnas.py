@@ -38,6 +38,14 @@ WIDTHS = (24, 40, 80, 96, 192, 320)
 #: Channels behind the stem, of the fixed first block, and before the classifier.
 _STEM, _FIRST, _HEAD = 32, 16, 1280
 
+#: The paper's networks for ImageNet, whose widths are others than those of the search; kernels and expansions
+#: are those of the released networks.
+PUBLISHED = {
+    "mobile": "106620115111411155225",
+    "cpu": "300030013660400041104",
+    "gpu": "166626605661460155545",
+}
+
 
 def _decisions() -> Iterator[Decision]:
     for stage, blocks in enumerate(STAGES, 1):

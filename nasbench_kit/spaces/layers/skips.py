@@ -10,7 +10,7 @@ Source: Pham et al., ENAS, ICML 2018, section 2.3; melodyguan/enas; kubeflow/kat
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from nasbench_kit.spaces.layers.unit_space import UnitSpace
 from nasbench_kit.spaces.protocols import Decision
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 class SkipSpace(UnitSpace):
     """All sequences of layers: operations^L times 2^(L (L - 1) / 2) of them."""
+
+    #: What layer 0 is, in a picture.
+    layer_0: ClassVar[str] = "image"
 
     def __init__(self, name: str, operations: Sequence[str], layers: int) -> None:
         self.name = name
@@ -61,17 +64,21 @@ class SkipSpace(UnitSpace):
             start += layer + 1
         return rows
 
+    def label(self, operation: int) -> str:
+        """An operation in a picture."""
+        return self.decisions[0].options[operation]
+
     def draw(self, architecture: Choices) -> str:
         """The layers from top to bottom, and their skips."""
         from nasbench_kit.spaces.layers.drawing import layers_as_svg
 
         rows = self.rows(self.encode(architecture))
-        names = self.decisions[0].options
         edges = [(layer - 1, layer) for layer in range(1, self.layers + 1)]
         edges += [
             (earlier, layer) for layer, row in enumerate(rows, 1) for earlier in seen(row, layer)
         ]
-        labels = ["0", *(f"{layer}  {names[row[0]]}" for layer, row in enumerate(rows, 1))]
+        labels = [f"0  {self.layer_0}"]
+        labels += [f"{layer}  {self.label(row[0])}" for layer, row in enumerate(rows, 1)]
         kinds = [0, *(1 + row[0] for row in rows)]
         return layers_as_svg(labels, kinds, edges, architecture.to_text())
 
