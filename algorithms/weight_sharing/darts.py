@@ -58,6 +58,9 @@ class DARTS(Differentiable):
     #: "difference" of two gradients (equation 8), or "exact", by differentiating the gradient. Where
     #: ReLU and max-pool have kinks within its reach, the difference is far from it.
     curvature: str = "difference"
+    #: Whether second order cuts the gradients of the virtual step, and of the loss after it, to ``clip``
+    #: as a step of the weights does: the released code does so for recurrent cells alone.
+    clipped_unrolling: bool = False
     #: Whether the search ends, at the cell of five epochs before, once its loss sharpens too
     #: fast (Zela et al., 2020, section 4.2). The eigenvalue is that of one reward batch after every
     #: epoch, by ten products with the Hessian; it is paid for.
@@ -96,6 +99,7 @@ class DARTS(Differentiable):
             weight_decay=5e-7,
             clip=0.25,
             architecture_learning_rate=0.06,
+            clipped_unrolling=True,
         )
 
     def begin(self, shared: SharedWeights) -> OneShot:
@@ -184,6 +188,7 @@ class DARTSSearch(GradientSearch):
                 for w, m in zip(weights, momenta, strict=True)
             ],
             exact=self.settings.curvature == "exact",
+            clip=self.settings.clip if self.settings.clipped_unrolling else None,
         )
         self.architecture_step_by(gradients)
 
@@ -197,6 +202,7 @@ def unrolled_gradient(
     xi: float,
     extra: Sequence[Tensor] | None = None,
     exact: bool = False,
+    clip: float | None = None,
 ) -> list[Tensor]:
     """The architecture's gradient of L_val(w - xi grad_w L_train(w, a), a), by equations 7 and 8.
 
@@ -208,8 +214,11 @@ def unrolled_gradient(
         xi: learning rate of the virtual step.
         extra: added to its gradient: weight decay and momentum, as the released code has them.
         exact: differentiate the gradient of L_train instead of equation 8's difference.
+        clip: largest norm of the virtual step's gradient, and of the gradient of L_val by w'.
     """
     train_gradients = gradients = _gradients(train_loss(weights), weights, with_graph=exact)
+    if clip is not None:
+        gradients = _cut(gradients, clip)
     if extra is not None:
         gradients = [g + e for g, e in zip(gradients, extra, strict=True)]
     stepped = [  # w', equation 5
@@ -217,6 +226,8 @@ def unrolled_gradient(
     ]
     both = _gradients(val_loss(stepped), [*stepped, *logits])
     by_weights, by_logits = both[: len(stepped)], both[len(stepped) :]
+    if clip is not None:
+        by_weights = _cut(by_weights, clip)
     norm = torch.cat([g.flatten() for g in by_weights]).norm()
     if xi == 0 or norm == 0:
         return by_logits
@@ -238,6 +249,13 @@ def unrolled_gradient(
         g - xi * (plus - minus) / (2 * epsilon)
         for g, plus, minus in zip(by_logits, *differences, strict=True)
     ]
+
+
+def _cut(gradients: Sequence[Tensor], norm: float) -> list[Tensor]:
+    """Gradients, all shorter by one factor where they are longer than a norm together."""
+    length = torch.cat([g.detach().flatten() for g in gradients]).norm()
+    factor = (norm / (length + 1e-6)).clamp(max=1)
+    return [g * factor for g in gradients]
 
 
 def _gradients(loss: Tensor, of: Sequence[Tensor], with_graph: bool = False) -> list[Tensor]:

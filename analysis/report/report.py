@@ -23,6 +23,8 @@ from nasbench_kit.analysis.report.words import (
     ahead_from,
     amount,
     p_value,
+    perplexities,
+    perplexity,
     points,
     sort_key,
     span,
@@ -142,6 +144,8 @@ def write_report(
         points=points,
         span=span,
         p=p_value,
+        perplexity=perplexity,
+        perplexities=perplexities,
         amount=amount,
         ahead=ahead_from,
         sooner=times_sooner,
@@ -188,6 +192,8 @@ def _description(comparison: Comparison) -> str:
         f"{trained['images']} for {', '.join(map(str, trained['epochs']))} epochs, and those "
         f"recommended {len(trained['scoring_seeds'])} times more. The best accuracy is unknown, so runs "
         "are scored by their error and not by regret."
+        + " On text an accuracy is 1 / perplexity, and perplexities stand beside errors."
+        * comparison.on_text
     )
 
 

@@ -54,6 +54,18 @@ def span(interval: Sequence[float]) -> str:
     return f"{points(interval[0])} to {points(interval[2])}"
 
 
+def perplexity(error: float) -> str:
+    """What an error in [0, 1] is on text, where it is 1 - 1 / perplexity."""
+    return f"{1 / (1 - error):.2f}" if np.isfinite(error) else "none"
+
+
+def perplexities(interval: Sequence[float]) -> str:
+    """The ends of an interval of errors, as perplexities."""
+    if not np.isfinite(interval[1]):
+        return "–"
+    return f"{perplexity(interval[0])} to {perplexity(interval[2])}"
+
+
 def p_value(value: float) -> str:
     """A p-value, rounded as papers print it."""
     return "< 0.001" if value < 0.001 else f"{value:.3f}"

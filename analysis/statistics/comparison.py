@@ -13,7 +13,13 @@ import numpy as np
 from nasbench_kit.analysis.landscape.study import label
 from nasbench_kit.analysis.statistics.anytime import final_regrets
 from nasbench_kit.analysis.statistics.rank_tests import Pair, mann_whitney
-from nasbench_kit.compare.run_folder import all_traces, clocks, read_manifest, searched_space
+from nasbench_kit.compare.run_folder import (
+    all_traces,
+    clocks,
+    read_manifest,
+    reads_text,
+    searched_space,
+)
 from nasbench_kit.compare.scores import Scores, metric_in_words, regrets
 from nasbench_kit.compare.trace import Spending
 from nasbench_kit.errors import CorruptFile, InvalidSetting, UnknownName, WrongTable
@@ -134,7 +140,13 @@ class Comparison:
     @property
     def metric(self) -> str:
         """The metric of which the loss is taken, in words."""
-        return metric_in_words(str(self.manifest["scored_by"]), self.table, self.objectives)
+        scored_by = str(self.manifest["scored_by"])
+        return metric_in_words(scored_by, self.table, self.objectives, on_text=self.on_text)
+
+    @property
+    def on_text(self) -> bool:
+        """Whether networks read text, so that an accuracy is 1 / perplexity."""
+        return reads_text(self.manifest)
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -208,7 +220,8 @@ class Comparison:
     @functools.cached_property
     def scores(self) -> Scores:
         """The accuracy and loss of recommended architectures, by their text."""
-        return Scores(self.table, self.trained, self.held_out_repeats, self.objectives)
+        kept, objectives = self.held_out_repeats, self.objectives
+        return Scores(self.table, self.trained, kept, objectives, on_text=self.on_text)
 
     @functools.cached_property
     def regrets(self) -> NDArray[np.float64]:

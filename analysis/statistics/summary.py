@@ -123,6 +123,8 @@ def verdict(comparison: Comparison, summaries: Sequence[Summary], level: float =
     verb = "share the lowest median" if len(leaders) > 1 else "has the lowest median"
     spread = f" (95 % interval {low} to {high})" if len(leaders) == 1 and best.runs > 2 else ""
     sentences = [f"On {comparison.label}, {who} {verb}: {point} {unit}{spread}."]
+    if comparison.on_text:
+        sentences.append(f"That is a perplexity of {1 / (1 - best.median.point):.2f}.")
     rest = [row.algorithm for row in summaries[1:]]
     worse = [name for name in rest if _loses(comparison, best.algorithm, name, level)]
     alike = [name for name in rest if name not in worse]

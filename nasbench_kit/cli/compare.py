@@ -270,9 +270,9 @@ def computing_seconds(folder: Path, traces: Sequence[Trace]) -> dict[str, float 
 
 
 def _as_json(result: Result) -> dict[str, Any]:
-    """A run's row; ``elapsed`` only where workers are simulated."""
-    row = asdict(result)
-    return row if result.elapsed is not None else {k: v for k, v in row.items() if k != "elapsed"}
+    """A run's row; ``elapsed`` only where workers are simulated, ``perplexity`` only on text."""
+    optional = ("elapsed", "perplexity")
+    return {k: v for k, v in asdict(result).items() if v is not None or k not in optional}
 
 
 def missing_runs(plan: Plan, folder: Path, traces: Sequence[Trace]) -> list[dict[str, Any]]:

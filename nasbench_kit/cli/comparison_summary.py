@@ -108,6 +108,10 @@ def print_summary(
         for name, runs in by_name.items()
     }
     loss = scores.loss_name
+    if scores.on_text:
+        columns.insert(3, "perplexity")  # after the median
+        for name in by_name:
+            rows[name].insert(3, _median_perplexity(final[name]))
     floor = scores.noise_floor
     if floor is not None:
         columns.append("among best")
@@ -118,6 +122,11 @@ def print_summary(
         f" None: runs that recommended nothing. Queries, unique architectures and {unit} spent are "
         "means over runs."
     )
+    if scores.on_text:
+        note += (
+            " On text an accuracy is 1 / perplexity. Perplexity: of what was recommended in the end, median "
+            "over runs."
+        )
     if plan.held_out_repeats:
         note += (
             f" Scored by {plan.held_out_repeats} of {benchmark.table.repeats if benchmark.table else 0} repeats, "
@@ -227,6 +236,11 @@ def _quartiles(regret: NDArray[np.float64]) -> list[object]:
         return ["-", "-", len(regret)]
     lower, median, upper = np.quantile(finite, (0.25, 0.5, 0.75))
     return [f"{median:.2f}", f"{lower:.2f} to {upper:.2f}", len(regret) - len(finite)]
+
+
+def _median_perplexity(error: NDArray[np.float64]) -> str:
+    finite = error[np.isfinite(error)]
+    return f"{np.median(1 / (1 - finite)):.2f}" if len(finite) else "-"
 
 
 def _means(runs: Sequence[Trace], unit: Axis) -> list[object]:

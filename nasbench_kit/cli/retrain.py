@@ -165,9 +165,11 @@ def _write(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _print(conditions: str, rows: Sequence[dict[str, Any]]) -> None:
-    keys = ("test_mean", "test_std", "validation_mean", "validation_std")
+    on_text = any("test_perplexity_mean" in row for row in rows)
+    measured, digits = ("_perplexity", 2) if on_text else ("", 4)
+    keys = [f"{split}{measured}_{of}" for split in ("test", "validation") for of in ("mean", "std")]
     print_table(
-        f"Accuracy of recommended cells trained from scratch ({conditions})",
+        f"{'Perplexity' if on_text else 'Accuracy'} of recommended cells trained from scratch ({conditions})",
         (
             "algorithm",
             "test",
@@ -181,7 +183,7 @@ def _print(conditions: str, rows: Sequence[dict[str, Any]]) -> None:
         [
             (
                 row["algorithm"],
-                *("-" if row[key] is None else f"{row[key]:.4f}" for key in keys),
+                *("-" if row.get(key) is None else f"{row[key]:.{digits}f}" for key in keys),
                 f"{row['failed']} of {row['trainings']}",
                 f"{row['trainable_parameters'] or 0:,}",
                 row["architecture"],

@@ -96,7 +96,8 @@ class Benchmark:
     @property
     def metric(self) -> str:
         """What scores, in words."""
-        return metric_in_words(self.scored_by, self.table, self._plan.objectives)
+        on_text = getattr(self.space, "material", "images") == "text"
+        return metric_in_words(self.scored_by, self.table, self._plan.objectives, on_text=on_text)
 
     @property
     def checksum(self) -> str | None:

@@ -21,9 +21,10 @@ from nasbench_kit.checks import shown, whole
 from nasbench_kit.compare.run_folder import read_manifest, searched_space
 from nasbench_kit.compare.trained_scores import row_of, trained_accuracies
 from nasbench_kit.errors import CorruptFile, InvalidSetting, UnknownName, WrongTable
+from nasbench_kit.spaces.protocols import material
 from nasbench_kit.system.files import check_writable, read_json, write_text
 from nasbench_kit.table.table import Table
-from nasbench_kit.training.record import score_of
+from nasbench_kit.training.record import Likelihood, score_of
 
 if TYPE_CHECKING:
     from nasbench_kit.spaces.skeleton import Precision
@@ -230,37 +231,56 @@ def _save(folder: Path, job: Job, training: Training) -> None:
 def summaries(
     folder: Path, chosen: Mapping[str, Sequence[Any]], seeds: Sequence[int]
 ) -> list[dict[str, Any]]:
-    """One flat row for each architecture of each algorithm, best mean test accuracy first.
+    """One flat row for each architecture of each algorithm, best on test first.
 
     Means and sample standard deviations are over the seeds that are there; a failed training counts
-    with what it scored.
+    with what it scored. On text an accuracy is 1 / perplexity, and perplexities have means of their own.
     """
     rows = []
     for algorithm, architectures in chosen.items():
         for architecture in architectures:
+            on_text = material(architecture) == "text"
             paths = [_path(folder, "trainings", (architecture, seed)) for seed in seeds]
-            records = [_result(path) for path in paths if path.exists()]
+            records = [_result(path, on_text) for path in paths if path.exists()]
             rows.append(
-                {"algorithm": algorithm, "architecture": architecture.to_text()} | _summary(records)
+                {"algorithm": algorithm, "architecture": architecture.to_text()}
+                | _summary(records, on_text)
             )
-    return sorted(rows, key=lambda row: -(row["test_mean"] or 0))
+    return sorted(rows, key=_worth)
 
 
-def _summary(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _worth(row: Mapping[str, Any]) -> float:
+    """The better the less: mean test perplexity, or minus mean test accuracy."""
+    if (perplexity := row.get("test_perplexity_mean")) is not None:
+        return float(perplexity)
+    return -(row["test_mean"] or 0.0)
+
+
+def _summary(records: Sequence[dict[str, Any]], on_text: bool) -> dict[str, Any]:
     row: dict[str, Any] = {
         "trainings": len(records),
         "failed": sum(record["failed"] for record in records),
         "trainable_parameters": records[0]["trainable_parameters"] if records else None,
     }
-    for split in ("test", "validation"):
-        accuracies = [record[split] for record in records]
-        row[f"{split}_mean"] = float(np.mean(accuracies)) if accuracies else None
-        row[f"{split}_std"] = float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None
+    scores = {split: [record[split] for record in records] for split in ("test", "validation")}
+    for split, those in scores.items():
+        row |= _spread(split, [score.accuracy for score in those])
+    if on_text:
+        for split, those in scores.items():
+            row |= _spread(f"{split}_perplexity", [score.perplexity for score in those])
     return row
 
 
-def _result(path: Path) -> dict[str, Any]:
-    """What a summary needs of one training: accuracies of both splits at its end among it.
+def _spread(name: str, values: Sequence[float]) -> dict[str, float | None]:
+    """Mean and sample standard deviation, where there are enough for them."""
+    return {
+        f"{name}_mean": float(np.mean(values)) if values else None,
+        f"{name}_std": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+    }
+
+
+def _result(path: Path, on_text: bool) -> dict[str, Any]:
+    """What a summary needs of one training: scores of both splits at its end among it.
 
     Raises:
         CorruptFile: no training can have left this.
@@ -276,7 +296,9 @@ def _result(path: Path) -> dict[str, Any]:
             ),
         }
         for split in ("test", "validation"):
-            result[split] = score_of(_fields(_fields(record["final"])[split])).accuracy
+            result[split] = score = score_of(_fields(_fields(record["final"])[split]))
+            if isinstance(score, Likelihood) != on_text:
+                raise TypeError(f"its {split} score counts {score.size}")
         return result
 
 

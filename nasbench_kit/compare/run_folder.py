@@ -137,6 +137,13 @@ def searched_space(manifest: Mapping[str, Any]) -> spaces.Space:
     return spaces.named(where["space"])
 
 
+def reads_text(manifest: Mapping[str, Any]) -> bool:
+    """Whether a comparison trained networks on text."""
+    if "fallback" not in manifest:
+        return False
+    return getattr(searched_space(manifest), "material", "images") == "text"
+
+
 def merged(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The manifest of a folder with what a new call adds.
 

@@ -25,7 +25,7 @@ import numpy as np
 
 from nasbench_kit.compare import held_out
 from nasbench_kit.compare.objectives import ACCURACY, Objectives
-from nasbench_kit.compare.run_folder import read_manifest
+from nasbench_kit.compare.run_folder import read_manifest, reads_text
 from nasbench_kit.compare.trace import Incumbent, Spending, Trace
 from nasbench_kit.compare.trained_scores import row_of, trained_accuracies
 from nasbench_kit.errors import InvalidSetting, NotInTable
@@ -65,6 +65,8 @@ class Result:
     among_best: bool | None = None
     #: When the last of simulated workers was done; None where there are none.
     elapsed: float | None = None
+    #: On text, where an accuracy is 1 / perplexity; else None.
+    perplexity: float | None = None
 
 
 def scored_by(table: Table) -> str:
@@ -73,19 +75,26 @@ def scored_by(table: Table) -> str:
     return "test_accuracy" if tested else "validation_accuracy"
 
 
-def metric_in_words(metric: str, table: Table | None, objectives: Sequence[str] = ()) -> str:
+#: What an accuracy is on text.
+ON_TEXT = "1 / perplexity"
+
+
+def metric_in_words(
+    metric: str, table: Table | None, objectives: Sequence[str] = (), *, on_text: bool = False
+) -> str:
     """A metric such as "test_accuracy" in words, which say where it is one that searches saw as well.
 
     Args:
         metric: that scores.
         table: that is searched, if there is one.
         objectives: beside accuracy the costs that count.
+        on_text: whether networks read text, so that an accuracy is 1 / perplexity.
     """
     if objectives:
         *costs, last = (name.replace("_", " ") for name in objectives if name != ACCURACY)
         return f"{', '.join([metric_in_words(metric, table), *costs])} and {last}"
     if table is None or metric != "validation_accuracy":
-        return metric.replace("_", " ")
+        return metric.replace("_", " ") + f" ({ON_TEXT})" * on_text
     words = table.selection_metric
     return words if words == "validation accuracy" else f"{words} (which searches select by, too)"
 
@@ -155,6 +164,7 @@ class Scores:
         trained: mean accuracy of architectures that the table lacks, by text.
         held_out: repeats of every row that no search has seen.
         objectives: by name; none where accuracy alone counts.
+        on_text: whether networks read text.
 
     Raises:
         CorruptFile: the table's file was altered.
@@ -167,8 +177,11 @@ class Scores:
         trained: Mapping[str, float] | None = None,
         held_out: int = 0,
         objectives: Sequence[str] = (),
+        on_text: bool = False,
     ) -> None:
         self._table = table
+        #: Whether networks read text, so that an accuracy is 1 / perplexity.
+        self.on_text = on_text
         self._held_out = held_out
         #: Mean accuracies of all rows, by the repeats that a run saw.
         self._means: dict[tuple[int, ...] | None, NDArray[np.float64]] = {}
@@ -205,7 +218,8 @@ class Scores:
             return cls(table, held_out=kept, objectives=manifest.get("objectives", ()))
         metric = "test_accuracy" if table is None else scored_by(table)
         epochs, seeds = conditions["epochs"][-1], conditions["scoring_seeds"]
-        return cls(table, trained_accuracies(folder, metric, epochs, seeds), kept)
+        trained = trained_accuracies(folder, metric, epochs, seeds)
+        return cls(table, trained, kept, on_text=reads_text(manifest))
 
     @property
     def trained(self) -> Mapping[str, float]:
@@ -251,6 +265,14 @@ class Scores:
                 "comparison again to finish it"
             )
         return self._trained[text]
+
+    def perplexity(self, text: str) -> float | None:
+        """On text, where an accuracy is 1 / perplexity: the harmonic mean over trainings; else None.
+
+        Raises:
+            NotInTable: as ``accuracy``.
+        """
+        return 1 / self.accuracy(text) if self.on_text else None
 
     def _seen(self, seed: int | None) -> tuple[int, ...] | None:
         """The repeats that the run of a seed has seen; None if all of them score."""
@@ -365,6 +387,7 @@ def results_of(scores: Scores, traces: Sequence[Trace]) -> list[Result]:
                 unpaid=trace.unpaid,
                 among_best=None if text is None else scores.among_best(text),
                 elapsed=trace.elapsed,
+                perplexity=None if text is None else scores.perplexity(text),
             )
         )
     return results
@@ -385,7 +408,12 @@ def write_results(folder: str | Path, table: Table | None, traces: Sequence[Trac
     scores = Scores.of(folder, table)
     results = results_of(scores, traces)
     simulated = any(trace.elapsed is not None for trace in traces)
-    columns = [each for each in fields(Result) if simulated or each.name != "elapsed"]
+    present = [*["elapsed"] * simulated, *["perplexity"] * scores.on_text]
+    columns = [
+        each
+        for each in fields(Result)
+        if each.name in present or each.name not in ("elapsed", "perplexity")
+    ]
     if table is not None:
         table.verify(fresh=True)  # after all that is read from it, before anything is written
         table.check_in_place()
@@ -402,7 +430,10 @@ def write_results(folder: str | Path, table: Table | None, traces: Sequence[Trac
     runs = list(zip(texts, steps["seed"], strict=True))
     steps["regret"] = [scores.regret(text, seed) for text, seed in runs]
     steps["accuracy"] = [scores.accuracy(text, seed) for text, seed in runs]
-    types = _types(Incumbent) | dict.fromkeys(("elapsed", "regret", "accuracy"), "float")
+    scored = ("elapsed", "regret", "accuracy", "perplexity")
+    if scores.on_text:
+        steps["perplexity"] = [scores.perplexity(text) for text in texts]
+    types = _types(Incumbent) | dict.fromkeys(scored, "float")
     types |= {"row": "int"}
     write_columns(folder / "incumbents", steps, types)
     spendings = _stacked(traces, [list(trace.ledger.values()) for trace in traces], Spending)
