@@ -16,7 +16,7 @@ from nasbench_kit.analysis.landscape.locality import correlogram, fitness_distan
 from nasbench_kit.analysis.landscape.main_effects import main_effects
 from nasbench_kit.analysis.landscape.neighbourhood import Neighbourhood, neighbourhood
 from nasbench_kit.analysis.landscape.random_walk import cell_autocorrelation
-from nasbench_kit.analysis.landscape.study import Options, Study
+from nasbench_kit.analysis.landscape.study import METRIC, Options, Study, description
 from nasbench_kit.errors import InvalidSetting, NotRecorded
 from nasbench_kit.pareto import nondominated
 from nasbench_kit.spaces.decisions import Choices, DecisionSpace
@@ -300,6 +300,30 @@ def test_no_architecture_of_another_space_is_called_a_cell(name: str) -> None:
     study = STUDIES[name](with_costs(MadeUpSpace(4)), Options(rng()))
     assert study.findings and study.figures and study.frames
     assert "cell" not in words(study)
+
+
+@pytest.mark.parametrize("name", sorted(set(STUDIES) - {"noise"}))
+def test_accuracies_are_called_what_they_are(name: str) -> None:
+    """Some benchmarks have accuracies of test images only, by which searches select."""
+    full = with_costs(MadeUpSpace(4))
+    columns = {("final", METRIC): full.columns["final", METRIC]}
+    told = {"name": "toy", "selection_metric": "test accuracy"}
+    table = Table(full.space, full.epochs, columns, extra=dict(full.extra), provenance=told)
+    written = words(STUDIES[name](table, Options(rng())))
+    assert "validation" not in written
+    assert name == "random-walk" or "test accuracy (%)" in written
+    assert "Searches select by test accuracy, the only one that it has." in description(table)
+
+
+def test_a_single_length_of_training_is_told() -> None:
+    full = with_costs(MadeUpSpace(4))
+    columns = {
+        key: Column(np.ascontiguousarray(column.values[:, -1:]), column.images)
+        for key, column in full.columns.items()
+    }
+    table = Table(full.space, full.epochs[-1:], columns, provenance={"name": "toy"})
+    (told, *_) = table_studies.fidelity(table, Options(rng())).findings
+    assert told == "All trainings have one length, so there is none to rank by a shorter one."
 
 
 def test_a_partial_table_gives_what_it_can() -> None:

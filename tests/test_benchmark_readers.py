@@ -95,6 +95,9 @@ class TestMacro:
         assert "40 queries" in printed  # the default, as nobody recorded seconds
         assert kit("report", tmp_path / "runs", "--table", tmp_path / "macro.h5") == 0
         assert "which searches select by, too" in (tmp_path / "runs" / "report.html").read_text()
+        assert kit("query", "22212220", "--table", tmp_path / "macro.h5") == 0
+        printed = " ".join(capsys.readouterr().out.split())
+        assert "what searches select by: test accuracy here" in printed
 
     def test_download(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -226,6 +229,16 @@ def test_other_pickles_are_refused_by_name(content: object, tmp_path: Path) -> N
     (tmp_path / "karate.bench").write_bytes(pickle.dumps({}, 3))
     with pytest.raises(CorruptFile, match="the name of no task"):
         graph.table(tmp_path / "karate.bench")
+
+
+@pytest.mark.parametrize("target", ["tables", "table.h5"])
+@pytest.mark.parametrize("source", ["nowhere", "empty"])
+def test_a_source_that_is_none_is_told_before_the_target(
+    source: str, target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    assert kit("convert", tmp_path / source, tmp_path / target) == 2
+    assert "is neither a file, nor a folder of NATS-Bench, nor a package" in capsys.readouterr().err
 
 
 def test_a_package_that_is_not_there_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

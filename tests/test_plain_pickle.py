@@ -68,6 +68,20 @@ def test_long_dictionaries(protocol: int) -> None:
     assert list(read[0]["readings"]) == list(value["readings"])
 
 
+@given(
+    st.dictionaries(st.integers(-2, 300), st.floats(), max_size=600),
+    st.dictionaries(st.text("aö\udc80\0", max_size=3), st.floats(), max_size=80),
+    st.dictionaries(st.text(max_size=255), st.floats() | st.integers(), max_size=5),
+    st.sampled_from(PROTOCOLS),
+)
+def test_runs_of_numbers_come_out_in_their_order(
+    numbers: dict[Any, Any], texts: dict[Any, Any], mixed: dict[Any, Any], protocol: int
+) -> None:
+    value = [numbers, texts, mixed, numbers | texts | mixed, [*texts]]
+    read = loads(pickle.dumps(value, protocol), "f")
+    assert repr(read) == repr(value)
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize(
     "code", ["?", "b", "h", "i", "l", "B", "H", "I", "L", "e", "f", "d", "F", "D"]

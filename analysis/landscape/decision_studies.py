@@ -11,7 +11,6 @@ from nasbench_kit.analysis.landscape import table_plots as plots
 from nasbench_kit.analysis.landscape.main_effects import MainEffects, main_effects
 from nasbench_kit.analysis.landscape.neighbourhood import neighbourhood
 from nasbench_kit.analysis.landscape.study import (
-    ACCURACY,
     METRIC,
     Options,
     Study,
@@ -48,14 +47,14 @@ def decisions(table: Table, options: Options) -> Study:
     taken = neighbourhood(space).options
     taken = taken if table.rows is None else taken[table.rows]
     sizes = [len(decision.options) for decision in space.decisions]
-    effects = {ACCURACY: main_effects(taken, sizes, 100 * table.mean(METRIC))}
+    effects = {study.accuracy: main_effects(taken, sizes, 100 * table.mean(METRIC))}
     for what, values in all_costs(table).items():
         try:
             effects[what] = main_effects(taken, sizes, values)
         except NotRecorded:
             study.findings.append(f"All architectures have the same {what}.")
-    _accuracy(study, effects[ACCURACY])
-    _costs(study, {what: found for what, found in effects.items() if what != ACCURACY})
+    _accuracy(study, effects[study.accuracy])
+    _costs(study, {what: found for what, found in effects.items() if what != study.accuracy})
     rows = [
         (what, decision.name, option, count, mean)
         for what, found in effects.items()
@@ -79,7 +78,7 @@ def decisions(table: Table, options: Options) -> Study:
 def _accuracy(study: Study, found: MainEffects) -> None:
     names = study.table.space.decisions
     means, shares = study.panels("decisions", "What each decision does", 2)
-    plots.draw_options(names, found.means, means).set_xlabel(f"mean {ACCURACY}")
+    plots.draw_options(names, found.means, means).set_xlabel(f"mean {study.accuracy}")
     plots.draw_shares([decision.name for decision in names], found.shares, shares)
     _legend(study.figures["decisions"], means)
     first = int(np.argmax(found.shares))

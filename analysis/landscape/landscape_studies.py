@@ -25,7 +25,6 @@ from nasbench_kit.analysis.landscape.random_walk import (
     stationary_law,
 )
 from nasbench_kit.analysis.landscape.study import (
-    ACCURACY,
     METRIC,
     Options,
     Study,
@@ -105,7 +104,7 @@ def _against_distance(
         (several, top, f"the nearest of the best {len(top)}"),
     ):
         by_distance = fitness_distance(distances, values, targets)
-        plots.draw_by_distance(by_distance, ax, name, noun=noun).set_ylabel(ACCURACY)
+        plots.draw_by_distance(by_distance, ax, name, noun=noun).set_ylabel(study.accuracy)
         rows += [
             (name, distance, by_distance.cells[distance], by_distance.mean[distance])
             for distance in np.flatnonzero(by_distance.cells).tolist()
@@ -119,7 +118,7 @@ def _against_distance(
     )
     near = [values[neighbours(row)] for row in drawn.tolist()]
     near = [accuracies[~np.isnan(accuracies)] for accuracies in near]
-    plots.draw_neighbourhoods(values[drawn], near, around, noun=noun).set_ylabel(ACCURACY)
+    plots.draw_neighbourhoods(values[drawn], near, around, noun=noun).set_ylabel(study.accuracy)
     study.frames["fitness_distance"] = tidy(f"to distance {noun}s mean", rows)
 
 

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nasbench_kit.analysis.figures import style
-from nasbench_kit.analysis.landscape.study import ACCURACY, METRIC, all_costs, description, label
+from nasbench_kit.analysis.landscape.study import (
+    METRIC,
+    accuracy,
+    all_costs,
+    description,
+    label,
+    noun,
+)
 from nasbench_kit.analysis.pages import drawing, write_page
 from nasbench_kit.errors import NotRecorded
 from nasbench_kit.system.files import replacing
@@ -81,6 +88,7 @@ def write_analysis(folder: Path, table: Table, studies: Iterable[Study]) -> Path
             "surrogate": "surrogate" in name,
             "description": description(table),
             "table": table,
+            "noun": noun(table),
             "cells": _best(table),
             "studies": [_section(folder, study) for study in studies],
         },
@@ -89,12 +97,12 @@ def write_analysis(folder: Path, table: Table, studies: Iterable[Study]) -> Path
 
 
 def _best(table: Table) -> list[dict[str, Any]]:
-    """The architectures of the best mean validation accuracy, best first; none if none has an accuracy."""
+    """The architectures of the best mean accuracy, best first; none if none has an accuracy."""
     try:
         means = table.mean(METRIC)
     except NotRecorded:
         return []
-    readings = {ACCURACY: 100 * means} | all_costs(table)
+    readings = {accuracy(table): 100 * means} | all_costs(table)
     return [
         {
             "svg": drawing(architecture := table.covered[row]),

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 #: The metric of the landscape.
 METRIC = "validation_accuracy"
-ACCURACY = "validation accuracy (%)"
 
 
 @dataclass
@@ -49,7 +48,12 @@ class Study:
     @property
     def noun(self) -> str:
         """What one of the table's architectures is called in its sentences and figures."""
-        return "cell" if isinstance(self.table.space, CellSpace) else "architecture"
+        return noun(self.table)
+
+    @property
+    def accuracy(self) -> str:
+        """What the axes of the table's accuracies are called."""
+        return accuracy(self.table)
 
     def panels(self, name: str, title: str, count: int = 1) -> list[Axes]:
         """Axes side by side in a new figure, which is headed by the title and the table's name."""
@@ -97,16 +101,29 @@ def label(table: Table) -> str:
     return table.name + (" (surrogate)" if predicted and "surrogate" not in table.name else "")
 
 
+def noun(table: Table) -> str:
+    """What one of a table's architectures is called."""
+    return "cell" if isinstance(table.space, CellSpace) else "architecture"
+
+
+def accuracy(table: Table) -> str:
+    """The metric of the landscape in words: of validation images, but where a benchmark has only others."""
+    return f"{table.selection_metric} (%)"
+
+
 def description(table: Table) -> str:
-    """One sentence on which cells the table covers and where its numbers come from."""
+    """Which architectures the table covers and where its numbers come from."""
     whole = len(table.space)
     covered = f"all {whole:,}" if table.complete else f"{len(table):,} of {whole:,}"
     sources = sorted(SOURCES[number] for number in np.unique(table.sources()))
-    return (
+    sentence = (
         f"{label(table)} has {covered} architectures of the space {table.space.name}, trained for "
         f"{', '.join(map(str, table.epochs))} epochs, {table.repeats} times each; its numbers are "
         f"{' and '.join(sources)}."
     )
+    if table.selection_metric == "validation accuracy":
+        return sentence
+    return f"{sentence} Searches select by {table.selection_metric}, the only one that it has."
 
 
 def of_cells(table: Table) -> CellSpace:

@@ -16,7 +16,6 @@ from nasbench_kit.analysis.landscape.fidelity import (
 from nasbench_kit.analysis.landscape.pareto import front
 from nasbench_kit.analysis.landscape.structure import Estimate, mean_change, replacements, shapes
 from nasbench_kit.analysis.landscape.study import (
-    ACCURACY,
     METRIC,
     Options,
     Study,
@@ -109,7 +108,7 @@ def topology(table: Table, options: Options) -> Study:
     study = Study(table, "Depth, width and cost")
     accuracy, prices = 100 * table.mean(METRIC), costs(table)
     shape = shapes(table.covered)
-    measures = {ACCURACY: accuracy} | prices
+    measures = {study.accuracy: accuracy} | prices
     rows: list[tuple[object, ...]] = []
     for name, groups in (("depth", shape.depth), ("width", shape.width)):
         panels = study.panels(name, f"By {name}", len(measures))
@@ -129,7 +128,7 @@ def topology(table: Table, options: Options) -> Study:
         for ax, (what, values) in zip(panels, prices.items(), strict=True):
             plots.draw_density(values, accuracy, ax, log=True)
             ax.set_xlabel(what)
-            ax.set_ylabel(ACCURACY)
+            ax.set_ylabel(study.accuracy)
             correlation = agreement(values, accuracy)
             study.findings.append(
                 f"Accuracy and {what}: Spearman {correlation.spearman:.3f}, tau-b {correlation.tau:.3f}."
@@ -142,9 +141,13 @@ def fidelity(table: Table, options: Options) -> Study:
     study = Study(table, "Fidelities")
     if len(table.epochs) > 1:
         _between_fidelities(study)
+    else:
+        study.findings.append(
+            "All trainings have one length, so there is none to rank by a shorter one."
+        )
     (ax,) = study.panels("ecdf", "Accuracy by fidelity")
     readings = {f"{epochs} epochs": 100 * table.mean(METRIC, epochs) for epochs in table.epochs}
-    plots.draw_ecdf(readings, ax, noun=study.noun).set_xlabel(ACCURACY)
+    plots.draw_ecdf(readings, ax, noun=study.noun).set_xlabel(study.accuracy)
     if table.has("test_accuracy", epochs=table.epochs[-1]):
         _validation_and_test(study)
     return study
@@ -181,7 +184,7 @@ def _validation_and_test(study: Study) -> None:
     plots.draw_density(
         100 * table.mean(METRIC), 100 * table.mean("test_accuracy"), ax, noun=study.noun
     )
-    ax.set_xlabel(ACCURACY)
+    ax.set_xlabel(study.accuracy)
     ax.set_ylabel("test accuracy (%)")
     study.findings.append(
         f"Validation against test accuracy at {longest} epochs: Pearson {rows[longest].pearson:.3f}, "
@@ -276,7 +279,7 @@ def pareto(table: Table, options: Options) -> Study:
     for ax, (what, values) in zip(_cost_panels(study, len(prices)), prices.items(), strict=True):
         plots.draw_front(values, accuracy, ax)
         ax.set_xlabel(what)
-        ax.set_ylabel(ACCURACY)
+        ax.set_ylabel(study.accuracy)
         best = front(values, accuracy)
         study.findings.append(
             f"{len(best)} architectures are best for their {what}."

@@ -16,11 +16,12 @@ import collections
 import functools
 import gc
 import pickle
-import re
 import struct
 from collections.abc import Callable, Collection
 from itertools import chain
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from nasbench_kit.data.benchmarks.plain_objects import (
     GLOBALS,
@@ -33,8 +34,23 @@ from nasbench_kit.data.benchmarks.plain_objects import (
 )
 from nasbench_kit.errors import CorruptFile
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 #: The newest protocol; it has been that since Python 3.8.
 _NEWEST: Final = 5
+#: The oldest protocol with the opcode MEMOIZE.
+_MEMOIZES: Final = 4
+#: What reading a damaged pickle comes to.
+_DAMAGED: Final = (
+    AttributeError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    struct.error,
+)
 
 
 def loads(data: bytes, source: object, classes: Collection[str] = ()) -> Any:
@@ -53,7 +69,7 @@ def loads(data: bytes, source: object, classes: Collection[str] = ()) -> Any:
     gc.disable()  # it would walk the growing data again and again
     try:
         return _Machine(data, source, GLOBALS | named).run()
-    except (IndexError, KeyError, TypeError, ValueError, OverflowError, struct.error) as error:
+    except _DAMAGED as error:
         raise CorruptFile(
             f"the pickle {source} is damaged, or no pickle of plain data at all"
         ) from error
@@ -73,7 +89,8 @@ class _Machine:
         self.names = names
         self.stack: list[Any] = []
         self.marks: list[int] = []
-        self.memo: dict[int, Any] = {}
+        # Opcodes that name their place may leave gaps; the newer one takes the next place.
+        self.memo: Any = [] if data[1] >= _MEMOIZES else {}
         self.copied = 0
 
     def run(self) -> Any:  # noqa: PLR0912 - a table of methods takes twice as long
@@ -91,14 +108,14 @@ class _Machine:
                 push(double(data, at)[0])
                 at += 8
             elif code == _MEMOIZE:
-                memo[len(memo)] = stack[-1]
+                memo.append(stack[-1])
             elif code == _SHORT_BINUNICODE:
                 end = at + 1 + data[at]
                 text = data[at + 1 : end].decode("utf-8", "surrogatepass")
                 push(text)
                 at = end
                 if data[at] == _MEMOIZE:  # as almost always
-                    memo[len(memo)] = text
+                    memo.append(text)
                     at += 1
             elif code == _BININT1:
                 push(data[at])
@@ -130,29 +147,46 @@ class _Machine:
     def _numbers(self, at: int) -> int:
         """Take the pairs that follow a mark, if they are small integers or short texts and floats.
 
-        They are what long dictionaries consist of, and are taken many at a time for speed.
+        They are what long dictionaries consist of, and are taken many at a time for speed: opcodes that
+        repeat lie at equal distances.
         """
-        data, memo = self.data, self.memo
-        pairs: list[tuple[Any, float]] = []
-        if data[at] == _BININT1 and (run := _BY_INTEGER.match(data, at)):
-            pairs.extend(struct.iter_unpack(">xBxd", run[0]))
-            at = run.end()
-        while data[at] == _SHORT_BINUNICODE:
-            size = data[at + 1]
-            run = _by_text(size).match(data, at)
-            if run is None:
+        data = self.data
+        keys: list[Any] = []
+        values: list[float] = []
+        if data[at] == _BININT1 and (count := self._alike(at, 11, {0: _BININT1, 2: _BINFLOAT})):
+            keys.extend(data[at + 1 : at + 11 * count : 11])
+            values.extend(self._column(at + 3, 11, count, ">f8").tolist())
+            at += 11 * count
+        while data[at] == _SHORT_BINUNICODE and (size := data[at + 1]):
+            length = size + 12
+            opcodes = {1: size, size + 2: _MEMOIZE, size + 3: _BINFLOAT}
+            count = self._alike(at, length, {0: _SHORT_BINUNICODE} | opcodes)
+            if not count:
                 break
-            raws, values = zip(*struct.iter_unpack(f">xx{size}sxxd", run[0]), strict=True)
-            texts = [raw.decode("utf-8", "surrogatepass") for raw in raws]
-            memo.update(enumerate(texts, len(memo)))
-            pairs.extend(zip(texts, values, strict=True))
-            at = run.end()
+            texts = _texts(self._column(at + 2, length, count, f"V{size}").tobytes(), size)
+            self.memo.extend(texts)
+            keys.extend(texts)
+            values.extend(self._column(at + size + 4, length, count, ">f8").tolist())
+            at += length * count
+        pairs = zip(keys, values, strict=True)
         if data[at] == _SETITEMS:
             self.marks.pop()
             self._target(dict, collections.OrderedDict).update(pairs)
             return at + 1
         self.stack.extend(chain.from_iterable(pairs))
         return at
+
+    def _alike(self, at: int, length: int, opcodes: dict[int, int]) -> int:
+        """How many stretches of this length, one after the other, have these bytes at these places."""
+        count = min(_AT_ONCE, (len(self.data) - at) // length)
+        for place, byte in opcodes.items():
+            column = self.data[at + place : at + length * count : length]
+            count = len(column) - len(column.lstrip(bytes([byte])))
+        return count
+
+    def _column(self, at: int, length: int, count: int, code: str) -> NDArray[Any]:
+        """From each stretch of this length a value of this type of NumPy."""
+        return np.ndarray((count,), code, self.data, at, (length,))
 
     # Each takes the place of its argument and returns that of the next opcode.
 
@@ -312,16 +346,14 @@ def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogatepass")
 
 
-@functools.cache
-def _by_text(size: int) -> re.Pattern[bytes]:
-    """Texts of so many bytes, each kept in the memo, and floats.
-
-    Not possessive (``++``), which matches wrongly before Python 3.11.5.
-    """
-    return re.compile(b"(?:\x8c%s.{%d}\x94G.{8})+" % (re.escape(bytes([size])), size), re.DOTALL)
+@functools.lru_cache(maxsize=64)  # the rows of a benchmark have the same keys again and again
+def _texts(joined: bytes, size: int) -> list[str]:
+    """Texts of so many bytes each."""
+    return [_text(joined[start : start + size]) for start in range(0, len(joined), size)]
 
 
-_BY_INTEGER: Final = re.compile(b"(?:K.G.{8})+", re.DOTALL)
+#: Pairs taken at once; what is ahead is looked at before it is clear that it is alike.
+_AT_ONCE: Final = 256
 _NAMES: Final = {
     getattr(pickle, name)[0]: name
     for name in dir(pickle)

@@ -223,6 +223,7 @@ def run_query(args: argparse.Namespace) -> int:
             for reading in readings
         ],
         "costs": {name: float(column[row]) for name, column in table.costs.items()},
+        "selection_metric": table.selection_metric,
         "assumed_seconds": list(table.assumed_seconds),
         "halfway_epochs": table.provenance.get("halfway_epochs", {}),
     }
@@ -244,6 +245,11 @@ def run_query(args: argparse.Namespace) -> int:
     notes = [f"{name}: {cost:.6g}" for name, cost in described["costs"].items()]
     if parameters is not None:
         notes.insert(0, f"trainable parameters: {described['trainable_parameters']:,}")
+    if table.selection_metric != "validation accuracy":
+        notes.append(
+            f"validation_accuracy is what searches select by: {table.selection_metric} here, the only one "
+            "that the benchmark has"
+        )
     if described["halfway_epochs"]:
         notes.append(f"(halfway) is {_halfway(described['halfway_epochs'])}")
     note = "\n".join(notes)

@@ -18,7 +18,7 @@ from nasbench_kit.cli.common import (
     progress_bar,
 )
 from nasbench_kit.cli.targets import check_table, check_tables
-from nasbench_kit.errors import InvalidSetting, WrongTable
+from nasbench_kit.errors import CorruptFile, InvalidSetting, WrongTable
 from nasbench_kit.system.files import home
 from nasbench_kit.system.workers import check_workers
 from nasbench_kit.table.table import Table
@@ -168,6 +168,11 @@ def run_convert(args: argparse.Namespace) -> int:
     reader = reader_of(args.source)
     if reader is not None:
         return _run_reader(reader, args)
+    if not args.source.is_file():
+        raise CorruptFile(
+            f"{args.source} is neither a file, nor a folder of NATS-Bench, nor a package that is read "
+            "(nas-bench-graph, analog-nasbench)"
+        )
     check_table(args.target, args.source)
     if recognise(args.source) == "table":
         raise InvalidSetting(f"{args.source} is a table already; open it by its path")

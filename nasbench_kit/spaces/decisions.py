@@ -308,7 +308,7 @@ class ChoiceSpace:
             InvalidSetting: this space has none.
         """
         raise InvalidSetting(
-            f"the space {self.name} has no networks, so nothing of it can be trained; use a table"
+            f"the space {self.name} has no networks, so only tables answer for it: nothing of it can be trained"
         )
 
     def work(
@@ -320,7 +320,7 @@ class ChoiceSpace:
             InvalidSetting: this space has no networks.
         """
         raise InvalidSetting(
-            f"the space {self.name} has no networks, so a training of it has no price; use a table"
+            f"the space {self.name} has no networks, so only tables answer for it: a training of it has no price"
         )
 
 
