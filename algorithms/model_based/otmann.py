@@ -89,8 +89,9 @@ def distances(
         rows, columns = _Distinct(ones, kind), _Distinct(others, kind)
         if len(columns.nets):
             saved = _saved(rows.layers, columns.layers, np.asarray(structure, float))
-            every = np.ix_(range(len(structure)), rows.which, columns.which)
-            found[:, rows.nets[:, None], columns.nets] -= saved[every]
+            found[:, rows.nets[:, None], columns.nets] -= saved[
+                :, rows.which[:, None], columns.which
+            ]
     return np.maximum(found, 0)  # rounding
 
 
