@@ -44,12 +44,19 @@ class Layers(NamedTuple):
     #: Lengths of paths to the input and to the output: [layers, lengths].
     paths: NDArray[np.float64]
 
+    @property
+    def key(self) -> bytes:
+        """The same for equal layers, and for no others."""
+        return b"".join(part.tobytes() for part in self)
+
 
 class Network(NamedTuple):
     """What the distance needs of a graph."""
 
     kinds: dict[str, Layers]
     mass: float
+    #: By kind, the same where the layers are equal.
+    keys: dict[str, bytes]
 
 
 def network(graph: Graph) -> Network:
@@ -68,7 +75,8 @@ def network(graph: Graph) -> Network:
         )
         for kind, vertices in members.items()
     }
-    return Network(kinds, float(masses.sum()))
+    keys = {kind: layers.key for kind, layers in kinds.items()}
+    return Network(kinds, float(masses.sum()), keys)
 
 
 def distances(
@@ -77,26 +85,39 @@ def distances(
     """d(one, other) for each coefficient of structural cost: [coefficients, ones, others] (eq. 3)."""
     totals = np.add.outer([net.mass for net in ones], [net.mass for net in others])
     found = np.tile(_UNMATCHED * totals, (len(structure), 1, 1))
-    for kind in dict.fromkeys(kind for net in ones for kind in net.kinds):
-        rows, columns = _by_size(ones, kind), _by_size(others, kind)
-        for row_places, one in rows:
-            for column_places, other in columns:
-                saved = _saved(one, other, np.asarray(structure, float))
-                found[:, row_places[:, None], column_places] -= saved
+    for kind in sorted({kind for net in ones for kind in net.kinds}):
+        rows, columns = _Distinct(ones, kind), _Distinct(others, kind)
+        if len(columns.nets):
+            saved = _saved(rows.layers, columns.layers, np.asarray(structure, float))
+            found[:, rows.nets[:, None], columns.nets] -= saved[
+                :, rows.which[:, None], columns.which
+            ]
     return np.maximum(found, 0)  # rounding
 
 
-def _by_size(nets: Sequence[Network], kind: str) -> list[tuple[NDArray[np.intp], Layers]]:
-    """Networks with equally many layers of a kind, together: their places, and their stacked layers."""
-    sizes: dict[int, list[int]] = {}
-    for place, net in enumerate(nets):
-        if kind in net.kinds:
-            sizes.setdefault(len(net.kinds[kind].mass), []).append(place)
-    found = []
-    for places in sizes.values():
-        layers = [nets[place].kinds[kind] for place in places]
-        found.append((np.array(places), Layers(*map(np.stack, zip(*layers, strict=True)))))
-    return found
+class _Distinct:
+    """The layers of one kind of many networks, equal ones once: most networks share theirs with others."""
+
+    def __init__(self, nets: Sequence[Network], kind: str) -> None:
+        have = [place for place, net in enumerate(nets) if kind in net.kinds]
+        numbers: dict[bytes, int] = {}
+        which = [numbers.setdefault(nets[place].keys[kind], len(numbers)) for place in have]
+        #: Places of the networks that have such layers, and the number of each one's layers.
+        self.nets, self.which = np.array(have, int), np.array(which, int)
+        first = np.unique(self.which, return_index=True)[1]
+        self._all = [nets[have[place]].kinds[kind] for place in first]
+
+    @property
+    def layers(self) -> Layers:
+        """Stacked, [distinct, layers, ...]; where there are fewer, layers without mass follow."""
+        most = max(len(layers.mass) for layers in self._all)
+        stacked = []
+        for parts in zip(*self._all, strict=True):
+            padded = np.zeros((len(parts), most, *parts[0].shape[1:]))
+            for row, part in zip(padded, parts, strict=True):
+                row[: len(part)] = part
+            stacked.append(padded)
+        return Layers(*stacked)
 
 
 def _saved(one: Layers, other: Layers, structure: NDArray[np.float64]) -> NDArray[np.float64]:
