@@ -214,7 +214,7 @@ def test_the_gradient_of_snas_price_is_that_of_the_formula() -> None:
 def test_where_operations_have_no_prices_snas_says_so() -> None:
     table = made_up_table(CellSpace(4))
     settings = replace(SNAS.small(), epochs=1, batch_size=12, resource=0.1)
-    with pytest.raises(InvalidSetting, match=r"resource is 0\.1, but operations of the space v4e9"):
+    with pytest.raises(InvalidSetting, match=r"resource is 0\.1, but operations of the space v4e6"):
         next(settings(oracle_for(settings, table, 0, seconds=1e4), np.random.default_rng(0)))
 
 
