@@ -10,6 +10,7 @@ from collections.abc import Callable
 from nasbench_kit.algorithms.ask_tell import AskTell
 from nasbench_kit.algorithms.evolution.hierarchical_evolution import HierarchicalEvolution
 from nasbench_kit.algorithms.evolution.regularized_evolution import RegularizedEvolution
+from nasbench_kit.algorithms.evolution.released_evolution import ReleasedEvolution
 from nasbench_kit.algorithms.local_search import LocalSearch
 from nasbench_kit.algorithms.model_based.auto_keras import AutoKerasBO
 from nasbench_kit.algorithms.model_based.bananas import BANANAS
@@ -56,6 +57,7 @@ __all__ = [
     "RandomSearch",
     "RegularizedEvolution",
     "Reinforce",
+    "ReleasedEvolution",
     "Scalarized",
 ]
 
@@ -75,6 +77,9 @@ def _with_torch(module: str, maker: str) -> Callable[[], Search]:
 #: Python's topics.
 WEIGHT_SHARING: dict[str, Callable[[], Search]] = {
     "random-weight-sharing": _with_torch("weight_sharing.random_search", "RandomWeightSharing"),
+    "random-weight-sharing-released": _with_torch(
+        "weight_sharing.random_search", "RandomWeightSharing.released"
+    ),
     "random-weight-sharing-small": _with_torch(
         "weight_sharing.random_search", "RandomWeightSharing.small"
     ),
@@ -134,18 +139,22 @@ MULTI_OBJECTIVE: dict[str, Callable[[], Search]] = {
 #: The built-in algorithms by the name that commands use: each makes a search with its defaults.
 ALGORITHMS: dict[str, Callable[[], Search]] = {
     "random-search": RandomSearch,
+    "random-search-released": RandomSearch.released,
     "distinct-random-search": RandomSearch.without_repetition,
     "local-search": LocalSearch,
     "regularized-evolution": RegularizedEvolution,
+    "regularized-evolution-released": ReleasedEvolution,
     "regularized-evolution-notebook": RegularizedEvolution.notebook,
     "regularized-evolution-naszilla": RegularizedEvolution.naszilla,
     "non-regularized-evolution": RegularizedEvolution.non_regularized,
+    "non-regularized-evolution-released": ReleasedEvolution.non_regularized,
     "amoebanet": RegularizedEvolution.amoebanet,
     "amoebanet-small": RegularizedEvolution.amoebanet_small,
     "hierarchical-evolution": HierarchicalEvolution,
     "hierarchical-evolution-small": HierarchicalEvolution.small,
     "hierarchical-random": HierarchicalEvolution.random,
     "reinforce": Reinforce,
+    "reinforce-released": Reinforce.released,
     "nats-reinforce": Reinforce.nats,
     "successive-halving": Hyperband.successive_halving,
     "hyperband": Hyperband,

@@ -55,6 +55,7 @@ QUICK = [
 OF_GRAPHS = (
     *("regularized-evolution-notebook", "regularized-evolution-naszilla"),
     *("hierarchical-evolution", "hierarchical-evolution-small", "hierarchical-random"),
+    *(name for name in ALGORITHMS if name.endswith("-released")),
 )
 
 

@@ -99,7 +99,7 @@ def test_a_policy_without_cells_is_not_waited_for() -> None:
     logits = reinforce.uniform([2, 2, 2, 3])
     logits[:3, 0] = 50.0  # no edge at all, all but surely
     with pytest.raises(Stalled, match="made no architecture of v3e3; the policy has collapsed"):
-        reinforce._valid_sample(logits, CellSpace(3), np.random.default_rng(0))
+        reinforce._valid_sample(logits, CellSpace(3), lambda _: True, np.random.default_rng(0))
 
 
 def test_settings_are_checked() -> None:

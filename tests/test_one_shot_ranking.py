@@ -1,5 +1,6 @@
 """How well shared weights rank cells, and the command that measures it."""
 
+import csv
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,13 +10,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nasbench_kit import BudgetExhausted, CellSpace, CorruptFile, Table
+from nasbench_kit import BudgetExhausted, Cell, CellSpace, CorruptFile, Table, spaces
 from nasbench_kit.algorithms.weight_sharing.darts import DARTS
 from nasbench_kit.algorithms.weight_sharing.scores import shared_scores
 from nasbench_kit.analysis.statistics.one_shot_ranking import (
     against_truth,
     correlation_curves,
     ranking,
+    without_weights,
 )
 from nasbench_kit.cli import main
 from nasbench_kit.cli.rank_correlation import _summarised
@@ -56,6 +58,23 @@ def test_tied_scores_share_what_they_stand_for() -> None:
     assert found.regret == pytest.approx(float(TRUTH.max() - TRUTH.mean()))
 
 
+def test_operations_without_weights_are_counted() -> None:
+    cells = CellSpace(5)
+    pooled = Cell.from_text("01010/00110/00010/00001/00000:conv3x3,maxpool3x3,maxpool3x3")
+    assert without_weights(cells, pooled)[1] == 2
+    assert np.isnan(without_weights(cells, pooled)[0])  # there is no such operation
+    nb201 = spaces.named("nasbench201")
+    text = "|skip_connect~0|+|none~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_1x1~1|skip_connect~2|"
+    assert without_weights(nb201, nb201.parse(text)) == (3, 1)
+    blocks = spaces.named("darts")
+    one = blocks.sample(np.random.default_rng(0))
+    skips, pools = without_weights(blocks, one)
+    assert skips == one.to_text().count("skip")
+    assert pools == one.to_text().count("pool")
+    other = spaces.named("nasbench-macro")
+    assert np.isnan(without_weights(other, other.sample(np.random.default_rng(0)))).all()
+
+
 def test_plots_draw_on_the_axes_they_are_given() -> None:
     from matplotlib.figure import Figure
 
@@ -87,12 +106,18 @@ def test_the_command_scores_before_and_after_and_goes_on(
     assert sampled["mixture"] is None
     assert -1 <= relaxed["mixture"] <= 1
     assert 0 <= sampled["recommended"] < 100
-    columns = (tmp_path / "correlation.csv").read_text().splitlines()
-    assert len(columns) == 1 + 2 * 2  # two methods, at the start and at the end
-    assert columns[1].split(",")[2] == "0"
-    assert columns[1].split(",")[-1] == ""  # nothing is recommended yet
-    assert 0 < float(columns[2].split(",")[2]) <= 0.3
-    assert sampled["recommended"] == pytest.approx(100 * float(columns[2].split(",")[-1]))
+    with (tmp_path / "correlation.csv").open() as file:
+        columns = list(csv.DictReader(file))
+    assert len(columns) == 2 * 2  # two methods, at the start and at the end
+    assert columns[0]["seconds"] == "0"
+    assert columns[0]["recommended"] == columns[0]["pools"] == ""  # nothing is recommended yet
+    assert 0 < float(columns[1]["seconds"]) <= 0.3
+    assert sampled["recommended"] == pytest.approx(100 * float(columns[1]["recommended"]))
+    assert sampled["eigenvalue"] is None  # it has no logits
+    assert relaxed["eigenvalue"] == pytest.approx(float(columns[3]["eigenvalue"]))
+    assert float(columns[2]["eigenvalue"]) != relaxed["eigenvalue"]
+    assert sampled["skips"] is None  # cells have no such operation
+    assert 0 <= sampled["pools"] <= 3
     assert (tmp_path / "rank-correlation.png").stat().st_size > 10_000
 
     run = tmp_path / "runs" / "darts-small-0.json"
@@ -171,7 +196,8 @@ def test_what_is_not_known_is_null() -> None:
     found = _summarised("enas", [[ranking(1.0, np.zeros(20), TRUTH)]], [last])
     unknown = [name for name, value in found.items() if value is None]
     correlations = ["tau", "spearman", "tau_best", "spearman_best"]
-    assert unknown == [*correlations, "recommended", "mixture"]
+    signs = ["eigenvalue", "skips", "pools"]
+    assert unknown == [*correlations, "recommended", "mixture", *signs]
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
@@ -193,6 +219,9 @@ def test_what_is_not_known_is_null() -> None:
         ("mixture_accuracy", [0.5]),
         ("labelling_spread", None),
         ("labelling_spread", -0.1),
+        ("eigenvalue", float("inf")),
+        ("eigenvalue", "2"),
+        ("eigenvalue", True),
     ],
 )
 def test_scores_that_nothing_has_written_are_refused(tmp_path: Path, name: str, value: Any) -> None:
@@ -224,6 +253,7 @@ def test_proxies_are_ranked_beside_shared_weights(
     """The table has counted the parameters of its trained networks itself."""
     out = tmp_path / "ranking"
     flags = ["--cells", "30", "--seeds", "2", "--workers", "1", "--out", str(out), "--json"]
+    flags += ["--table", "digits"]
     assert main(["rank-correlation", "--methods", "parameters", "synflow", *flags]) == 0
     counted, synflow = json.loads(capsys.readouterr().out)["methods"]
     table = open_table("digits")

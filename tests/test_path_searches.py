@@ -20,6 +20,7 @@ from nasbench_kit.algorithms.weight_sharing.proxyless import (
     gate_gradient,
 )
 from nasbench_kit.algorithms.weight_sharing.search import WeightSharing
+from nasbench_kit.algorithms.weight_sharing.snas import SNAS, _Search as Annealed
 from nasbench_kit.algorithms.weight_sharing.training import SharedWeights
 from nasbench_kit.oracle.search import Search
 from nasbench_kit.spaces.edge_cells.nasbench201 import OPERATIONS, unique_key
@@ -182,6 +183,39 @@ def test_the_price_alone_leads_to_what_costs_nothing(latency: str) -> None:
         search.with_latency(torch.tensor(1.0)).backward()
         optimizer.step()
     assert search.relaxation.discretised().options == (OPERATIONS.index("none"),) * 6
+
+
+def test_the_price_pulls_snas_away_from_dear_operations() -> None:
+    """One epoch from the same draws: with a price the logits of dear operations end lower."""
+
+    def trained(eta: float) -> torch.Tensor:
+        settings = replace(SNAS.small(), epochs=1, batch_size=12, resource=eta, temperature_min=1.0)
+        search = begun(settings, Annealed)
+        start = search.relaxation.operations.detach().clone()
+        search.epoch()
+        moved: torch.Tensor = search.relaxation.operations.detach() - start
+        return moved
+
+    dear = OPERATIONS.index("nor_conv_3x3")
+    assert trained(0.02)[:, dear].mean() < trained(0.0)[:, dear].mean()
+
+
+def test_the_gradient_of_snas_price_is_that_of_the_formula() -> None:
+    """d(Z . C)/d(logits) of a concrete draw: Z (C - Z . C) / temperature, by hand."""
+    search = begun(replace(SNAS.small(), epochs=1, batch_size=12, resource=1.0), Annealed)
+    draw = search.relaxation.sample(np.random.default_rng(0), 0.5, hard=False)
+    prices = search.prices
+    (draw.operations * prices).sum().backward()
+    z = draw.operations.detach()
+    expected = z * (prices - (z * prices).sum(1, keepdim=True)) / 0.5
+    torch.testing.assert_close(search.relaxation.operations.grad, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_where_operations_have_no_prices_snas_says_so() -> None:
+    table = made_up_table(CellSpace(4))
+    settings = replace(SNAS.small(), epochs=1, batch_size=12, resource=0.1)
+    with pytest.raises(InvalidSetting, match=r"resource is 0\.1, but operations of the space v4e6"):
+        next(settings(oracle_for(settings, table, 0, seconds=1e4), np.random.default_rng(0)))
 
 
 # P-DARTS ----------------------------------------------------------------------------------------

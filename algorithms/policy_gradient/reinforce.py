@@ -4,6 +4,9 @@ Every decision (of a cell: every edge and every operation) has its own softmax. 
 until it makes an architecture of the space; such draws cost nothing and never enter the gradient (so the gradient is that of the released
 code, not that of the conditional distribution).
 
+In the released code an encoding of more than nine edges makes no cell, even where pruning would leave nine or
+fewer; ``released`` draws so.
+
 With simulated workers, results arrive in the order in which trainings finish, and each is learned from as if
 the policy of that moment had drawn it.
 
@@ -17,13 +20,14 @@ exps/NATS-algos/reinforce.py; Kingma, Ba, Adam, ICLR 2015, Algorithm 1.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from nasbench_kit import checks
+from nasbench_kit.algorithms.random_search import within_edges
 from nasbench_kit.algorithms.workers import Job, check_workers, simulate
 from nasbench_kit.errors import InvalidSetting, Stalled
 
@@ -57,6 +61,13 @@ class Reinforce:
     optimizer: Literal["adam"] | None = None
     #: Simulated ones, which train at the same time; None is one, without a clock.
     workers: int | None = None
+    #: Edges that a cell's encoding may have before it is pruned; None: as many as it likes.
+    most_edges: int | None = None
+
+    @classmethod
+    def released(cls) -> Reinforce:
+        """As in the code of the NAS-Bench-101 experiments, with the paper's final learning rate."""
+        return cls(most_edges=9)
 
     @classmethod
     def nats(cls) -> Reinforce:
@@ -73,21 +84,25 @@ class Reinforce:
                 f'optimizer is {checks.shown(self.optimizer)}; choose "adam", or None for a plain step'
             )
         check_workers(self.workers)
+        if self.most_edges is not None:
+            checks.whole("most_edges", self.most_edges, 1)
 
     def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Architecture]:
         """Sample an architecture, query its reward, step.
 
         Raises:
+            InvalidSetting: ``most_edges`` in a space whose architectures are no cells.
             Stalled: the policy draws nothing but choices that make no architecture.
         """
         space = oracle.space
+        allowed = within_edges(space, self.most_edges)
         logits = uniform([len(decision.options) for decision in space.decisions])
         baseline = MovingAverage(self.momentum)
         adam = Adam() if self.optimizer else None
         best = None
 
         def ask() -> Job:
-            sample, architecture = _valid_sample(logits, space, rng)
+            sample, architecture = _valid_sample(logits, space, allowed, rng)
             return Job(architecture, self.epochs, sample)
 
         for job, answer in simulate(oracle, ask, self.workers):
@@ -148,7 +163,10 @@ class Adam:
 
 
 def _valid_sample(
-    logits: NDArray[np.float64], space: Space, rng: Generator
+    logits: NDArray[np.float64],
+    space: Space,
+    allowed: Callable[[Any], bool],
+    rng: Generator,
 ) -> tuple[NDArray[np.intp], Architecture]:
     """A draw of every decision that makes an architecture, and that architecture."""
     # A uniform number falls below the cumulated probability of its choice, above those before.
@@ -156,7 +174,7 @@ def _valid_sample(
     for _ in range(_PATIENCE):
         sample = (rng.random((len(logits), 1)) >= thresholds).sum(axis=1)
         architecture = space.decode(sample.tolist())
-        if architecture is not None:
+        if architecture is not None and allowed(architecture):
             return sample, architecture
     raise Stalled(
         f"{_PATIENCE:,} samples in a row made no architecture of {space.name}; the policy has "

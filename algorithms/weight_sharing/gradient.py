@@ -15,6 +15,8 @@ from nasbench_kit.algorithms.weight_sharing.training import SharedWeights
 if TYPE_CHECKING:
     from nasbench_kit.spaces.protocols import Architecture
 
+#: What a network of even probabilities costs, where prices of options are weighed.
+_EVEN = 100.0
 #: Cells drawn from the final probabilities, the likeliest of which are queried first.
 _CANDIDATES = 1000
 
@@ -95,3 +97,23 @@ class GradientSearch:
     def parts(self) -> dict[str, Any]:
         """What the saved state holds beside the weights."""
         return {"relaxation": self.relaxation, "architecture_optimizer": self.optimizer}
+
+
+def option_prices(shared: SharedWeights, like: Tensor) -> Tensor:
+    """Of every option what it adds to a network, so that even probabilities come to 100: [slots, options].
+
+    Args:
+        shared: in whose space operations stand on edges, or blocks in places.
+        like: logits; what comes back is of their type, on their device.
+    """
+    space = shared.space
+    around = space.work_of([], shared.skeleton, shared.image_shape)
+
+    def price(slot: int, option: int) -> float:
+        work = space.work_of([(slot, option)], shared.skeleton, shared.image_shape) - around
+        # Without a clock, multiplications and values written count alike.
+        return shared.seconds(work) or float(work.sum())
+
+    options = range(len(space.slots[0].operations))
+    prices = torch.tensor([[price(s, o) for o in options] for s in range(len(space.slots))])
+    return (_EVEN * prices / prices.mean(1).sum()).to(like)

@@ -14,6 +14,7 @@ import numpy as np
 
 from nasbench_kit.algorithms.weight_sharing.gradient import GradientSearch
 from nasbench_kit.algorithms.weight_sharing.search import WeightSharing
+from nasbench_kit.algorithms.weight_sharing.sharpness import dominant_eigenvalue
 from nasbench_kit.algorithms.weight_sharing.training import SharedWeights
 from nasbench_kit.errors import BudgetExhausted
 
@@ -41,10 +42,15 @@ class Scores:
     mixture_accuracy: NDArray[np.float64] | None = None
     #: Standard deviation of the accuracy between labellings of one cell; at the last moment only.
     labelling_spread: float | None = None
+    #: The dominant eigenvalue of the reward loss' Hessian by the logits, on one batch that is always the
+    #: same; None where there are no logits.
+    eigenvalue: float | None = None
 
 
 #: Of the spread over labellings: encodings drawn, cells looked at, labellings of each, at most.
 _DRAWS, _CELLS, _LABELLINGS = 2000, 30, 5
+#: With the Hessian, at most, for an eigenvalue.
+_PRODUCTS = 30
 
 
 def shared_scores(
@@ -73,7 +79,12 @@ def shared_scores(
 
     def scores(recommended: int) -> Scores:
         accuracy = np.array([shared.whole_reward(cell) for cell in cells])
-        return Scores(oracle.budget.spent_seconds, recommended, accuracy)
+        eigenvalue = None
+        if isinstance(under_way, GradientSearch):
+            loss = shared.loss(under_way.relaxation.mixture(), shared.same_reward_batch())
+            logits = list(under_way.relaxation.parameters())
+            eigenvalue = dominant_eigenvalue(loss, logits, iterations=_PRODUCTS)
+        return Scores(oracle.budget.spent_seconds, recommended, accuracy, eigenvalue=eigenvalue)
 
     yield scores(-1)
     row, due = -1, 1

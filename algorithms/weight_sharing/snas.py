@@ -2,10 +2,13 @@
 
 One level where DARTS has two: the loss is the expectation over cells drawn from a concrete
 distribution, and both gradients come from one backward pass. The temperature goes down until the
-draws are nearly one-hot, so that the cell at the end is the one that was trained. (Without the
-paper's resource constraint: the table's seconds are the budget here.)
+draws are nearly one-hot, so that the cell at the end is the one that was trained.
 
-Source: Xie, Zheng, Liu, Lin, SNAS, ICLR 2019 (arXiv 1812.09926), sections 2.1 to 2.3, and SNAS-Series'
+With ``resource`` the loss counts what the drawn operations cost as well (section 2.4), reparametrised as the
+rest: eta times the sum of Z C over all edges and operations. The price C is that of the table's seconds,
+where the released code weighs parameters, FLOPs and memory traffic.
+
+Source: Xie, Zheng, Liu, Lin, SNAS, ICLR 2019 (arXiv 1812.09926), sections 2.1 to 2.4, and SNAS-Series'
 released settings.
 """
 
@@ -13,9 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from nasbench_kit.algorithms.weight_sharing.gradient import Differentiable, GradientSearch
+from nasbench_kit.algorithms.weight_sharing.gradient import (
+    Differentiable,
+    GradientSearch,
+    option_prices,
+)
+from nasbench_kit.errors import InvalidSetting
 
 if TYPE_CHECKING:
     from nasbench_kit.algorithms.weight_sharing.training import OneShot, SharedWeights
@@ -37,20 +45,39 @@ class SNAS(Differentiable):
     #: Of the concrete distribution (lambda), linearly from the first epoch to the last.
     temperature: float = 1.0
     temperature_min: float = 0.03
+    #: eta: of the expected price in the loss, where even probabilities cost 100; for operations on edges.
+    resource: float = 0.0
 
     ranges: ClassVar[Mapping[str, str]] = {
         **Differentiable.ranges,
         "temperature": "(0, inf)",
         "temperature_min": "(0, inf)",
+        "resource": "[0, inf)",
     }
 
     def begin(self, shared: SharedWeights) -> OneShot:
-        """The search before its first epoch."""
+        """The search before its first epoch.
+
+        Raises:
+            InvalidSetting: a resource term in a space whose operations have no prices of their own.
+        """
         return _Search(self, shared)
 
 
 class _Search(GradientSearch):
     settings: SNAS
+
+    def __init__(self, settings: SNAS, shared: SharedWeights) -> None:
+        super().__init__(settings, shared)
+        self.prices = None
+        if settings.resource:
+            if not hasattr(shared.space, "work_of"):
+                raise InvalidSetting(
+                    f"resource is {settings.resource:g}, but operations of the space {shared.space.name} have no "
+                    "prices of their own; leave it at 0, or use a space of edge-labelled cells such as nasbench201"
+                )
+            relaxation: Any = self.relaxation
+            self.prices = option_prices(shared, relaxation.operations)
 
     def epoch(self) -> Architecture:
         shared = self.shared
@@ -59,10 +86,12 @@ class _Search(GradientSearch):
             shared.pay(work, shared.step_examples)
             first, last = self.settings.temperature, self.settings.temperature_min
             temperature = first + (last - first) * shared.progress
-            draw = self.relaxation.sample(shared.rng, temperature, hard=False)  # Z, equation 3
+            draw: Any = self.relaxation.sample(shared.rng, temperature, hard=False)  # Z, equation 3
             shared.optimizer.zero_grad()
             self.optimizer.zero_grad()
             loss = shared.loss(draw, shared.weight_batch())
+            if self.prices is not None:  # section 2.4
+                loss = loss + self.settings.resource * (draw.operations * self.prices).sum()
             loss.backward()  # type: ignore[no-untyped-call]  # equation 5: weights and logits at once
             shared.clipped_step()
             self.optimizer.step()

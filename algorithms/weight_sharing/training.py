@@ -217,6 +217,11 @@ class SharedWeights:
         """The next images [b, c, h, w] that architectures are rewarded by, and their labels [b]."""
         return self._data.reward_batch(next(self._reward_picks))
 
+    def same_reward_batch(self) -> tuple[Tensor, Tensor]:
+        """The first reward images, whenever it is asked for; for measurements that a search must not feel."""
+        size = min(self.settings.batch_size, len(self._task.reward))
+        return self._data.reward_batch(np.arange(size))
+
     def loss(self, run: Architecture | Mixture, batch: tuple[Tensor, Tensor]) -> Tensor:
         """Cross-entropy of a batch, []."""
         images, labels = batch

@@ -6,15 +6,17 @@ NAS-Bench-1Shot1, ICLR 2020, section 4.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nasbench_kit.analysis.figures import style
 from nasbench_kit.analysis.figures.plots import looks
 from nasbench_kit.analysis.landscape.fidelity import Agreement, agreement, best_share
+from nasbench_kit.spaces.nasbench101.space import CellSpace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +25,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nasbench_kit.analysis.landscape.fidelity import RepeatNoise
+
+
+#: What goes up before a search by gradient collapses onto operations without weights (Zela et al., 2020).
+COLLAPSE = {
+    "eigenvalue": "dominant Hessian eigenvalue",
+    "skips": "skips recommended",
+    "pools": "poolings recommended",
+}
+#: Panels beside each other in the figure.
+_COLUMNS = 4
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,12 @@ class Ranking:
     regret: float
     #: The same for the cell that the search recommends; NaN where there is none.
     recommended: float
+    #: The dominant eigenvalue of the reward loss' Hessian by the logits; NaN where there are none.
+    eigenvalue: float = np.nan
+    #: Operations of the recommended cell that have no weights: skip connections, and poolings; NaN where
+    #: there is no cell, or its space has no such operation.
+    skips: float = np.nan
+    pools: float = np.nan
 
 
 def ranking(
@@ -47,10 +65,11 @@ def ranking(
     scores: NDArray[np.float64],
     truth: NDArray[np.float64],
     recommended: float = np.nan,
+    **signs: float,
 ) -> Ranking:
     """Compare scores [cells] with true mean accuracies [cells]; ties for the best count by their mean.
 
-    ``seconds`` and ``recommended`` are passed on: see `Ranking`.
+    ``seconds``, ``recommended`` and the signs of a collapse are passed on: see `Ranking`.
     """
     best = best_share(truth)
     chosen = best_share(scores)
@@ -61,7 +80,54 @@ def ranking(
         float((best & chosen).sum() / chosen.sum()),
         float(truth.max() - truth[scores == scores.max()].mean()),
         recommended,
+        **signs,
     )
+
+
+def without_weights(space: Any, architecture: Any) -> tuple[float, float]:
+    """How many skip connections and how many poolings an architecture has: a search that collapses gains them.
+
+    Args:
+        space: of cells with operations on vertices or on edges; of others neither is known (NaN).
+        architecture: of the space.
+    """
+    if isinstance(space, CellSpace):  # no operation of theirs is a skip connection
+        return np.nan, float(sum("pool" in operation for operation in architecture.operations))
+    if not hasattr(space, "taken"):
+        return np.nan, np.nan
+    slots = space.slots
+    names = [slots[slot].operations[option] for slot, option in space.taken(architecture).items()]
+    options = {operation for slot in slots for operation in slot.operations}
+
+    def counted(words: tuple[str, ...]) -> float:
+        if not any(word in option for option in options for word in words):
+            return np.nan
+        return float(sum(any(word in name for word in words) for name in names))
+
+    return counted(("skip", "identity")), counted(("pool",))
+
+
+def collapse_curves(
+    rankings: Mapping[str, Sequence[Sequence[Ranking]]], what: str, ylabel: str, *, ax: Axes
+) -> Axes:
+    """What tells a collapse while the weights are trained: "eigenvalue", "skips" or "pools" of each run.
+
+    Args:
+        rankings: as for ``correlation_curves``; methods without such values have no line.
+        what: a field of `Ranking`.
+        ylabel: of the axes.
+        ax: axes to draw on.
+    """
+    for name, look in looks(rankings).items():
+        for number, run in enumerate(rankings[name]):
+            values = [getattr(moment, what) for moment in run]
+            if not np.isnan(values).all():
+                label = None if number else name
+                seconds = [moment.seconds for moment in run]
+                ax.plot(seconds, values, label=label, marker="o", **look)
+    ax.set_xlabel("training seconds (table's clock)")
+    ax.set_ylabel(ylabel)
+    return ax
 
 
 def correlation_curves(
@@ -92,7 +158,7 @@ def correlation_curves(
             )
     ax.axhline(ceiling, color=style.GREY, linestyle="--", label="two repeats of the truth")
     ax.axhline(0, color=style.BLACK, linewidth=0.8)
-    ax.set_xlabel("training seconds spent (table's clock)")
+    ax.set_xlabel("training seconds (table's clock)")
     ax.set_ylabel("Kendall's tau-b" + (", best tenth" if best else ""))
     style.legend(ax)
     return ax
@@ -102,7 +168,7 @@ def against_truth(
     scores: NDArray[np.float64],
     truth: NDArray[np.float64],
     *,
-    ylabel: str = "accuracy with shared weights, or rank",
+    ylabel: str = "shared weights' accuracy,\nor a proxy's rank",
     ax: Axes | None = None,
 ) -> Axes:
     """Every cell: its shared-weight accuracy, or a proxy's rank for it (1 is best), over its true mean."""
@@ -135,17 +201,33 @@ def save_figure(
     from matplotlib import pyplot
 
     with style.figure_style():
-        panels = 2 + len(scored)
-        figure, axes = pyplot.subplots(1, panels, figsize=(2.6 * panels, 2.8), layout="constrained")
+        signs = [what for what in COLLAPSE if _any_known(rankings, what)]
+        panels = 2 + len(signs) + len(scored)
+        columns = min(panels, _COLUMNS)
+        rows = math.ceil(panels / columns)
+        size = 2.6 * columns, 0.4 + 2.4 * rows
+        figure, grid = pyplot.subplots(
+            rows, columns, figsize=size, layout="constrained", squeeze=False
+        )
+        axes = grid.ravel()
+        for ax in axes[panels:]:
+            ax.remove()
         figure.suptitle(f"{title}: scores against the truth")
         correlation_curves(rankings, ceiling.repeats_agree.tau, ax=axes[0])
         correlation_curves(rankings, ceiling.best_agree.tau, best=True, ax=axes[1])
         for ax in axes[:2]:
             ax.get_legend().remove()
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=8)
-        for ax, (name, scores) in zip(axes[2:], scored.items(), strict=True):
+        for ax, what in zip(axes[2:], signs, strict=False):
+            collapse_curves(rankings, what, COLLAPSE[what], ax=ax)
+        for ax, (name, scores) in zip(axes[2 + len(signs) : panels], scored.items(), strict=True):
             against_truth(scores, truth, ax=ax)
             ax.set_title(name)
         path = style.save(figure, folder, "rank-correlation")
         pyplot.close(figure)
     return path
+
+
+def _any_known(rankings: Mapping[str, Sequence[Sequence[Ranking]]], what: str) -> bool:
+    moments = [moment for runs in rankings.values() for run in runs for moment in run]
+    return not all(np.isnan(getattr(moment, what)) for moment in moments)

@@ -50,8 +50,8 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         description="Train shared weights as weight-sharing searches do, and score every cell of the "
         "table with them from time to time; or score its untrained network by a zero-cost proxy. Correlate "
         "the scores with the true mean validation accuracies: Kendall's tau-b and Spearman's rho, over all cells and among the best tenth, "
-        "with the agreement of two repeats of the truth as ceiling. Scoring all 2,532 cells of the "
-        "digits table takes a minute or two a moment; --cells scores fewer. Killed and started "
+        "with the agreement of two repeats of the truth as ceiling. Scoring all 2,532 cells of "
+        "the table digits takes a minute or two a moment; --cells scores fewer. Killed and started "
         "again, it finishes what is missing.",
         epilog="Example: nasbench-kit rank-correlation --methods enas-small --out ranking",
     )
@@ -196,6 +196,7 @@ def _ranked(
                     np.array(moment["accuracy"]),
                     means[rows],
                     _lost(moment["recommended"], means),
+                    **_signs(moment, table),
                 )
                 for moment in moments
             ]
@@ -209,7 +210,8 @@ def _print(
 ) -> None:
     columns = ["method", *list(summary[0])[1:]]
     shown = [[_text(row[key]) for key in row] for row in summary]
-    shown.append(["two repeats of the truth", "", *map(_text, limits.values()), "", "", "", "", ""])
+    shown.append(["two repeats of the truth", "", *map(_text, limits.values())])
+    shown[-1] += [""] * (len(columns) - len(shown[-1]))
     print_table(
         f"Scores against the truth: {title}",
         columns,
@@ -218,9 +220,20 @@ def _print(
         "tenth by score; regret: points lost by the cell that scores best; recommended: by the one "
         "that the search recommends, to the table's best; mixture: tau between the scores of a cell "
         "with its own widths and at the mixture's; labellings: standard deviation (points) of a "
-        "cell's score between its labellings. Proxies train nothing. Means over seeds.",
+        "cell's score between its labellings; eigenvalue: the dominant one of the loss' Hessian by the "
+        "logits; skips, pools: of the recommended cell. Proxies train nothing. Means over seeds.",
         secondary=(
-            *("labellings", "mixture", "hits", "recommended", "spearman_best", "spearman"),
+            *(
+                "skips",
+                "pools",
+                "eigenvalue",
+                "labellings",
+                "mixture",
+                "hits",
+                "recommended",
+                "spearman_best",
+                "spearman",
+            ),
             *("seeds", "regret", "tau_best"),
         ),
     )
@@ -229,6 +242,18 @@ def _print(
 def _lost(recommended: int, means: NDArray[np.float64]) -> float:
     """True accuracy that a recommended row loses to the best of all; NaN before there is one."""
     return float(means.max() - means[recommended]) if recommended >= 0 else math.nan
+
+
+def _signs(moment: Mapping[str, Any], table: Table) -> dict[str, float]:
+    """What tells a collapse."""
+    from nasbench_kit.analysis.statistics.one_shot_ranking import without_weights
+
+    row, eigenvalue = moment["recommended"], moment.get("eigenvalue")
+    skips = pools = math.nan
+    if row >= 0:
+        skips, pools = without_weights(table.covered, table.covered[row])
+    value = math.nan if eigenvalue is None else eigenvalue
+    return {"eigenvalue": value, "skips": skips, "pools": pools}
 
 
 def _known(value: float) -> float | None:
@@ -240,6 +265,7 @@ def _summarised(
     name: str, runs: Sequence[Sequence[Ranking]], last: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     from nasbench_kit.analysis.landscape import fidelity
+    from nasbench_kit.analysis.statistics.one_shot_ranking import COLLAPSE
 
     ends = [run[-1] for run in runs]
     mixtures = [
@@ -260,6 +286,7 @@ def _summarised(
         "recommended": 100 * np.mean([end.recommended for end in ends]),
         "mixture": np.mean(mixtures or [math.nan]),
         "labellings": 100 * np.mean(spreads or [math.nan]),
+        **{sign: np.mean([getattr(end, sign) for end in ends]) for sign in COLLAPSE},
     }
     rounded = {key: _known(float(mean)) for key, mean in means.items()}
     return {"method": name, "seeds": len(runs), **rounded}
@@ -272,6 +299,8 @@ def _text(value: Any) -> str:
 
 
 def _write_columns(out: Path, rankings: Mapping[str, Sequence[Sequence[Ranking]]]) -> None:
+    from nasbench_kit.analysis.statistics.one_shot_ranking import COLLAPSE
+
     flat = [
         (name, seed, moment)
         for name, runs in rankings.items()
@@ -291,6 +320,7 @@ def _write_columns(out: Path, rankings: Mapping[str, Sequence[Sequence[Ranking]]
             "hits": [moment.hits for _, _, moment in flat],
             "regret": [moment.regret for _, _, moment in flat],
             "recommended": [_known(moment.recommended) for _, _, moment in flat],
+            **{sign: [_known(getattr(moment, sign)) for _, _, moment in flat] for sign in COLLAPSE},
         },
-        {"recommended": "float"},
+        dict.fromkeys(("recommended", *COLLAPSE), "float"),
     )

@@ -7,6 +7,7 @@ nothing, and has one moment.
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -131,6 +132,8 @@ class ScoringJob:
                 raise ValueError(
                     f"row {row} of {cells} is recommended"
                 )  # -1 before the first epoch
+            if (eigenvalue := moment.get("eigenvalue")) is not None:
+                _check_finite(eigenvalue)
             spread = moment["labelling_spread"]
             _check_accuracies([] if spread is None else [spread])
             for name in ("accuracy", "mixture_accuracy"):
@@ -148,6 +151,11 @@ def _check_accuracies(values: list[Any]) -> None:
     for value in values:
         if number(value, "an accuracy") > 1:
             raise ValueError(f"an accuracy is {value}; it must lie in [0, 1]")
+
+
+def _check_finite(value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"an eigenvalue is {value}; it must be a finite number")
 
 
 def _is_proxy(name: str) -> bool:
@@ -177,6 +185,7 @@ def _scored(job: ScoringJob, oracle: Oracle, rng: Generator) -> Iterator[dict[st
             "accuracy": (rankdata(scores) / len(scores)).tolist(),
             "mixture_accuracy": None,
             "labelling_spread": None,
+            "eigenvalue": None,
         }
         return
     for moment in shared_scores(search, oracle, rng, rows, job.moments):
@@ -187,6 +196,7 @@ def _scored(job: ScoringJob, oracle: Oracle, rng: Generator) -> Iterator[dict[st
             "accuracy": moment.accuracy.tolist(),
             "mixture_accuracy": None if mixtures is None else mixtures.tolist(),
             "labelling_spread": moment.labelling_spread,
+            "eigenvalue": moment.eigenvalue,
         }
 
 
