@@ -21,6 +21,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
 
+from nasbench_kit.checks import counted
 from nasbench_kit.errors import InvalidSetting, NasbenchKitError, NotCopyable, NotRecorded
 from nasbench_kit.oracle.answer import Answer
 from nasbench_kit.oracle.budget import Budget
@@ -193,9 +194,9 @@ class _Door:
         if epochs is None:
             epochs = self.epochs[-1]
         if epochs not in self.epochs or halfway:
-            asked = f"{epochs} (halfway)" if halfway else str(epochs)
+            asked = counted(epochs, "epoch") + (" (halfway)" if halfway else "")
             offered = ", ".join(map(str, self.epochs))
-            raise NotRecorded(f"trainings of {asked} epochs are not offered; there are {offered}")
+            raise NotRecorded(f"trainings of {asked} are not offered; there are {offered}")
         self.space.encode(architecture)  # refuses what is outside
         self.events.put(_Question(architecture, epochs))
         answer = self.answers.get()

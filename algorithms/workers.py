@@ -87,7 +87,7 @@ def simulate(
                     unit = unit or measured
                     if measured != unit:
                         raise NotRecorded(
-                            f"no seconds are recorded at {answer.epochs} epochs, and at other lengths "
+                            f"no seconds are recorded at {checks.counted(answer.epochs, 'epoch')}, and at other lengths "
                             "they are; workers need one clock, leave workers out or choose one length"
                         )
                     spent = budget.spent_epochs - epochs

@@ -31,6 +31,12 @@ def shown(value: object, most: int = _MOST) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
+def counted(count: float, noun: str, plural: str | None = None) -> str:
+    """How many there are of something, in words: 1 run, 2 runs, 1,000 runs."""
+    number = f"{count:,}" if isinstance(count, int | np.integer) else f"{count:.12g}"
+    return f"{number} {noun if count == 1 else plural or noun + 's'}"
+
+
 def printable(text: object) -> str:
     """A path or a name as every stream can print it: bytes of a file's name that are no UTF-8 escaped."""
     return str(text).encode(errors="backslashreplace").decode()

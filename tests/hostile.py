@@ -375,7 +375,7 @@ CALLED = [
         ("query", "query 01/00", "no cell is called"),
         ("query", "query :", "must be square"),
         ("query", "query 0x/00:", "is not a cell"),
-        ("query", "query 01/00:conv3x3", "1 operations for 2 vertices"),
+        ("query", "query 01/00:conv3x3", "1 operation for 2 vertices"),
         ("query", "query 011/001:conv3x3", "must be square"),
         ("query", "query 010/101/000:conv3x3", "diagonal"),
         ("query", "query 000/001/000:conv3x3", "no path leads"),

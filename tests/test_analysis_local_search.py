@@ -115,7 +115,7 @@ def test_basins_by_brute_force(landscape: tuple[csr_array, NDArray[np.float64]],
 
 def test_a_landscape_with_holes_is_refused() -> None:
     holes = np.array([1, np.nan, 2, np.nan, 0])
-    with pytest.raises(NotRecorded, match="2 of 5 cells have no value"):
+    with pytest.raises(NotRecorded, match="values are missing for 2 of 5 cells"):
         local_search(path(5), holes)
-    with pytest.raises(NotRecorded, match="2 of 5 cells have no value"):
+    with pytest.raises(NotRecorded, match="values are missing for 2 of 5 cells"):
         local_optima(path(5), holes)

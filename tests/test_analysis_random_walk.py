@@ -191,9 +191,9 @@ def test_what_cannot_be_walked_is_refused() -> None:
     encodings, values = Encodings(SPACES["v4"]), np.arange(91.0)
     rng = np.random.default_rng(0)
     holes = np.where(values == 7, np.nan, values)
-    with pytest.raises(NotRecorded, match="1 of 91 cells have no value"):
+    with pytest.raises(NotRecorded, match="values are missing for 1 of 91 cells"):
         exact_autocorrelation(encodings, holes)
-    with pytest.raises(NotRecorded, match="1 of 91 cells have no value"):
+    with pytest.raises(NotRecorded, match="values are missing for 1 of 91 cells"):
         sampled_autocorrelation(encodings, holes, rng)
     with pytest.raises(NotRecorded, match="the same value"):
         exact_autocorrelation(encodings, np.ones(91))
@@ -203,5 +203,5 @@ def test_what_cannot_be_walked_is_refused() -> None:
         walk(Encodings(CellSpace(4).restricted(np.arange(50))), rng, 1, 1)
     with pytest.raises(InvalidSetting, match="no edit"):
         walk(Encodings(CellSpace(2)), rng, 1, 1)
-    with pytest.raises(InvalidSetting, match="1 cells have no neighbour"):
+    with pytest.raises(InvalidSetting, match="1 cell, without any neighbour"):
         cell_autocorrelation(csr_array((1, 1)), np.ones(1))

@@ -15,6 +15,7 @@ from nasbench_kit.analysis.landscape import fidelity
 from nasbench_kit.analysis.landscape.random_search_curve import RandomSearchCurve
 from nasbench_kit.analysis.landscape.study import Options, costs
 from nasbench_kit.analysis.statistics.aggregates import interquartile_mean
+from nasbench_kit.checks import counted
 from nasbench_kit.data import tables
 from nasbench_kit.data.images.image_folder import image_folder
 from nasbench_kit.data.images.user_images import from_arrays, npz_file
@@ -188,3 +189,15 @@ def test_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     plain, marked = (read(tmp_path / f"{name}.toml") for name in ("plain", "marked"))
     assert plain.pop("out") != marked.pop("out")
     assert plain == marked == {"seeds": 3, "budget": {"queries": 5}}
+
+
+def test_counts_agree_with_their_nouns() -> None:
+    assert [counted(count, "run") for count in (0, 1, 2, 1000)] == [
+        "0 runs",
+        "1 run",
+        "2 runs",
+        "1,000 runs",
+    ]
+    assert counted(1, "vertex", "vertices") == "1 vertex"
+    assert counted(3, "vertex", "vertices") == "3 vertices"
+    assert counted(1.0, "epoch") == "1 epoch" and counted(0.5, "epoch") == "0.5 epochs"

@@ -118,7 +118,7 @@ def test_without_limits_everything_is_paid_and_listed() -> None:
     [
         ({"seconds": 10}, "^7 s would take the spent seconds from 5 to 12 of 10"),
         ({"epochs": 10}, "^8 epochs would take the spent epochs from 4 to 12 of 10"),
-        ({"queries": 2}, "^1 queries would take the spent queries from 2 to 3 of 2"),
+        ({"queries": 2}, "^1 query would take the spent queries from 2 to 3 of 2"),
     ],
 )
 def test_a_refusal_says_price_spent_and_limit(limit: dict[str, int], message: str) -> None:

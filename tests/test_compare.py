@@ -125,7 +125,7 @@ def test_a_killed_worker_changes_nothing(path: Path, tmp_path: Path) -> None:
 
 def test_a_run_that_kills_every_worker_is_named(path: Path, tmp_path: Path) -> None:
     searches: dict[str, Search] = {"lethal": Deadly(str(tmp_path / "nowhere/marker")), **ALGORITHMS}
-    with pytest.raises(WorkerDied, match=r"1 of the jobs \(the first: lethal, 0\) each ended 3"):
+    with pytest.raises(WorkerDied, match=r"1 job \(the first: lethal, 0\) ended 3"):
         run(Plan(path, searches, [0], {"queries": 25}), tmp_path / "runs", workers=2)
     assert {trace.algorithm for trace in run_folder.all_traces(tmp_path / "runs")} == {*ALGORITHMS}
 

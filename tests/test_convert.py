@@ -347,10 +347,10 @@ def ten_edges(records: RecordChunk) -> RecordChunk:
 
 # Record 0 is a repeat of the first recorded cell at 4 epochs, record 273 one at 12.
 PROBLEMS: dict[str, tuple[Edit, str, int]] = {
-    "a missing repeat": (without(0), "fewer than 3 records of a cell at 4 epochs, 1 times", 1),
+    "a missing repeat": (without(0), "fewer than 3 records of a cell at 4 epochs, 1 time", 1),
     "no repeat at one length": (
         without(273, 274, 275),
-        "fewer than 3 records of a cell at 12 epochs, 1 times",
+        "fewer than 3 records of a cell at 12 epochs, 1 time",
         1,
     ),
     "three cells lack a repeat": (
@@ -360,20 +360,20 @@ PROBLEMS: dict[str, tuple[Edit, str, int]] = {
     ),
     "a fourth record": (
         lambda records: joined([records, records[np.arange(len(records)) == 0]]),
-        "more than 3 records of a cell at 4 epochs, 1 times",
+        "more than 3 records of a cell at 4 epochs, 1 time",
         1,
     ),
     "a wrong hash": (
         changed("hash", 0, b"0" * 32),
-        "a hash that is not the hash of its cell, 1 times",
+        "a hash that is not the hash of its cell, 1 time",
         1,
     ),
     "other parameters": (
         changed("trainable_parameters", 1, 7),
-        "records of one cell that differ in labelling or parameters, 1 times",
+        "records of one cell that differ in labelling or parameters, 1 time",
         1,
     ),
-    "another size of cell": (ten_edges, "a cell outside the space, 1 times", 1),
+    "another size of cell": (ten_edges, "a cell outside the space, 1 time", 1),
 }
 
 
@@ -410,7 +410,7 @@ def test_another_labelling_of_the_same_cell_is_noticed(tmp_path: Path) -> None:
         hash=np.array([Cell.from_text("0110/0001/0001/0000:conv3x3,maxpool3x3").hash] * 3, "S32"),
     )
     write_records(tmp_path / "file.tfrecord", [diamonds])
-    with pytest.raises(CorruptFile, match="differ in labelling or parameters, 1 times"):
+    with pytest.raises(CorruptFile, match="differ in labelling or parameters, 1 time"):
         convert(tmp_path / "file.tfrecord", tmp_path / "table.h5")
 
 
@@ -428,9 +428,9 @@ def test_damaged_bytes_are_named_and_counted(tmp_path: Path) -> None:
     told = str(refused.value)
     assert "a wrong checksum, 2 times, first record 0 at byte 0" in told
     assert f"record 1 at byte {second}" in told
-    assert "a truncated end, 1 times, first record 545" in told
-    assert "fewer than 3 records of a cell at 4 epochs, 1 times" in told
-    assert "fewer than 3 records of a cell at 12 epochs, 1 times" in told
+    assert "a truncated end, 1 time, first record 545" in told
+    assert "fewer than 3 records of a cell at 4 epochs, 1 time" in told
+    assert "fewer than 3 records of a cell at 12 epochs, 1 time" in told
     assert [item.name for item in tmp_path.iterdir()] == [path.name]
 
     report = convert(path, tmp_path / "table.h5", on_error="skip")
@@ -443,7 +443,7 @@ def test_nothing_is_read_beyond_a_damaged_length(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[0] ^= 1
     path.write_bytes(content)
-    with pytest.raises(CorruptFile, match="a wrong checksum, 1 times, first record 0 at byte 0"):
+    with pytest.raises(CorruptFile, match="a wrong checksum, 1 time, first record 0 at byte 0"):
         convert(path, tmp_path / "table.h5", on_error="skip")  # no cell is left
 
 

@@ -335,7 +335,7 @@ def test_the_command_keeps_what_is_finished_and_says_what_is_missing(
     command += ["--out", str(out), "--algorithms"]
     assert main([*command, "random-search", "bad"]) == 1
     shown = capsys.readouterr()
-    assert "incomplete: 2 of 4 runs are missing" in shown.out
+    assert "incomplete: all numbers lack 2 of 4 runs" in shown.out
     assert "bad, seed 1: ValueError: no good" in shown.err
     assert "Traceback" not in shown.err
     assert len((out / "results.csv").read_text().splitlines()) == 1 + 2
@@ -351,5 +351,5 @@ def test_the_command_survives_that_all_fail(
     command = ["compare", "--table", str(path), "--queries", "5", "--workers", "1", "--seeds", "1"]
     assert main([*command, "--out", str(tmp_path / "out"), "--algorithms", "bad"]) == 1
     shown = capsys.readouterr()
-    assert "incomplete: 1 of 1 runs are missing" in shown.out
+    assert "incomplete: all numbers lack 1 of 1 runs" in shown.out
     assert "bad, seed 0: ValueError: no good" in shown.err

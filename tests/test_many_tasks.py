@@ -160,7 +160,7 @@ def test_dead_workers_leave_the_runs_of_all_other_tasks(
     searches: dict[str, Search] = {"dies": Dies(), "random-search": RandomSearch()}
     tables = {"short": short, "toy0": paths["toy0"]}
     two = {name: Plan(path, searches, range(1), {"queries": 3}) for name, path in tables.items()}
-    with pytest.raises(Exception, match=r"1 of the jobs \(the first: short, dies, 0\)"):
+    with pytest.raises(Exception, match=r"1 job \(the first: short, dies, 0\)"):
         run_tasks(two, tmp_path / "many", workers=2)
     assert len(all_traces(tmp_path / "many/short")) == 1
     assert len(all_traces(tmp_path / "many/toy0")) == 2
@@ -312,7 +312,7 @@ def test_missing_runs_are_counted_by_task(
     words += ["--algorithms", "breaks", "random-search"]
     assert main(["compare", "--table", str(short), str(paths["toy0"]), *words]) == 1
     captured = capsys.readouterr()
-    assert "incomplete: 1 of 4 runs are missing in all numbers (short 1)" in captured.out
+    assert "incomplete: all numbers lack 1 of 4 runs (short 1)" in captured.out
     assert "Not on every table, so left out: breaks" in captured.out
     assert "short: breaks, seed 0: RuntimeError" in captured.err
 

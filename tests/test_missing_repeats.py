@@ -84,7 +84,7 @@ def test_a_row_without_any_reading_has_no_mean() -> None:
         key: Column(column.values, column.images, present) for key, column in FULL.columns.items()
     }
     table = Table(SPACE, FULL.epochs, columns)
-    with pytest.raises(NotRecorded, match=r"1 rows of the table unnamed have no .* at 12 epochs"):
+    with pytest.raises(NotRecorded, match=r"the table unnamed lacks .* at 12 epochs in 1 row"):
         table.mean("validation_accuracy", 12)
     oracle = Oracle(table, Budget(queries=10), np.random.default_rng(0))
     with pytest.raises(NotRecorded, match="no training of 12 epochs of this architecture"):

@@ -530,7 +530,7 @@ def test_errors_say_what_was_asked_and_what_there_is() -> None:
     with pytest.raises(NotRecorded, match=r"by hand has no trainings of 36 epochs; it has 4, .*13"):
         oracle.query(CHEAP, 36)
     without = an_oracle(table=by_hand((("halfway", "validation_accuracy"),)))
-    with pytest.raises(NotRecorded, match=r"no trainings of 4 \(halfway\) epochs; it has 4, 13$"):
+    with pytest.raises(NotRecorded, match=r"no trainings of 4 epochs \(halfway\); it has 4, 13$"):
         without.query(CHEAP, 4, halfway=True)
     with pytest.raises(
         NotInTable, match=r"covers 2 of 7 architectures and lacks .*; sample from oracle\.space"

@@ -81,7 +81,7 @@ def test_a_dead_workers_job_is_done_by_another(tmp_path: Path) -> None:
 def test_a_job_that_kills_them_all_is_given_up_after_the_others(tmp_path: Path) -> None:
     jobs = [(tmp_path, number, 99) for number in range(6)]
     done = []
-    with pytest.raises(WorkerDied, match=f"1 of the jobs .* ended {ATTEMPTS} worker processes"):
+    with pytest.raises(WorkerDied, match=f"1 job .* ended {ATTEMPTS} worker processes"):
         for number, _ in finished(deadly, jobs, [()] * 2):
             done.append(number)
     assert sorted(done) == [0, 1, 3, 4, 5]

@@ -21,6 +21,7 @@ from nasbench_kit.algorithms.policy_gradient.controllers import controller_for
 from nasbench_kit.algorithms.policy_gradient.policy_gradient import PolicyGradient
 from nasbench_kit.algorithms.weight_sharing.search import WeightSharing
 from nasbench_kit.algorithms.weight_sharing.training import OneShot, SharedWeights
+from nasbench_kit.checks import counted
 from nasbench_kit.errors import Stalled
 
 if TYPE_CHECKING:
@@ -186,7 +187,9 @@ class _Search:
             drawn += [cell for cell in cells if cell is not None]
             if len(drawn) >= count:
                 return drawn[:count]
-        raise Stalled(f"the controller wrote {_PATIENCE * count:,} encodings without {count} cells")
+        raise Stalled(
+            f"the controller wrote {_PATIENCE * count:,} encodings without {counted(count, 'cell')}"
+        )
 
     def candidates(self) -> Iterator[Architecture]:
         """What the controller writes; at higher temperatures where it would write nothing new."""

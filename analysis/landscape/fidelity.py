@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nasbench_kit.checks import counted
 from nasbench_kit.errors import InvalidSetting, NotRecorded
 from nasbench_kit.table.table import checked, over_repeats
 
@@ -86,7 +87,7 @@ def between_fidelities(table: Table, metric: str = "validation_accuracy") -> Ite
     """
     if len(checked(table).epochs) < 2:
         raise NotRecorded(
-            f"the table {table.name} has one fidelity ({table.epochs[0]} epochs); there is none "
+            f"the table {table.name} has one fidelity ({counted(table.epochs[0], 'epoch')}); there is none "
             "to compare it with"
         )
     for short, long in itertools.combinations(table.epochs, 2):
@@ -159,7 +160,7 @@ def noise(
     readings, counts = readings[counts > 1], counts[counts > 1]
     if len(readings) < 10:
         raise NotRecorded(
-            f"the table {table.name} has {len(readings)} cells with repeats; their noise needs ten"
+            f"the table {table.name} has {counted(len(readings), 'cell')} with repeats; their noise needs ten"
         )
     mean = over_repeats(readings, lambda cells: cells.mean(axis=1))
     best = best_share(mean)

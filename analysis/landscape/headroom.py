@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nasbench_kit.checks import counted
 from nasbench_kit.errors import NotRecorded
 from nasbench_kit.table.table import SCORING, checked
 
@@ -72,7 +73,7 @@ def headroom(table: Table) -> Headroom:
     """
     if len(checked(table)) < 20:
         raise NotRecorded(
-            f"the table {table.name} has {len(table)} architectures; the spread of its best tenth "
+            f"the table {table.name} has {counted(len(table), 'architecture')}; the spread of its best tenth "
             "needs twenty"
         )
     scores = table.extra.get(SCORING + METRIC)

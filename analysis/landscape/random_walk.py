@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nasbench_kit.analysis.landscape.encodings import Encodings
+from nasbench_kit.checks import counted
 from nasbench_kit.errors import InvalidSetting, NotRecorded
 
 if TYPE_CHECKING:
@@ -234,7 +235,9 @@ def cell_autocorrelation(
     """
     degree = np.diff(graph.indptr)
     if not degree.all():
-        raise InvalidSetting(f"{(degree == 0).sum()} cells have no neighbour; no walk passes them")
+        raise InvalidSetting(
+            f"no walk passes {counted((degree == 0).sum(), 'cell')}, without any neighbour"
+        )
     root = np.sqrt(degree)
     h = root * (_varied(values) - degree @ values / degree.sum())
     adjacency = graph.astype(np.float64)
@@ -263,7 +266,7 @@ def _varied(values: NDArray[np.float64]) -> NDArray[np.float64]:
     if not np.isfinite(values).all():
         missing = int((~np.isfinite(values)).sum())
         raise NotRecorded(
-            f"{missing:,} of {len(values):,} cells have no value; a random walk needs them all"
+            f"values are missing for {missing:,} of {len(values):,} cells; a random walk needs them all"
         )
     if np.ptp(values) == 0:
         raise NotRecorded("all cells have the same value; there is nothing to correlate")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nasbench_kit.analysis.figures import style
-from nasbench_kit.checks import generator
+from nasbench_kit.checks import counted, generator
 from nasbench_kit.errors import InvalidSetting, NotRecorded
 from nasbench_kit.spaces.nasbench101.space import CellSpace
 from nasbench_kit.table.table import SOURCES, checked
@@ -118,7 +118,7 @@ def description(table: Table) -> str:
     sources = sorted(SOURCES[number] for number in np.unique(table.sources()))
     sentence = (
         f"{label(table)} has {covered} architectures of the space {table.space.name}, trained for "
-        f"{', '.join(map(str, table.epochs))} epochs, {table.repeats} times each; its numbers are "
+        f"{', '.join(map(str, table.epochs))} epochs, {counted(table.repeats, 'time')} each; its numbers are "
         f"{' and '.join(sources)}."
     )
     if table.selection_metric == "validation accuracy":

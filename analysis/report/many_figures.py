@@ -19,6 +19,7 @@ from nasbench_kit.analysis.report.figures import (
 from nasbench_kit.analysis.statistics import anytime
 from nasbench_kit.analysis.statistics.aggregates import share_within
 from nasbench_kit.analysis.statistics.over_tasks import curves_over_tasks, normalised
+from nasbench_kit.checks import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +57,7 @@ def many_figures(
     names = across.algorithms
     figures = []
     if across.friedman is not None:
-        count = f"{len(comparisons)} tasks"
+        count = counted(len(comparisons), "task")
         figures.append(critical_difference(writer, across.friedman, count))
     if names:
         scores = [normalised(comparison) for comparison in comparisons]

@@ -37,6 +37,7 @@ from nasbench_kit.analysis.statistics.over_tasks import (
     over_tasks,
     scale,
 )
+from nasbench_kit.checks import counted
 from nasbench_kit.system.tidy import write_columns
 from nasbench_kit.system.workers import spread
 from nasbench_kit.table.table import Table
@@ -89,7 +90,7 @@ def verdict(results: ManyTasks, level: float = 0.05) -> str:
     best = rows[0]
     low, point, high = (percent(float(value)) for value in best.interquartile_mean)
     ahead = (
-        f"Over {len(results.comparisons)} tasks, {best.algorithm} has the best mean rank "
+        f"Over {counted(len(results.comparisons), 'task')}, {best.algorithm} has the best mean rank "
         f"({best.mean_rank:.2f}); the interquartile mean of its normalised regret is {point} (95 % "
         f"interval {low} to {high})."
     )
@@ -161,7 +162,7 @@ def write_many(path: Path, results: ManyTasks, pages: Sequence[Path], *, seed: i
         path,
         "many_tasks.html",
         {
-            "title": f"Comparison on {len(comparisons)} tasks",
+            "title": f"Comparison on {counted(len(comparisons), 'task')}",
             "series": [
                 {"name": name, "place": place, "swatch": swatch(styles[name])}
                 for place, name in enumerate(names)

@@ -36,6 +36,7 @@ from nasbench_kit.analysis.statistics.comparison import Comparison
 from nasbench_kit.analysis.statistics.over_tasks import AcrossTables, across_tables, table_names
 from nasbench_kit.analysis.statistics.overtaking import Overtaking, overtaken
 from nasbench_kit.analysis.statistics.summary import Summary, summarize, verdict
+from nasbench_kit.checks import counted
 from nasbench_kit.errors import InvalidSetting
 
 #: Number of different architectures that are drawn, best first.
@@ -190,7 +191,7 @@ def _description(comparison: Comparison) -> str:
     return (
         f"There is no table: architectures of the space {trained['space']} were trained on "
         f"{trained['images']} for {', '.join(map(str, trained['epochs']))} epochs, and those "
-        f"recommended {len(trained['scoring_seeds'])} times more. The best accuracy is unknown, so runs "
+        f"recommended {counted(len(trained['scoring_seeds']), 'time')} more. The best accuracy is unknown, so runs "
         "are scored by their error and not by regret."
         + " On text an accuracy is 1 / perplexity, and perplexities stand beside errors."
         * comparison.on_text

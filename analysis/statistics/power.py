@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 from nasbench_kit.analysis.statistics.rank_tests import Pair
+from nasbench_kit.checks import counted
 
 #: The chance of finding a difference that is there, by convention.
 POWER = 0.8
@@ -63,7 +64,7 @@ def advice(pairs: list[Pair], compared: int, runs: int, level: float = 0.05) -> 
     """
     if runs < (least := least_runs(compared, level)):
         return (
-            f"With {runs} {'run' if runs == 1 else 'runs'} each no difference can be significant, however large "
+            f"With {counted(runs, 'run')} each no difference can be significant, however large "
             f"it is; {least} is the least number."
         )
     needed = [runs_needed(pair.better, compared, level) for pair in pairs]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from nasbench_kit.analysis.statistics.aggregates import win_share
+from nasbench_kit.checks import counted
 from nasbench_kit.errors import InvalidSetting
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def signed_rank(scores: Mapping[str, Scores], *, shared_randomness: bool) -> lis
     counts = {len(runs) for runs in scores.values()}
     if len(counts) > 1 or min(counts) < LEAST_PAIRS:
         raise InvalidSetting(
-            f"{' or '.join(map(str, sorted(counts)))} runs an algorithm; the signed-rank comparison "
+            f"an algorithm has {' or '.join(map(str, sorted(counts)))} runs; the signed-rank comparison "
             f"needs equally many, at least {LEAST_PAIRS}"
         )
 
@@ -172,11 +173,13 @@ def friedman(scores: Mapping[str, Scores], *, level: float = 0.05) -> FriedmanRe
     k, n = len(scores), len(next(iter(scores.values()), ()))
     if n < LEAST_TASKS:
         raise InvalidSetting(
-            f"{n} {'task' if n == 1 else 'tasks'}; ranks over tasks are compared from {LEAST_TASKS} "
+            f"{counted(n, 'task')}; ranks over tasks are compared from {LEAST_TASKS} "
             "different tables on"
         )
     if k < 3:
-        raise InvalidSetting(f"{k} algorithms; ranks over tasks are compared for 3 or more")
+        raise InvalidSetting(
+            f"{counted(k, 'algorithm')}; ranks over tasks are compared for 3 or more"
+        )
     ranks = task_ranks(scores)
     if (ranks == ranks[0, 0]).all():  # every algorithm ties on every task: scipy divides by zero
         chi_squared, f, p = 0.0, 0.0, 1.0

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nasbench_kit.checks import counted
 from nasbench_kit.data.building import parts
 from nasbench_kit.data.building.archive import unpack
 from nasbench_kit.data.building.clock import processor, seconds_an_epoch
@@ -93,7 +94,7 @@ class Build:
             )
         if self.recipe.steps(self.epochs[0], len(self.images.train)) < 2:
             raise InvalidSetting(
-                f"a training of {self.epochs[0]} epochs has less than 2 steps; train longer, or "
+                f"a training of {counted(self.epochs[0], 'epoch')} has less than 2 steps; train longer, or "
                 "choose a recipe with smaller batches"
             )
 
@@ -107,8 +108,8 @@ class Build:
         free = available_memory()
         if needed > free:
             raise InvalidSetting(
-                f"a table of {len(self.space):,} cells, {len(self.epochs)} fidelities and "
-                f"{self.repeats} repeats takes {needed / 1e6:,.0f} MB of memory, and "
+                f"a table of {counted(len(self.space), 'cell')}, {counted(len(self.epochs), 'fidelity', 'fidelities')} and "
+                f"{counted(self.repeats, 'repeat')} takes {needed / 1e6:,.0f} MB of memory, and "
                 f"{free / 1e6:,.0f} MB are free; choose a smaller space, or fewer fidelities or repeats"
             )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nasbench_kit.checks import counted
 from nasbench_kit.cli import streams
 from nasbench_kit.cli.common import (
     add_json,
@@ -105,7 +106,7 @@ def run_rates(args: argparse.Namespace) -> int:
         print_json(described)
     else:
         print(
-            f"{len(drawn)} architectures of {space.name}: {1000 * np.median(seconds):.1f} ms an epoch "
+            f"{counted(len(drawn), 'architecture')} of {space.name}: {1000 * np.median(seconds):.1f} ms an epoch "
             f"(median), priced with a median error of {100 * np.median(errors):.1f} %; rates: {args.out}"
         )
     return 0

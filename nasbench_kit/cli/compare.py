@@ -245,9 +245,7 @@ def run_compare(args: argparse.Namespace) -> int:
             print_text(f"results, traces and figure: {folder}/  ({figure.name})")
         if lacking:
             absent = len(lacking)
-            print_text(
-                f"incomplete: {absent:,} of {absent + len(traces):,} runs are missing in all numbers"
-            )
+            print_text(f"incomplete: all numbers lack {absent:,} of {absent + len(traces):,} runs")
     if failure is None:
         return 0
     sys.stdout.flush()

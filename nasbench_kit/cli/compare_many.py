@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nasbench_kit.checks import counted
 from nasbench_kit.cli import compare as single, streams
 from nasbench_kit.cli.common import print_json, print_table, print_text, progress_bar, then
 from nasbench_kit.cli.comparison_summary import grouped, limits_text, shown
@@ -63,7 +64,7 @@ def run_many(args: argparse.Namespace, settings: Mapping[str, Any]) -> int:
         return 0
     check_writable(*(folder / task / "results.csv" for task in plans))
     failure = None
-    with progress_bar(f"comparing on {len(plans)} tables") as progress:
+    with progress_bar(f"comparing on {counted(len(plans), 'table')}") as progress:
         try:
             run_tasks(
                 plans, folder, workers=args.workers, executor=args.executor, progress=progress
@@ -94,9 +95,7 @@ def run_many(args: argparse.Namespace, settings: Mapping[str, Any]) -> int:
             where = ", ".join(
                 f"{task.name} {len(task.missing):,}" for task in tasks if task.missing
             )
-            print_text(
-                f"incomplete: {absent:,} of {whole:,} runs are missing in all numbers ({where})"
-            )
+            print_text(f"incomplete: all numbers lack {absent:,} of {whole:,} runs ({where})")
     if failure is None:
         return 0
     sys.stdout.flush()
@@ -168,7 +167,7 @@ def _print_plans(
     todo_in_all = sum(task["missing"] for task in tasks)
     print_table(
         f"Would run {todo_in_all:,} of {sum(len(plan.jobs) for plan in plans.values()):,} runs of "
-        f"{len(first.algorithms)} algorithms on {len(plans)} tables into {folder}/, budget of each "
+        f"{counted(len(first.algorithms), 'algorithm')} on {counted(len(plans), 'table')} into {folder}/, budget of each "
         f"{limits_text(first.budget)}",
         [column.replace("_", " ") for column in columns],
         [[shown(task[column]) for column in columns] for task in tasks],
@@ -187,7 +186,7 @@ def _print_summary(
     first = next(iter(plans.values()))
     metrics = {task.benchmark.scored_by.replace("_", " ") for task in tasks}
     print_table(
-        f"Median final regret in mean {' or '.join(sorted(metrics))} (points) on {len(tasks)} tables, "
+        f"Median final regret in mean {' or '.join(sorted(metrics))} (points) on {counted(len(tasks), 'table')}, "
         f"budget {limits_text(first.budget)}",
         ["table", *across.algorithms],
         [
@@ -198,7 +197,7 @@ def _print_summary(
         elsewhere="the report, or --json",
     )
     print_table(
-        f"Over {len(tasks)} tables",
+        f"Over {counted(len(tasks), 'table')}",
         ["algorithm", "mean rank", "best on", "normalised regret", "interval", "better"],
         [
             [

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nasbench_kit.checks import counted
 from nasbench_kit.cli.common import print_table
 from nasbench_kit.compare.benchmark import Benchmark
 from nasbench_kit.compare.plan import Plan
@@ -202,11 +203,11 @@ def _scored_outside(benchmark: Benchmark, scores: Scores, traces: Sequence[Trace
     last = [trace.incumbents[-1].architecture for trace in traces if trace.incumbents]
     seeds = len(benchmark.scoring_seeds)
     if benchmark.table is None:
-        return f" What was recommended is scored by the mean of {seeds} trainings."
+        return f" What was recommended is scored by the mean of {counted(seeds, 'training')}."
     outside = sum(scores.row(text) is None for text in last)
     return (
         f" Outside the table: {outside} of the {len(last)} recommended at the end, scored by the mean of "
-        f"{seeds} trainings; where one is better than the table's best, the regret is negative."
+        f"{counted(seeds, 'training')}; where one is better than the table's best, the regret is negative."
     )
 
 
@@ -224,7 +225,7 @@ def _too_few_runs(final: Mapping[str, NDArray[np.float64]]) -> str:
     if not compared or runs >= (least := least_runs(compared)):
         return ""
     return (
-        f" {runs} {'run' if runs == 1 else 'runs'} of an algorithm are too few for any difference to be significant; "
+        f" With {counted(runs, 'run')} of an algorithm no difference can be significant; "
         f"at least {least} would do (--seeds {least})."
     )
 

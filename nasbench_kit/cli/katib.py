@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nasbench_kit.checks import counted
 from nasbench_kit.cli import streams
 from nasbench_kit.cli.common import (
     add_json,
@@ -126,7 +127,7 @@ def _run_darts(args: argparse.Namespace, experiment: Experiment, folder: Path) -
                 best = epoch
     if best is None:
         raise InvalidSetting(
-            f"a budget of {args.total_epochs:g} epochs pays for no epoch of the search; give more"
+            f"a budget of {counted(args.total_epochs, 'epoch')} pays for no epoch of the search; give more"
         )
     genotype = space.nested(best.architecture)
     metrics = {"Best-Genotype": genotype}
@@ -158,7 +159,7 @@ def _run_enas(args: argparse.Namespace, experiment: Experiment, folder: Path) ->
             raise InvalidSetting(f"{name} is {value}; at least 1 is needed")
     if args.total_epochs is not None and args.total_epochs < epochs:
         raise InvalidSetting(
-            f"a budget of {args.total_epochs:g} epochs pays for no trial of {epochs}; give more, or shorter "
+            f"a budget of {counted(args.total_epochs, 'epoch')} pays for no trial of {epochs}; give more, or shorter "
             "trials with --epochs"
         )
     space = trials.space_of(experiment)

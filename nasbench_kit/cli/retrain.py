@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from nasbench_kit.checks import counted
 from nasbench_kit.cli.common import (
     add_json,
     count,
@@ -112,7 +113,9 @@ def run_retrain(args: argparse.Namespace) -> int:
         workers = max(1, (os.cpu_count() or 1) // args.threads) if on_cpu else 1
     failure = None
     try:
-        with progress_bar(f"training {len(cells)} cells x {len(seeds)} seeds") as progress:
+        with progress_bar(
+            f"training {counted(len(cells), 'cell')} x {counted(len(seeds), 'seed')}"
+        ) as progress:
             retrain(
                 [(cell, seed) for seed in seeds for cell in cells],
                 folder,
@@ -130,7 +133,7 @@ def run_retrain(args: argparse.Namespace) -> int:
     except TrainingFailed as error:  # the others are finished, and worth a table
         failure = error
     rows = summaries(folder, chosen, seeds)
-    conditions = f"{images.name}, recipe {recipe.name}, {epochs} epochs, {len(seeds)} seeds"
+    conditions = f"{images.name}, recipe {recipe.name}, {counted(epochs, 'epoch')}, {counted(len(seeds), 'seed')}"
 
     def show() -> None:
         if args.json:

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
+from nasbench_kit.checks import counted
 from nasbench_kit.compare.run_folder import failure_path, trace_path
 from nasbench_kit.errors import WorkerDied
 from nasbench_kit.system.files import write_text
@@ -72,7 +73,7 @@ def listed_by_task(
             seeds.setdefault((task, label, error), []).append(seed)
     lines = [
         f"{task}: {label}, "
-        + (f"seed {alike[0]}" if len(alike) == 1 else f"{len(alike):,} seeds")
+        + (f"seed {alike[0]}" if len(alike) == 1 else counted(len(alike), "seed"))
         + f": {error}"
         for (task, label, error), alike in seeds.items()
     ]
@@ -82,7 +83,7 @@ def listed_by_task(
 def _message(lines: list[str], count: int, folder: Path, deaths: WorkerDied | None) -> str:
     if len(lines) > _NAMED:
         lines[_NAMED:] = [f"and {len(lines) - _NAMED:,} more"]
-    runs = "1 run" if count == 1 else f"{count:,} runs"
+    runs = counted(count, "run")
     lines = [f"{runs} failed; all others are done", *(f"  {line}" for line in lines)]
     lines.append(f"tracebacks: {folder / 'failures'}/; the same call again tries them once more")
     if deaths is not None:

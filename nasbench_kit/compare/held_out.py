@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nasbench_kit.checks import counted
 from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.table.noise import Noise
 from nasbench_kit.table.table import over_repeats
@@ -48,7 +49,7 @@ def check(table: Table, metric: str, held_out: int) -> None:
         )
     if held_out >= (common := common_repeats(table, metric)):
         raise InvalidSetting(
-            f"{held_out} repeats are to be kept for scoring, and the table {table.name} has {common} of every "
+            f"scoring is to keep {counted(held_out, 'repeat')}, and the table {table.name} has {common} of every "
             f"architecture; keep {common - 1} at most (--held-out-repeats)"
         )
 

@@ -118,7 +118,7 @@ class Plan:
                 )
         if self.held_out_repeats and (self.table is None or self.fallback is not None):
             raise InvalidSetting(
-                f"{self.held_out_repeats} repeats are to be kept for scoring; that goes with a table alone, since "
+                f"held_out_repeats is {self.held_out_repeats}; that goes with a table alone, since "
                 "what is trained is scored by trainings of its own"
             )
         if self.objectives and (self.table is None or self.fallback is not None):

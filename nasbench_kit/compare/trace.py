@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeGuard, get_args, get_type_hints
 
+from nasbench_kit.checks import counted
 from nasbench_kit.errors import CorruptFile
 from nasbench_kit.system.files import read_json, write_text
 
@@ -162,7 +163,7 @@ class Trace:
                 raise ValueError(f"no charge is of the kind {kind!r}")
             if spending.queries != (0 if kind == "supernet" else spending.charges):
                 raise ValueError(
-                    f"{spending.charges} charges {kind} are {spending.queries} queries"
+                    f"{counted(spending.charges, 'charge')} of kind {kind} make {counted(spending.queries, 'query', 'queries')}"
                 )
         if "supernet" not in self.ledger:  # then nothing is spent but by queries
             steps = [(0.0, 0.0, 0), *(step[:3] for step in self.incumbents)]
@@ -172,7 +173,9 @@ class Trace:
         self._check_elapsed()
         unique = self.unique_architectures
         if not min(self.queries, "query" in self.ledger) <= unique <= self.queries:
-            raise ValueError(f"{self.queries} queries were of {unique} architectures")
+            raise ValueError(
+                f"{counted(self.queries, 'query', 'queries')} cannot be of {counted(unique, 'architecture')}"
+            )
 
     def _check_elapsed(self) -> None:
         """Whether simulated workers can have taken these times.

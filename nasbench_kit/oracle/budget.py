@@ -22,11 +22,12 @@ from math import inf
 from numbers import Integral, Real
 from typing import Any, NamedTuple, NoReturn
 
-from nasbench_kit.checks import shown
+from nasbench_kit.checks import counted, shown
 from nasbench_kit.errors import AccountsDisagree, BudgetExhausted, InvalidSetting
 from nasbench_kit.system.read_only import ReadOnly
 
 _UNITS = ("seconds", "epochs", "queries")
+_NOUNS = {"epochs": ("epoch", "epochs"), "queries": ("query", "queries")}
 #: Stands in for a limit that is not set: a sum cannot become infinite.
 _MOST = sys.float_info.max
 
@@ -279,9 +280,9 @@ def _too_much(limits: _Limits, spent: _Price, price: _Price) -> Exception:
     for name, limit, before, asked in zip(_UNITS, limits, spent, price, strict=True):
         most = _MOST if limit is None else limit
         if before + asked > most:
-            unit = "s" if name == "seconds" else name
+            amount = f"{asked:.12g} s" if name == "seconds" else counted(asked, *_NOUNS[name])
             return BudgetExhausted(
-                f"{asked:.12g} {unit} would take the spent {name} from {before:.12g} to "
+                f"{amount} would take the spent {name} from {before:.12g} to "
                 f"{before + asked:.12g} of {most:.12g}"
             )
     raise AssertionError  # it was affordable

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nasbench_kit.checks import counted
 from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.spaces.protocols import Trainable, trainable
 from nasbench_kit.spaces.skeleton import Skeleton
@@ -63,7 +64,7 @@ class CostModel:
         fewest = fewest_rows(table, skeleton, image_shape)
         if len(chosen) < fewest:
             raise InvalidSetting(
-                f"the table {table.name} has {len(chosen)} rows; a cost model needs {fewest} or more"
+                f"the table {table.name} has {counted(len(chosen), 'row')}; a cost model needs {fewest} or more"
             )
         if len(chosen) > _MOST_CELLS:
             chosen = np.sort(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from nasbench_kit.checks import shown
+from nasbench_kit.checks import counted, shown
 from nasbench_kit.errors import (
     InvalidSetting,
     NotCopyable,
@@ -205,7 +205,7 @@ class Engine:
         """The seconds of what nobody knows the seconds of, where no limit asks for them."""
         if self.budget.seconds is not None:
             raise NotRecorded(
-                f"{self.source.name} records no seconds at {epochs} epochs; limit epochs or queries "
+                f"{self.source.name} records no seconds at {counted(epochs, 'epoch')}; limit epochs or queries "
                 "instead"
             )
         return 0.0

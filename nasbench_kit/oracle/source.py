@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 import numpy as np
 
+from nasbench_kit.checks import counted
 from nasbench_kit.errors import InvalidSetting, NotInSpace, NotInTable, NotRecorded
 from nasbench_kit.oracle.answer import Answer
 from nasbench_kit.table.noise import Noise
@@ -214,7 +215,7 @@ class TableSource:
             repeats = [repeat for repeat in repeats if repeat in self._seen]
         if not repeats:
             raise NotRecorded(
-                f"the table {self.name} has no training of {fidelity.epochs} epochs of this architecture"
+                f"the table {self.name} has no training of {counted(fidelity.epochs, 'epoch')} of this architecture"
             )
         return repeats
 
@@ -289,15 +290,13 @@ class TableSource:
         except (KeyError, TypeError):  # TypeError: something that cannot be hashed
             raise self._not_recorded(epochs, halfway) from None
 
-    def _not_recorded(self, epochs: object, halfway: object) -> InvalidSetting | NotRecorded:
+    def _not_recorded(self, epochs: Any, halfway: object) -> InvalidSetting | NotRecorded:
         check_fidelity(epochs, halfway, self.epochs)
         recorded = ", ".join(f"{e} (halfway)" if half else str(e) for e, half in self._fidelities)
         if self._assumed_seconds:
             recorded += f" (seconds below {self.epochs[-1]} are assumed)"
-        asked = f"{epochs} (halfway)" if halfway else str(epochs)
-        return NotRecorded(
-            f"the table {self.name} has no trainings of {asked} epochs; it has {recorded}"
-        )
+        asked = counted(epochs, "epoch") + (" (halfway)" if halfway else "")
+        return NotRecorded(f"the table {self.name} has no trainings of {asked}; it has {recorded}")
 
 
 class TrainerSource:
@@ -344,7 +343,9 @@ class TrainerSource:
         check_fidelity(epochs, halfway, self.epochs)
         if epochs not in self.epochs:
             offered = ", ".join(map(str, self.epochs))
-            raise NotRecorded(f"trainings of {epochs} epochs are not offered; there are {offered}")
+            raise NotRecorded(
+                f"trainings of {counted(epochs, 'epoch')} are not offered; there are {offered}"
+            )
         self.key(architecture)
         price = self._trainer.price(architecture, epochs, halfway)
         return price if repeat is not None or price is None else price * self.repeats

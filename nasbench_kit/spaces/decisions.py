@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nasbench_kit.checks import counted
 from nasbench_kit.errors import (
     InvalidArchitecture,
     InvalidSetting,
@@ -179,7 +180,7 @@ class ChoiceSpace:
         sizes = self._sizes
         if len(options) != len(sizes):
             raise InvalidArchitecture(
-                f"{text!r} has {len(options)} decisions, the space {self.name} {len(sizes)}{example}"
+                f"{text!r} has {counted(len(options), 'decision')}, the space {self.name} {len(sizes)}{example}"
             )
         for decision, option in zip(self.decisions, options, strict=True):
             if not 0 <= option < len(decision.options):

@@ -13,6 +13,7 @@ from multiprocessing.connection import wait
 from numbers import Integral
 from typing import Any, Literal, get_args
 
+from nasbench_kit.checks import counted
 from nasbench_kit.errors import InvalidSetting, WorkerDied
 from nasbench_kit.system import ending
 from nasbench_kit.system.jobs import ProcessEnded, Worker, pickled
@@ -157,7 +158,7 @@ def died(jobs: Sequence[tuple[Any, ...]]) -> WorkerDied:
     """The error for jobs that killed every worker that tried them."""
     first = ", ".join(str(part) for part in jobs[0] if isinstance(part, str | int | range))
     return WorkerDied(
-        f"{len(jobs)} of the jobs (the first: {first}) each ended {ATTEMPTS} worker processes (killed, or "
+        f"{counted(len(jobs), 'job')} (the first: {first}) ended {ATTEMPTS} worker processes each (killed, or "
         "out of memory); all others are done, run the same command again for the rest, with fewer "
         "--workers if memory is short"
     )

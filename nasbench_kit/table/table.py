@@ -50,7 +50,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from nasbench_kit import spaces
-from nasbench_kit.checks import shown
+from nasbench_kit.checks import counted, shown
 from nasbench_kit.errors import (
     CorruptFile,
     InvalidSetting,
@@ -294,7 +294,8 @@ class Table:
 
     def __repr__(self) -> str:
         epochs = ", ".join(map(str, self.epochs))
-        return f"<Table {self.name}: {len(self):,} cells, {epochs} epochs, {self.repeats} repeats>"
+        cells, repeats = counted(len(self), "cell"), counted(self.repeats, "repeat")
+        return f"<Table {self.name}: {cells}, {epochs} epochs, {repeats}>"
 
     @property
     def name(self) -> str:
@@ -408,8 +409,8 @@ class Table:
         means = over_repeats(readings, lambda rows: rows.mean(axis=1))
         if without := int(np.isnan(means).sum()):
             raise NotRecorded(
-                f"{without:,} rows of the table {self.name} have no {metric} at "
-                f"{self.epochs[self.fidelity(epochs)]} epochs"
+                f"the table {self.name} lacks {metric} at {self.epochs[self.fidelity(epochs)]} epochs in "
+                f"{counted(without, 'row')}"
             )
         return means
 

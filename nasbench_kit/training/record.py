@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from nasbench_kit.checks import shown, whole
+from nasbench_kit.checks import counted, shown, whole
 from nasbench_kit.training.images import SPLITS
 
 #: What a token counts at most, so that a network that came to nothing has a perplexity all the same.
@@ -24,7 +24,7 @@ class Score:
     @property
     def size(self) -> str:
         """What was counted, in words."""
-        return f"{self.images} images"
+        return counted(self.images, "image")
 
     @property
     def accuracy(self) -> float:

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from nasbench_kit.checks import counted
 from nasbench_kit.data.benchmarks.nasbench101.columns import (
     IMAGES,
     READINGS,
@@ -93,8 +94,8 @@ class ConversionReport:
         """What was made, in a line; then the problems, a line each."""
         share = "the whole space" if self.complete else "a part of the space"
         made = (
-            f"{self.target}: {self.cells:,} cells ({share}), "
-            f"{', '.join(map(str, self.epochs))} epochs, {self.repeats} repeats, "
+            f"{self.target}: {counted(self.cells, 'cell')} ({share}), "
+            f"{', '.join(map(str, self.epochs))} epochs, {counted(self.repeats, 'repeat')}, "
             f"{self.records:,} records, "
             f"{self.exceptions:,} exceptions, {self.bytes / 1e6:.1f} MB; every reading compared "
             f"bit for bit; {self.seconds:.1f} s, and {self.hash_seconds:.1f} s for hashes"
@@ -111,12 +112,12 @@ class ConversionReport:
         if not self.checked_crc:
             lines.append("the checksums of the records were not compared")
         if self.dropped:
-            lines.append(f"{self.dropped:,} cells were left out")
+            lines.append(f"left out: {counted(self.dropped, 'cell')}")
         return "\n".join(lines)
 
     def _line(self, kind: str) -> str:
         problem = self.problems[kind]
-        return f"{kind}, {problem.count:,} times, first {'; '.join(problem.examples)}"
+        return f"{kind}, {counted(problem.count, 'time')}, first {'; '.join(problem.examples)}"
 
     def note(self, kind: str, example: str, count: int = 1) -> None:
         """Count a problem."""
@@ -294,7 +295,7 @@ class _Collected:
             repeat[order] = np.arange(len(rows)) - np.searchsorted(ordered, ordered)
             surplus = repeat >= repeats
             if surplus.any():
-                kind = f"more than {repeats} records of a cell at {epochs} epochs"
+                kind = f"more than {counted(repeats, 'record')} of a cell at {counted(epochs, 'epoch')}"
                 self._note(kind, self.hashes[rows[surplus]], rows[surplus])
                 rows, repeat, values = rows[~surplus], repeat[~surplus], values[:, ~surplus]
             self.read[epochs] = np.empty((len(READINGS), len(self.space), repeats))
@@ -302,7 +303,7 @@ class _Collected:
         for epochs, count in sorted(counts.items()):
             short = np.flatnonzero(seen & (count < repeats))
             if len(short):
-                kind = f"fewer than {repeats} records of a cell at {epochs} epochs"
+                kind = f"fewer than {counted(repeats, 'record')} of a cell at {counted(epochs, 'epoch')}"
                 self._note(kind, self.hashes[short], short)
 
     def halfway_epochs(self) -> dict[str, float]:

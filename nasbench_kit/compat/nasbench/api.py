@@ -51,6 +51,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from nasbench_kit.checks import counted
 from nasbench_kit.compat import derived
 from nasbench_kit.compat.nasbench.lib.config import build_config
 from nasbench_kit.compat.nasbench.lib.model_spec import ModelSpec, cell_of
@@ -223,7 +224,9 @@ class NASBench:
             return data
         repeat = self._randint(0, self.config["num_repeats"] - 1)
         if repeat >= self.table.repeats:
-            raise IndexError(f"the table has {self.table.repeats} repeats; see config[num_repeats]")
+            raise IndexError(
+                f"the table has {counted(self.table.repeats, 'repeat')}; see config[num_repeats]"
+            )
         place = row * self._stride + readers.offset + repeat
         data = self._fixed(row)
         data["training_time"] = seconds = readers.seconds(place)

@@ -436,7 +436,9 @@ def _parse_matrix(matrix: object) -> tuple[int, int]:
         raise InvalidCell(f"the matrix has shape {entries.shape}; it must be square, [V, V]")
     size = len(entries)
     if size < 2:
-        raise InvalidCell(f"the matrix has {size} vertices; a cell has an input and an output")
+        raise InvalidCell(
+            f"the matrix has {checks.counted(size, 'vertex', 'vertices')}; a cell has an input and an output"
+        )
     try:
         wrong = np.argwhere((entries != 0) & (entries != 1))
     except TypeError:
@@ -472,7 +474,7 @@ def _parse_operations(operations: Iterable[str], size: int) -> tuple[tuple[str, 
         names = (INPUT, *names, OUTPUT)
     if len(names) != size:
         raise InvalidCell(
-            f"{len(names)} operations for {size} vertices; give {size} with 'input' and 'output', "
+            f"{checks.counted(len(names), 'operation')} for {size} vertices; give {size} with 'input' and 'output', "
             f"or the {size - 2} interior ones"
         )
     if names[0] != INPUT or names[-1] != OUTPUT:
