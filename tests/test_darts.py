@@ -112,6 +112,24 @@ def test_weight_decay_and_momentum_join_the_step() -> None:
     assert (total(small.found(0.05, extra=extra)) - exact).norm() < 1e-4 * exact.norm()
 
 
+@pytest.mark.parametrize("exact", [True, False])
+def test_cut_gradients_by_hand(exact: bool) -> None:
+    """L_train = 4 a w and L_val = w²/2, cut to 1: w' = 5 - 0.5; its gradient 4.5 becomes 1; so -xi 4."""
+    weight = torch.tensor([5.0], dtype=torch.float64, requires_grad=True)
+    logit = torch.tensor([2.0], dtype=torch.float64, requires_grad=True)
+    seen = []
+
+    def val(weights: Any) -> Tensor:
+        seen.append(weights[0].item())
+        return weights[0].square().sum() / 2
+
+    (gradient,) = unrolled_gradient(
+        lambda w: (4 * logit * w[0]).sum(), val, [weight], [logit], xi=0.5, exact=exact, clip=1.0
+    )
+    assert seen == [pytest.approx(4.5)]
+    assert gradient.item() == pytest.approx(-0.5 * 4, rel=1e-5)
+
+
 def test_a_flat_validation_loss_ends_the_computation() -> None:
     """No gradient by the weights: epsilon would be infinite."""
     small = Small(3)
