@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import yaml
 
 from nasbench_kit import spaces
 from nasbench_kit.cli import main
-from nasbench_kit.errors import CorruptFile, InvalidSetting, UnknownName
+from nasbench_kit.errors import CorruptFile, InvalidSetting, TrainingFailed, UnknownName
 from nasbench_kit.katib import trials
 from nasbench_kit.katib.experiment import DARTS, ENAS, read
 from nasbench_kit.spaces.layers.katib import EXAMPLE
+from nasbench_kit.training import trainer
 
 HERE = Path(__file__).parent / "katib_experiments"
 #: As Katib's collector of standard output looks for metrics by default.
@@ -190,7 +192,8 @@ def test_an_experiment_runs_and_prints_what_katib_collects(
         trial = json.loads(file.read_text())
         assignments = {each["name"]: each["value"] for each in trial["parameterAssignments"]}
         assert space.from_assignments(**assignments).to_text() == trial["text"]
-        assert trial["observation"]["metrics"][0] == {"name": metric[0], "latest": metric[1]}
+        values = dict.fromkeys(("latest", "min", "max"), metric[1])  # as it was reported once
+        assert trial["observation"]["metrics"][0] == {"name": metric[0], **values}
     experiment = json.loads((tmp_path / "out" / "experiment.json").read_text())
     best = max(metrics, key=lambda metric: float(metric[1]))[1]
     assert experiment["currentOptimalTrial"]["observation"]["metrics"][0]["latest"] == best
@@ -219,6 +222,98 @@ def test_an_experiment_goes_on_without_training_again(
     assert more["trials"][:3] == first["trials"]
     assert kit(*words, "--seed", 1) == 2
     assert "another experiment, or the same under other conditions" in capsys.readouterr().err
+
+
+def test_trials_of_a_round_are_trained_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, workers in (("one", 1), ("two", 2)):
+        monkeypatch.setenv("NASBENCH_KIT_HOME", str(tmp_path / f"home-{name}"))
+        where = ("--out", tmp_path / name, "--trials", 3, "--workers", workers)
+        assert kit("katib", HERE / "enas.yaml", *where) == 0
+    trials_of = [sorted((tmp_path / name / "trials").iterdir()) for name in ("one", "two")]
+    one, two = [[path.read_text() for path in paths] for paths in trials_of]
+    assert one == two
+    assert len(one) == 3
+
+
+def test_a_round_is_trained_ahead_as_far_as_the_budget_pays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead: list[int] = []
+
+    def finished(work: Any, jobs: list[Any], seats: list[Any]) -> Any:
+        ahead.append(len(jobs))
+        assert len(seats) == 2
+        return []
+
+    monkeypatch.setattr(trials, "finished", finished)
+    where = ("--out", tmp_path / "out", "--workers", 5)  # of which two have something to do
+    assert kit("katib", HERE / "enas.yaml", *where, "--trials", 3) == 0
+    assert ahead == [2, 1]
+    assert kit("katib", HERE / "enas.yaml", *where, "--total-epochs", 3) == 0
+    assert ahead == [2, 1, 1]
+
+
+@pytest.mark.parametrize(("failures", "code"), [(0, 2), (1, 0)])
+def test_trials_may_fail_as_often_as_the_experiment_says(
+    document: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    failures: int,
+    code: int,
+) -> None:
+    changed(document, "spec.maxFailedTrialCount", failures)
+    train, count = trainer.train, 0
+
+    def fails_once(*args: Any, **settings: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == 2:
+            raise TrainingFailed("out of memory")
+        return train(*args, **settings)
+
+    monkeypatch.setattr(trainer, "train", fails_once)
+    out = tmp_path / "out"
+    assert kit("katib", written(document, tmp_path), "--out", out) == code
+    captured = capsys.readouterr()
+    assert "out of memory" in captured.err
+    kept = [json.loads(path.read_text()) for path in sorted((out / "trials").iterdir())]
+    if failures == 0:
+        assert len(kept) == 1
+        return
+    assert len(kept) == 4
+    assert [trial.get("failure") for trial in kept] == [None, "out of memory", None, None]
+    assert kept[1]["observation"] == {"metrics": []}
+    assert kit("animate", out) == 0
+    assert "3 of 3 samples" in capsys.readouterr().out
+
+
+def test_settings_that_nothing_heeds_are_named(
+    document: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert read(HERE / "enas.yaml").unused == ()
+    changed(document, "spec.earlyStopping", {"algorithmName": "medianstop"})
+    changed(document, "spec.objective.metricStrategies", [{"name": "x", "value": "max"}])
+    names = ["Training-Accuracy", "Validation-Loss"]
+    changed(document, "spec.objective.additionalMetricNames", names)
+    assert kit("katib", written(document, tmp_path), "--dry-run") == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "earlyStopping (every trial is trained to its end)" in line
+    assert "metricStrategies (a metric is reported once" in line
+    assert "additionalMetricNames 'Validation-Loss'" in line
+
+
+def test_the_command_that_trains_the_best_trial_longer_says_how_it_was_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--trials", 1, "--recipe", "noisy-digits", "--out", tmp_path / "out")
+    assert kit("katib", HERE / "enas.yaml", *words) == 0
+    *_, last = capsys.readouterr().out.splitlines()
+    command = shlex.split(last.removeprefix("in full: nasbench-kit "))
+    assert command[-4:] == ["--data", "digits", "--recipe", "noisy-digits"]
+    assert kit(*command, "--epochs", 1) == 0
 
 
 def test_a_budget_and_a_goal_end_an_experiment(

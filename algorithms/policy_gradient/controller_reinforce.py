@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from nasbench_kit.algorithms.policy_gradient.controllers import controller_for
 from nasbench_kit.algorithms.policy_gradient.lstm_policy import Written
@@ -102,45 +102,15 @@ class ControllerReinforce:
         Raises:
             Stalled: thousands of encodings in a row made no architecture.
         """
-        controller = controller_for(
-            oracle.space,
-            rng,
-            hidden_size=self.hidden_size,
-            initial_range=self.initial_range,
-            temperature=self.temperature,
-            tanh_constant=self.tanh_constant,
-            operation_tanh_reduction=self.operation_tanh_reduction,
-            skip_target=self.skip_target,
-        )
-        learner = PolicyGradient(
-            controller,
-            learning_rate=self.learning_rate,
-            entropy_weight=self.entropy_weight,
-            baseline_decay=self.baseline_decay,
-            skip_weight=self.skip_weight,
-        )
+        rounds = Rounds(self, oracle.space, rng)
         queue: deque[Job] = deque()
-        steps = idle = 0
-
-        def learn(batch: _Batch) -> None:
-            nonlocal steps
-            written = batch.written
-            if batch.steps_before != steps:  # its graph is of older weights
-                written = controller.read(written.decisions)
-            learner.update(written, batch.rewards)
-            for _ in range(self.steps - 1):
-                again = controller.read(written.decisions)
-                likelier = (again.log_probability - written.log_probability.detach()).exp()
-                learner.update(again._replace(log_probability=likelier), batch.rewards)
-            steps += 1
+        idle = 0
 
         def ask() -> Job:
             nonlocal idle
             while not queue:
-                written = controller.write(self.cells_per_step)
-                architectures = controller.architectures(written.decisions)
-                batch = _Batch(written, steps, [0.0] * len(architectures))
-                for place, architecture in enumerate(architectures):
+                batch = rounds.write()
+                for place, architecture in enumerate(batch.architectures):
                     idle = idle + 1 if architecture is None else 0
                     if architecture is not None:
                         queue.append(Job(architecture, self.epochs, (batch, place)))
@@ -150,7 +120,7 @@ class ControllerReinforce:
                         f"the controller wrote {idle:,} encodings in a row that make no architecture"
                     )
                 if not queue:
-                    learn(batch)
+                    rounds.learn(batch)
             return queue.popleft()
 
         best = None
@@ -162,16 +132,68 @@ class ControllerReinforce:
             yield best.architecture
             batch.training -= 1
             if not batch.training:
-                learn(batch)
+                rounds.learn(batch)
 
 
 @dataclass
-class _Batch:
-    """Encodings that were written together, and their rewards: 0 for what makes no architecture."""
+class Round:
+    """Encodings that were written together."""
 
     written: Written
     #: Of the controller, when it wrote them.
     steps_before: int
+    #: None for an encoding that makes none.
+    architectures: list[Architecture | None]
+    #: 0 for what makes no architecture.
     rewards: list[float]
     #: Architectures whose results are missing.
     training: int = 0
+
+
+class Rounds:
+    """A controller that writes round after round, and learns from what they came to.
+
+    Args:
+        settings: of the controller and its steps.
+        space: whose architectures it writes.
+        rng: draws its first weights, and what it writes.
+    """
+
+    def __init__(self, settings: ControllerReinforce, space: Any, rng: Generator) -> None:
+        self._settings = settings
+        self._steps = 0
+        self._controller = controller_for(
+            space,
+            rng,
+            hidden_size=settings.hidden_size,
+            initial_range=settings.initial_range,
+            temperature=settings.temperature,
+            tanh_constant=settings.tanh_constant,
+            operation_tanh_reduction=settings.operation_tanh_reduction,
+            skip_target=settings.skip_target,
+        )
+        self._learner = PolicyGradient(
+            self._controller,
+            learning_rate=settings.learning_rate,
+            entropy_weight=settings.entropy_weight,
+            baseline_decay=settings.baseline_decay,
+            skip_weight=settings.skip_weight,
+        )
+
+    def write(self) -> Round:
+        """The next round, all rewards 0."""
+        written = self._controller.write(self._settings.cells_per_step)
+        architectures = self._controller.architectures(written.decisions)
+        return Round(written, self._steps, architectures, [0.0] * len(architectures))
+
+    def learn(self, batch: Round) -> None:
+        """Make the steps of a round whose rewards are there."""
+        written = batch.written
+        if batch.steps_before != self._steps:  # its graph is of older weights
+            written = self._controller.read(written.decisions)
+        self._learner.update(written, batch.rewards)
+        for _ in range(self._settings.steps - 1):
+            again = self._controller.read(written.decisions)
+            likelier = (again.log_probability - written.log_probability.detach()).exp()
+            self._learner.update(again._replace(log_probability=likelier), batch.rewards)
+        self._steps += 1

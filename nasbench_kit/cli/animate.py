@@ -157,6 +157,8 @@ def _trials(folder: Path) -> list[Sample]:
             f"{folder} has a search by {algorithm}, which samples no architectures; animate one by enas"
         )
     for path in sorted((folder / "trials").glob("*.json")):
+        if _content(path, lambda trial: "failure" in trial):
+            continue
         space, text, accuracy = _content(
             path,
             lambda trial: (

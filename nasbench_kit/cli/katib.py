@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from nasbench_kit.cli.train import add_recipe, asked_recipe
 from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.oracle.budget import Budget
 from nasbench_kit.system.files import check_writable
+from nasbench_kit.system.workers import check_workers
 
 #: Of a search without a budget of its own, which its number of epochs ends.
 _MOST_EPOCHS = 1e12
@@ -37,9 +39,8 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         "katib",
         help="run a Katib NAS experiment on this machine",
         description="Read nasConfig and algorithm settings of a Katib experiment (enas, darts), run its trials "
-        "here one after the other, and print their metrics as Katib's collector reads them. Each "
-        "trial's assignments are written as Katib writes them. Killed and started again, it trains "
-        "what is missing.",
+        "here, and print their metrics as Katib's collector reads them. Each trial's assignments are "
+        "written as Katib writes them. Killed and started again, it trains what is missing.",
         epilog="Example: nasbench-kit katib experiment.yaml --trials 20",
     )
     parser.add_argument("experiment", metavar="EXPERIMENT.yaml", help="of kind Experiment")
@@ -60,6 +61,14 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         help="of all trials together (default: no limit)",
     )
     parser.add_argument("--seed", type=seed, default=0, help="default: %(default)s")
+    parser.add_argument(
+        "--workers",
+        type=count,
+        default=1,
+        metavar="N",
+        help="processes that train the parallelTrialCount trials of a round (default: %(default)s); the trials "
+        "do not depend on it",
+    )
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder of the results (default: runs/NAME)"
@@ -76,6 +85,9 @@ def run_katib(args: argparse.Namespace) -> int:
     from nasbench_kit.katib import experiment as files
 
     experiment = files.read(args.experiment)
+    check_workers(args.workers)
+    if experiment.unused:
+        streams.note(f"not heeded here: {'; '.join(experiment.unused)}")
     folder = args.out or Path("runs") / experiment.name
     run = _run_darts if experiment.algorithm == "darts" else _run_enas
     return run(args, experiment, folder)
@@ -140,8 +152,7 @@ def _run_darts(args: argparse.Namespace, experiment: Experiment, folder: Path) -
         return 0
     print(f"Best-Genotype={genotype}")
     print_text(f"results: {folder}/")
-    text = best.architecture.to_text()
-    print(f'in full: nasbench-kit train "{text}" --space {space.name} --data {args.data}')
+    print_text(_in_full(args, best.architecture))
     return 0
 
 
@@ -177,13 +188,21 @@ def _run_enas(args: argparse.Namespace, experiment: Experiment, folder: Path) ->
     budget = Budget(queries=most, epochs=args.total_epochs)
     done: list[Trial] = []
     with progress_bar(f"trials of {experiment.name}") as progress:
-        for trial in trials.run(experiment, trainer, epochs=epochs, budget=budget, seed=args.seed):
+        for trial in trials.run(
+            experiment,
+            trainer,
+            epochs=epochs,
+            budget=budget,
+            seed=args.seed,
+            workers=min(args.workers, experiment.parallel),
+        ):
             kept.keep(trial)
             done.append(trial)
             progress(len(done), most)
             if not args.json:
                 _print_trial(trial)
-    best = max(done, key=lambda trial: trial.metrics[experiment.metric], default=None)
+    succeeded = [trial for trial in done if trial.failure is None]
+    best = max(succeeded, key=lambda trial: trial.metrics[experiment.metric], default=None)
     kept.finish(best, len(done))
     if args.json:
         print_json(
@@ -199,16 +218,27 @@ def _run_enas(args: argparse.Namespace, experiment: Experiment, folder: Path) ->
             f"best: {best.name}, {experiment.metric} {best.metrics[experiment.metric]:.4f}, of {len(done)} "
             f"trials; results: {folder}/"
         )
-        print_text(
-            f"in full: nasbench-kit train {best.architecture.to_text()} --space {space.name} "
-            f"--data {args.data}"
-        )
-    return 0
+        print_text(_in_full(args, best.architecture))
+    else:
+        print_text(f"all of {len(done)} trials failed; results: {folder}/")
+    return 0 if best is not None else 1
+
+
+def _in_full(args: argparse.Namespace, architecture: Any) -> str:
+    """The command that trains the best architecture longer, by the same recipe on the same data."""
+    words = ["nasbench-kit", "train", architecture.to_text(), "--space", architecture.space.name]
+    for name in ("data", "recipe", "stacks", "cells_per_stack", "stem_channels", "device"):
+        value = getattr(args, name)
+        if value is not None and (name, value) != ("device", "cpu"):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return f"in full: {shlex.join(words)}"
 
 
 def _print_trial(trial: Trial) -> None:
     """The lines that Katib's metrics collector looks for, and what was trained."""
     print(f"trial {trial.name}: architecture={trial.assignments['architecture']}")
+    if trial.failure is not None:
+        streams.note(f"{trial.name} failed: {trial.failure}")
     for name, value in trial.metrics.items():
         print(f"{name}={value:.6f}")
     sys.stdout.flush()

@@ -2,7 +2,7 @@
 
 Read are ``nasConfig``, ``algorithm``, ``objective``, the numbers of trials, and of the trial's command its
 ``--num_epochs``; everything about pods is passed over. Settings that Katib does not have are refused, as
-Katib refuses them.
+Katib refuses them; those that Katib has and nothing here heeds are listed.
 
 Source: kubeflow/katib, kind Experiment of kubeflow.org/v1beta1; suggestion services "enas" and "darts".
 """
@@ -98,6 +98,10 @@ class Experiment:
     parallel: int
     #: Of a trial, as its command says; None if it does not.
     epochs: int | None
+    #: maxFailedTrialCount: trials that may fail.
+    failures: int = 0
+    #: What the file says and nothing here heeds, each with the reason.
+    unused: tuple[str, ...] = ()
 
 
 def read(path: str | Path) -> Experiment:
@@ -180,7 +184,29 @@ def _experiment(document: dict[str, Any]) -> Experiment:
         trials=None if trials is None else _whole(spec, "maxTrialCount"),
         parallel=_whole(spec, "parallelTrialCount", 3),
         epochs=_epochs(spec),
+        failures=whole("maxFailedTrialCount", _number(spec.get("maxFailedTrialCount") or 0), 0),
+        unused=tuple(_unused(spec)),
     )
+
+
+#: What changes an experiment in Katib and not here.
+_UNUSED = {
+    "earlyStopping": "every trial is trained to its end",
+    "parameters": "the space is that of nasConfig",
+    "nasConfig.parameters": "the space is that of its operations",
+    "objective.metricStrategies": "a metric is reported once, at the end of a trial",
+}
+
+
+def _unused(spec: dict[str, Any]) -> Iterator[str]:
+    """What nothing here heeds, with the reason."""
+    for path, reason in _UNUSED.items():
+        if _at(spec, *path.split("."), default=None) is not None:
+            yield f"{path} ({reason})"
+    names = _at(spec, "objective", "additionalMetricNames", default=[])
+    others = [name for name in names if name not in METRICS] if isinstance(names, list) else [names]
+    if others:
+        yield f"additionalMetricNames {', '.join(map(shown, others))} (there are {' and '.join(METRICS)})"
 
 
 def _settings(

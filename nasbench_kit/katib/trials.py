@@ -1,6 +1,7 @@
 """Trials of a Katib ENAS experiment: a controller writes architectures, each is trained from scratch.
 
-The controller has Katib's settings and learns from rounds of parallelTrialCount trials. In Katib each of
+The controller has Katib's settings and learns from rounds of parallelTrialCount trials, which processes may
+train at the same time. In Katib each of
 its steps writes another architecture and rewards it by the mean of all trials so far, so that nothing
 can be learned; here every architecture gets its own accuracy. Trials are trained and validated on
 images of the toolkit by one of its recipes: validation images are none of the test set.
@@ -12,32 +13,34 @@ experiment started again trains only what is missing.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nasbench_kit.errors import BudgetExhausted, InvalidSetting
+from nasbench_kit.errors import BudgetExhausted, InvalidSetting, TrainingFailed
 from nasbench_kit.oracle.budget import Budget
 from nasbench_kit.oracle.fallback import StoredTrainer
 from nasbench_kit.oracle.oracle import Oracle
 from nasbench_kit.oracle.source import TrainerSource
+from nasbench_kit.spaces.decisions import Choices
 from nasbench_kit.spaces.layers.katib import KatibSpace, operations
 from nasbench_kit.system.files import read_json, write_text
+from nasbench_kit.system.workers import finished
 
 if TYPE_CHECKING:
     from nasbench_kit.algorithms.policy_gradient.controller_reinforce import ControllerReinforce
     from nasbench_kit.katib.experiment import Experiment
-    from nasbench_kit.oracle.answer import Answer
-    from nasbench_kit.spaces.decisions import Choices
 
 #: Epochs of a trial whose command does not say, as in Katib's trial image.
 EPOCHS = 10
 #: Trials of an experiment without maxTrialCount.
 TRIALS = 12
+_MOST_TRIALS = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -50,21 +53,19 @@ class Trial:
     assignments: dict[str, str]
     #: By name, at the end of the training; accuracies in [0, 1], or a genotype.
     metrics: dict[str, Any]
+    #: Why it failed; None if it did not.
+    failure: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """As Katib's API shows a trial."""
-        return {
+        shown = {
             "name": self.name,
             "parameterAssignments": _pairs(self.assignments),
-            "observation": {
-                "metrics": [
-                    {"name": name, "latest": value if isinstance(value, str) else f"{value:.6f}"}
-                    for name, value in self.metrics.items()
-                ]
-            },
+            "observation": {"metrics": [_metric(*metric) for metric in self.metrics.items()]},
             "space": self.architecture.space.name,
             "text": self.architecture.to_text(),
         }
+        return shown if self.failure is None else {**shown, "failure": self.failure}
 
 
 def space_of(experiment: Experiment) -> KatibSpace:
@@ -107,6 +108,7 @@ def run(
     epochs: int,
     budget: Budget,
     seed: int,
+    workers: int = 1,
 ) -> Iterator[Trial]:
     """Train trial after trial until the budget ends or the goal is reached.
 
@@ -115,37 +117,73 @@ def run(
         trainer: trains on images by a recipe.
         epochs: of each trial.
         budget: of all trials together.
-        seed: of the controller, and of each trial's training.
+        seed: of the controller.
+        workers: processes that train the trials of a round; the trials do not depend on it.
+
+    Yields:
+        Each trial, those that failed among them.
 
     Raises:
-        TrainingFailed: out of memory, or a network that cannot be built.
+        TrainingFailed: more trials failed than maxFailedTrialCount, which is none by default: out of
+            memory, or a network that cannot be built.
     """
+    from nasbench_kit.algorithms.policy_gradient.controller_reinforce import Rounds
+
     space = space_of(experiment)
-    done: list[Answer] = []
-    source = TrainerSource(_Reporting(trainer, done.append), space, (epochs,), 1)
+    source = TrainerSource(trainer, space, (epochs,), 1)
     oracle = Oracle(source, budget, np.random.default_rng([seed, 0]))
-    search = search_of(experiment, epochs)(oracle, np.random.default_rng([seed, 1]))
-    count = 0
+    rounds = Rounds(search_of(experiment, epochs), space, np.random.default_rng([seed, 1]))
+    count = failed = 0
     while True:
-        try:
-            next(search)
-        except BudgetExhausted:
-            return
-        answer = done.pop()
-        count += 1
-        assert answer.train_accuracy is not None  # a trainer reports both
-        trial = Trial(
-            f"{experiment.name}-{count:04}",
-            answer.architecture,
-            space.assignments(answer.architecture, experiment.input_sizes, experiment.output_sizes),
-            {
-                "Validation-Accuracy": answer.validation_accuracy,
-                "Training-Accuracy": answer.train_accuracy,
-            },
-        )
-        yield trial
-        if experiment.goal is not None and trial.metrics[experiment.metric] >= experiment.goal:
-            return
+        batch = rounds.write()
+        if workers > 1:
+            paid = batch.architectures[: _affordable(budget, epochs)]
+            seats = [(trainer, epochs)] * workers
+            for _ in finished(_train, [(architecture,) for architecture in paid], seats):
+                pass  # the store has it
+        for place, architecture in enumerate(batch.architectures):
+            assert isinstance(architecture, Choices)  # every encoding is one
+            if count == budget.queries:  # those that failed count, and were not paid
+                return
+            metrics, failure = {}, None
+            try:
+                answer = oracle.query(architecture, epochs)
+            except BudgetExhausted:
+                return
+            except TrainingFailed as error:
+                failed += 1
+                if failed > experiment.failures:
+                    raise
+                failure = str(error)
+            else:
+                assert answer.train_accuracy is not None  # a trainer reports both
+                metrics["Validation-Accuracy"] = answer.validation_accuracy
+                metrics["Training-Accuracy"] = answer.train_accuracy
+                batch.rewards[place] = metrics[experiment.metric]
+            count += 1
+            sizes = experiment.input_sizes, experiment.output_sizes
+            assignments = space.assignments(architecture, *sizes)
+            name = f"{experiment.name}-{count:04}"
+            yield Trial(name, architecture, assignments, metrics, failure)
+            if experiment.goal is not None and metrics.get(experiment.metric, 0) >= experiment.goal:
+                return
+        rounds.learn(batch)
+
+
+def _affordable(budget: Budget, epochs: int) -> int:
+    """Trials that the budget still pays for."""
+    left = [_MOST_TRIALS]
+    if budget.queries is not None:
+        left.append(budget.queries - budget.spent_queries)
+    if budget.epochs is not None:
+        left.append(int((budget.epochs - budget.spent_epochs) // epochs))
+    return min(left)
+
+
+def _train(trainer: StoredTrainer, epochs: int, architecture: Choices) -> None:
+    """One training, for the store."""
+    with contextlib.suppress(TrainingFailed):  # it fails again, and is counted, when its turn comes
+        trainer.record(architecture, epochs, 0)
 
 
 class Folder:
@@ -195,7 +233,9 @@ def conditions_of(
     """All that the trials depend on, but the budget: with more of it there are more of them."""
     return {
         "experiment": {
-            name: value for name, value in asdict(experiment).items() if name not in ("trials",)
+            name: value
+            for name, value in asdict(experiment).items()
+            if name not in ("trials", "failures", "unused")
         },
         "epochs": epochs,
         "seed": seed,
@@ -203,19 +243,11 @@ def conditions_of(
     }
 
 
-class _Reporting:
-    """A trainer that tells what it was asked for."""
-
-    def __init__(self, trainer: StoredTrainer, tell: Callable[[Answer], None]) -> None:
-        self.price = trainer.price
-        self._trainer = trainer
-        self._tell = tell
-
-    def train(self, architecture: Any, epochs: int, halfway: bool, repeat: int) -> Answer:
-        """As the trainer itself."""
-        answer = self._trainer.train(architecture, epochs, halfway, repeat)
-        self._tell(answer)
-        return answer
+def _metric(name: str, value: float | str) -> dict[str, str]:
+    """A metric that was reported once; Katib has no least and greatest of texts."""
+    if isinstance(value, str):
+        return {"name": name, "latest": value, "min": "unavailable", "max": "unavailable"}
+    return {"name": name, **dict.fromkeys(("latest", "min", "max"), f"{value:.6f}")}
 
 
 def _pairs(assignments: dict[str, str]) -> list[dict[str, str]]:
