@@ -16,7 +16,9 @@ from nasbench_kit import Budget, Cell, CellSpace, InvalidSetting, NotInSpace, Or
 from nasbench_kit.algorithms import (
     ALGORITHMS,
     MULTI_OBJECTIVE,
+    NSGA2,
     ON_EDGES,
+    MultiObjectiveRegularizedEvolution,
     RandomSearch,
     RegularizedEvolution,
 )
@@ -141,6 +143,31 @@ def test_random_search_refuses_ways_to_draw_that_a_space_lacks() -> None:
     oracle = oracle_of(table, 3)
     with pytest.raises(InvalidSetting, match="draws architectures in one way"):
         list(RandomSearch(sampling="cells")(oracle, np.random.default_rng(0)))
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        RegularizedEvolution(population_size=5),
+        RegularizedEvolution(population_size=5, sample_size=3, mutation="edge-or-operation"),
+        MultiObjectiveRegularizedEvolution(population_size=5, objectives=("accuracy", "seconds")),
+        NSGA2(population_size=5, objectives=("accuracy", "seconds")),
+    ],
+)
+@pytest.mark.parametrize("cells", [True, False])
+def test_evolution_goes_on_where_nothing_has_a_neighbour(search: Search, cells: bool) -> None:
+    """As in tables of scattered rows; random architectures take the place of mutants."""
+    space: Any = CellSpace(5, 9) if cells else MadeUpSpace(3)
+    kept: list[int] = []
+    near: set[int] = set()
+    for row in range(len(space)):
+        if row not in near:
+            kept.append(row)
+            near |= {space.index(one) for one in space.neighbours(space[row])}
+    oracle = oracle_of(made_up_table(space.restricted(np.array(kept))), 60)
+    assert len(list(yielded(search, oracle, 0))) == 60
+    asked = {charge.item.architecture.to_text() for charge in oracle.budget.ledger}
+    assert len(asked) > 5
 
 
 def test_evolution_begins_as_random_search(small_table: Table) -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from nasbench_kit import checks
+from nasbench_kit.algorithms.mutants import mutant
 from nasbench_kit.algorithms.settings import check_ranges
 from nasbench_kit.algorithms.workers import Job, check_workers, simulate
 from nasbench_kit.errors import InvalidSetting, NotInSpace
@@ -192,7 +193,7 @@ class RegularizedEvolution:
         if self.mutation == "edge-or-operation" and isinstance(space, CellSpace):
             return self._mutate_kind(parent, space, rng)
         if self.mutation in ("one-variable", "edge-or-operation"):
-            return space.mutate(parent, rng)
+            return mutant(space, parent, rng)
         if not isinstance(space, CellSpace):
             raise InvalidSetting(
                 f"mutation is {self.mutation!r}, of vertices and edges, which the space {space.name} has "
@@ -212,7 +213,7 @@ class RegularizedEvolution:
             child = space.decode(changed)
             if child is not None:
                 return child
-        raise NotInSpace(f"{cell.to_text()} has no neighbour in the space {space.name}")
+        return space.sample(rng)  # it has no neighbour
 
     def _mutate_cell(self, cell: Cell, space: CellSpace, rng: Generator) -> Cell:
         vertices = space.max_vertices

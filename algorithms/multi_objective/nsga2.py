@@ -23,6 +23,7 @@ from nasbench_kit.algorithms.multi_objective.objectives import (
     crowded_order,
     default_size,
 )
+from nasbench_kit.algorithms.mutants import mutant
 from nasbench_kit.algorithms.settings import check_ranges
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class NSGA2:
         )
         if rng.random() < self.crossover_probability:
             mother = _crossed(mother, father, space, rng)
-        return space.mutate(mother, rng)
+        return mutant(space, mother, rng)
 
 
 def _crossed(mother: Any, father: Any, space: Space, rng: Generator) -> Any:

@@ -24,6 +24,7 @@ from nasbench_kit.algorithms.multi_objective.objectives import (
     crowded_order,
     default_size,
 )
+from nasbench_kit.algorithms.mutants import mutant
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -68,6 +69,6 @@ class MultiObjectiveRegularizedEvolution:
                 competitors = rng.integers(size, size=self.sample_size)
                 order = crowded_order(np.array([values for _, values in population]))
                 parent = next(place for place in order.tolist() if place in competitors)
-                child = space.mutate(population[parent][0], rng)
+                child = mutant(space, population[parent][0], rng)
             population.append((child, front.add(oracle.query(child, self.epochs))))
             yield front.architectures

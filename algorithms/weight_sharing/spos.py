@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from nasbench_kit.algorithms.mutants import mutant
 from nasbench_kit.algorithms.weight_sharing.random_search import RandomSharing, RandomWeightSharing
 from nasbench_kit.errors import BudgetExhausted
 
@@ -84,7 +85,7 @@ class _Search(RandomSharing):
                 genes = zip(space.encode(one), space.encode(other), strict=True)
                 bred = space.decode(tuple(pair[int(rng.integers(2))] for pair in genes))
             else:
-                bred = space.mutate(one, rng)
+                bred = mutant(space, one, rng)
             if bred is not None and bred not in scored:
                 return bred
         return child
