@@ -156,7 +156,8 @@ def differences(collected: Losses) -> dict[tuple[str, float, float], Interval]:
 def draw(collected: Losses, path: Path) -> None:
     """One panel a method: difference of mean regrets by budget and share; blue where sharing wins.
 
-    Colours are by the difference over random search's regret; bold intervals do not contain zero.
+    Colours are by the difference over random search's regret; bold intervals do not contain zero. A field of
+    fewer than `SEEDS` runs says how many it has.
     """
     import matplotlib as mpl
     from matplotlib.colors import LinearSegmentedColormap
@@ -186,6 +187,8 @@ def draw(collected: Losses, path: Path) -> None:
                     grid[row, column] = point / control
                     decided = low > 0 or high < 0
                     text = f"{_short(point)}\n{_short(low)} to {_short(high)}"
+                    if (runs := len(collected[name, budget, share])) < SEEDS:
+                        text += f"\n{runs} runs"
                     weight = "bold" if decided else "normal"
                     ax.text(column, row, text, ha="center", va="center", size=5.2, weight=weight)
             ax.imshow(grid, cmap=colours, vmin=-LARGEST, vmax=LARGEST, aspect="auto")
