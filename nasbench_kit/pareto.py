@@ -22,13 +22,13 @@ def nondominated(losses: NDArray[np.float64]) -> NDArray[np.intp]:
         Their positions, ascending; of equal rows all.
     """
     left = np.lexsort(losses.T[::-1])  # a row is dominated by earlier ones only
-    found = []
+    front = []
     while len(left):
         first, rest = left[0], left[1:]
-        found.append(first)
+        front.append(first)
         equal = (losses[rest] == losses[first]).all(axis=1)
         left = rest[equal | (losses[rest] < losses[first]).any(axis=1)]
-    return np.sort(np.array(found, np.intp))
+    return np.sort(np.array(front, np.intp))
 
 
 def hypervolume(losses: NDArray[np.float64], reference: float = 1.0) -> float:

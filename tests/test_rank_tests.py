@@ -15,7 +15,6 @@ from nasbench_kit.analysis.statistics.rank_tests import (
     holm,
     mann_whitney,
     nemenyi_critical_value,
-    signed_rank,
     task_ranks,
 )
 from nasbench_kit.errors import InvalidSetting
@@ -50,35 +49,6 @@ def test_runs_without_recommendation_are_ranked_last() -> None:
     assert pair.better == 1 and pair.p < 0.01
     (tied,) = mann_whitney({"a": np.array([INF] * 5), "b": np.array([INF] * 5)})
     assert tied.better == 0.5 and tied.p == 1
-
-
-def test_signed_ranks_are_scipys_on_paired_runs() -> None:
-    rng = np.random.default_rng(1)
-    first = rng.random(12)
-    second = first + rng.normal(0.1, 0.2, 12)
-    second[3] = first[3]
-    (pair,) = signed_rank({"a": first, "b": second}, shared_randomness=True)
-    assert pair.p == pytest.approx(stats.wilcoxon(first, second, zero_method="pratt").pvalue)
-
-
-def test_a_missing_recommendation_is_the_largest_difference() -> None:
-    first = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, INF])
-    apart = np.array([1.0, 2.0, 3.0, 4.0, 5.0, INF, INF])
-    (pair,) = signed_rank({"a": first, "b": apart}, shared_randomness=True)
-    finite = stats.wilcoxon([-0.9, -1.8, -2.7, -3.6, -4.5, -99, 0], zero_method="pratt")
-    assert pair.p == pytest.approx(finite.pvalue)
-    (same,) = signed_rank({"a": first, "b": first}, shared_randomness=True)
-    assert same.p == 1
-
-
-def test_runs_that_share_nothing_are_not_paired() -> None:
-    runs = {"a": np.arange(8.0), "b": np.arange(8.0)}
-    with pytest.raises(InvalidSetting, match="share no randomness"):
-        signed_rank(runs, shared_randomness=False)
-    with pytest.raises(InvalidSetting, match="5 runs"):
-        signed_rank({"a": np.arange(5.0), "b": np.arange(5.0)}, shared_randomness=True)
-    with pytest.raises(InvalidSetting, match="7 or 8 runs"):
-        signed_rank({"a": np.arange(8.0), "b": np.arange(7.0)}, shared_randomness=True)
 
 
 # Over tasks ------------------------------------------------------------------------------------

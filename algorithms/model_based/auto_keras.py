@@ -239,16 +239,16 @@ def subsets(count: int, shrinking: bool, rng: Generator) -> NDArray[np.bool_]:
     up). In the released code, whose inner loop counts down its own limit, each next size has one subset
     fewer.
     """
-    found = []
+    drawn = []
     times = max(1, math.ceil(math.log(count)))
     for i in range(max(1, math.ceil(math.log2(count)))):
         for _ in range(times):
             members = np.zeros(count, bool)
             members[rng.integers(count, size=2**i)] = True
-            found.append(members)
+            drawn.append(members)
         if shrinking:
             times = max(0, times - 1)
-    return np.array(found)
+    return np.array(drawn)
 
 
 def embedded(distances: NDArray[np.float64], members: NDArray[np.bool_]) -> NDArray[np.float64]:

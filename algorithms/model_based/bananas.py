@@ -74,12 +74,22 @@ class BANANAS:
     epochs: int | None = None
 
     def __post_init__(self) -> None:
-        ones = ("initial_size", "round_size", "candidates", "paths", "ensemble", "layers", "width")
-        loop.check_whole(self, **dict.fromkeys((*ones, "training_epochs", "batch_size"), 1))
+        counts = (
+            "initial_size",
+            "round_size",
+            "candidates",
+            "paths",
+            "ensemble",
+            "layers",
+            "width",
+        )
+        loop.check_whole(self, **dict.fromkeys((*counts, "training_epochs", "batch_size"), 1))
         check_ranges(self, {"learning_rate": "(0, 1]"})
         if not isinstance(self.acquisition, str) or self.acquisition not in get_args(Acquisition):
-            known = ", ".join(get_args(Acquisition))
-            raise InvalidSetting(f"acquisition is {checks.shown(self.acquisition)}; one of {known}")
+            choices = ", ".join(get_args(Acquisition))
+            raise InvalidSetting(
+                f"acquisition is {checks.shown(self.acquisition)}; one of {choices}"
+            )
 
     def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Architecture]:
         """Algorithm 2."""
@@ -96,10 +106,10 @@ class BANANAS:
         candidates = self._mutants(history, rng)
         if not candidates:
             return []
-        known = [answer.architecture for answer in history.answers]
-        points = encoded(known + candidates, history.space, self.paths)
+        asked = [answer.architecture for answer in history.answers]
+        points = encoded(asked + candidates, history.space, self.paths)
         errors = 100 * history.errors  # in percent, as in the released code
-        predictions = self._predict(points[: len(known)], errors, points[len(known) :], rng)
+        predictions = self._predict(points[: len(asked)], errors, points[len(asked) :], rng)
         worth = self._acquire(predictions, float(errors.min()), rng)
         order = np.argsort(worth, kind="stable")[: self.round_size]
         return [candidates[place] for place in order.tolist()]

@@ -60,15 +60,15 @@ class History:
     def unknown(self, rng: Generator, count: int, besides: Pool | None = None) -> list[Any]:
         """Random architectures nobody asked for; fewer if no more are found."""
         pool = besides or Pool(self)
-        found: list[Any] = []
+        drawn: list[Any] = []
         draws = 0
-        while len(found) < count and draws < _PATIENCE:
+        while len(drawn) < count and draws < _PATIENCE:
             draws += 1
             architecture = self.space.sample(rng)
             if pool.add(architecture):
-                found.append(architecture)
+                drawn.append(architecture)
                 draws = 0
-        return found
+        return drawn
 
 
 class Pool:

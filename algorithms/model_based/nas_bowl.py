@@ -89,8 +89,8 @@ class NASBOWL:
         candidates = self._pool(history, rng)
         if not candidates:
             return []
-        known = [answer.architecture for answer in history.answers]
-        graphs = [graph_of(architecture, history.space) for architecture in known + candidates]
+        asked = [answer.architecture for answer in history.answers]
+        graphs = [graph_of(architecture, history.space) for architecture in asked + candidates]
         targets = np.log(np.maximum(history.errors, _LEAST_ERROR))
         mean, deviation = self._predict(graphs, targets)
         worth = loop.expected_improvement(mean, deviation, float(targets.min()))
@@ -141,7 +141,7 @@ def neighbourhoods(graphs: Sequence[Graph], rounds: int) -> list[NDArray[np.floa
     (Weisfeiler and Lehman's; successors as in the released code, whose graphs are directed).
     """
     labels: list[list[Any]] = [list(graph.labels) for graph in graphs]
-    found = []
+    by_round = []
     for step in range(rounds + 1):
         if step:
             labels = [
@@ -157,19 +157,19 @@ def neighbourhoods(graphs: Sequence[Graph], rounds: int) -> list[NDArray[np.floa
         for row, own in zip(counts, labels, strict=True):
             for number, times in Counter(own).items():
                 row[number] = times
-        found.append(counts)
-    return found
+        by_round.append(counts)
+    return by_round
 
 
 def kernel(
-    counts: Sequence[NDArray[np.float64]], known: int, optimal_assignment: bool
+    counts: Sequence[NDArray[np.float64]], columns: int, optimal_assignment: bool
 ) -> NDArray[np.float64]:
-    """The kernel of all graphs with the first ``known`` of them, each with itself 1 (equation 3)."""
+    """The kernel of all graphs with the first ``columns`` of them, each with itself 1 (equation 3)."""
     together = np.concatenate(counts, axis=1)
     if optimal_assignment:
-        rows = np.array([np.minimum(one, together[:known]).sum(axis=1) for one in together])
+        rows = np.array([np.minimum(one, together[:columns]).sum(axis=1) for one in together])
         own = together.sum(axis=1)
     else:
-        rows = together @ together[:known].T
+        rows = together @ together[:columns].T
         own = (together**2).sum(axis=1)
-    return rows / np.sqrt(np.outer(own, own[:known]))
+    return rows / np.sqrt(np.outer(own, own[:columns]))

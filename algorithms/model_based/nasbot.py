@@ -79,9 +79,9 @@ class NASBOT:
     def __post_init__(self) -> None:
         loop.check_whole(self, initial_size=2, refit_every=1)
         if not isinstance(self.distance, str) or self.distance not in get_args(Distance):
-            known = ", ".join(get_args(Distance))
+            choices = ", ".join(get_args(Distance))
             raise InvalidSetting(
-                f"distance is {checks.shown(self.distance)}; choose one of {known}"
+                f"distance is {checks.shown(self.distance)}; choose one of {choices}"
             )
 
     def __call__(self, oracle: Oracle, rng: Generator) -> Iterator[Architecture]:
@@ -227,24 +227,24 @@ class _Naszilla:
                     pool.add(loop.edited(history.space, parent, edits, rng))
         if not len(pool):
             return []
-        known = [answer.architecture for answer in history.answers]
+        asked = [answer.architecture for answer in history.answers]
         vectors = np.stack(
-            [degrees_and_counts(graph_of(one, self._space)) for one in known + pool.candidates]
+            [degrees_and_counts(graph_of(one, self._space)) for one in asked + pool.candidates]
         )
         from scipy.spatial.distance import cdist
 
-        rows = np.exp(-cdist(vectors, vectors[: len(known)], "cityblock") / _LENGTH**2)
+        rows = np.exp(-cdist(vectors, vectors[: len(asked)], "cityblock") / _LENGTH**2)
         with threadpool_limits(1):  # sums differ in their last bits by the number of threads
             noise = (_NOISE / _ALPHA) ** 2  # the kernel has variance 1 here, and alpha ** 2 there
             process = fitted(
                 Precomputed(),
-                rows[: len(known)],
+                rows[: len(asked)],
                 history.errors,
                 alpha=max(noise, 1e-8),
                 optimizer=None,
                 normalize_y=True,
             )
-            mean, deviation = predict(process, rows[len(known) :])
+            mean, deviation = predict(process, rows[len(asked) :])
         bound = mean - _CONFIDENCE * _ALPHA * deviation
         return [pool.candidates[int(bound.argmin())]]
 

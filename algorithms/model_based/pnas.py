@@ -109,11 +109,11 @@ class PNAS:
         """Algorithm 1; recommends the best of all levels."""
         growth = growth_of(oracle.space, rng)
         ensemble: Ensemble | None = None
-        known: dict[Architecture, float] = {}  # validation accuracies
+        accuracies: dict[Architecture, float] = {}  # validation accuracies
         trained: list[Any] = []  # genotypes, in the order of their results
         queue: deque[Any] = deque()
         beam = growth.first()
-        to_come = _enqueue(queue, beam, growth, known)
+        to_come = _enqueue(queue, beam, growth, accuracies)
 
         def ask() -> Job | None:
             if not queue:
@@ -123,7 +123,7 @@ class PNAS:
 
         best = None
         for job, answer in simulate(oracle, ask, self.workers):
-            known[answer.architecture] = answer.validation_accuracy
+            accuracies[answer.architecture] = answer.validation_accuracy
             trained.append(job.note)
             if best is None or answer.validation_accuracy > best.validation_accuracy:
                 best = answer
@@ -136,7 +136,8 @@ class PNAS:
                     if ensemble is None:
                         ensemble = Ensemble(self, features.shape[1], rng)
                     ensemble.fit(
-                        features, np.array([known[a] for a in map(growth.architecture, trained)])
+                        features,
+                        np.array([accuracies[a] for a in map(growth.architecture, trained)]),
                     )
                     scores = ensemble.predict(growth.features(expansions))
                     order = np.argsort(-scores, kind="stable")[: self.beam]
@@ -144,7 +145,7 @@ class PNAS:
                 else:
                     drawn = rng.choice(len(expansions), self.beam, replace=False)
                     beam = [expansions[place] for place in drawn.tolist()]
-                to_come = _enqueue(queue, beam, growth, known)
+                to_come = _enqueue(queue, beam, growth, accuracies)
             yield best.architecture
 
 
@@ -152,11 +153,11 @@ def _enqueue(
     queue: deque[Any],
     beam: Sequence[Any],
     growth: Growth,
-    known: Mapping[Architecture, float],
+    trained: Mapping[Architecture, float],
 ) -> int:
     """Queue what is not trained yet, each architecture once; returns how many that are."""
     new = {growth.architecture(g): g for g in reversed(beam)}
-    fresh = [g for architecture, g in reversed(new.items()) if architecture not in known]
+    fresh = [g for architecture, g in reversed(new.items()) if architecture not in trained]
     queue.extend(fresh)
     return len(fresh)
 

@@ -85,10 +85,10 @@ class SMAC:
         if rng.random() < self.random_fraction:
             return history.unknown(rng, 1)
         acquisition = _Acquisition(self, history, rng)
-        known = [answer.architecture for answer in history.answers]
-        first = np.argsort(-acquisition(known), kind="stable")[: self.starts]
+        asked = [answer.architecture for answer in history.answers]
+        first = np.argsort(-acquisition(asked), kind="stable")[: self.starts]
         pool = loop.Pool(history)
-        for architecture in self._climb([known[place] for place in first], acquisition, rng):
+        for architecture in self._climb([asked[place] for place in first], acquisition, rng):
             pool.add(architecture)
         for _ in range(self.random_points):
             pool.add(history.space.sample(rng))
@@ -138,8 +138,8 @@ class _Acquisition:
             min_samples_leaf=settings.least_leaf,
             random_state=loop.seed(rng),
         )
-        known = [answer.architecture for answer in history.answers]
-        self._forest.fit(columns(known, self.space), history.errors)
+        asked = [answer.architecture for answer in history.answers]
+        self._forest.fit(columns(asked, self.space), history.errors)
 
     def __call__(self, architectures: list[Any]) -> NDArray[np.float64]:
         if not architectures:
@@ -153,9 +153,9 @@ def columns(architectures: list[Any], space: Space) -> NDArray[np.float32]:
     """One column for each option of each decision but its first, 1 where it is taken."""
     sizes = np.array([len(decision.options) for decision in space.decisions])
     taken = np.array([space.encode(architecture) for architecture in architectures])
-    found = [taken == option for option in range(1, sizes.max())]
+    indicators = [taken == option for option in range(1, sizes.max())]
     kept = [size > option for option in range(1, sizes.max()) for size in [sizes]]
-    together = np.concatenate([f[:, k] for f, k in zip(found, kept, strict=True)], axis=1)
+    together = np.concatenate([f[:, k] for f, k in zip(indicators, kept, strict=True)], axis=1)
     return together.astype(np.float32)
 
 

@@ -113,14 +113,14 @@ def ranks(values: NDArray[np.float64]) -> NDArray[np.intp]:
     no_worse, better = (one <= other).all(axis=2), (one < other).any(axis=2)
     dominates = np.logical_and(no_worse, better)
     by = dominates.sum(axis=0)  # n_p, how many dominate each
-    found = np.zeros(len(values), np.intp)
+    result = np.zeros(len(values), np.intp)
     rank = 0
     while (current := np.flatnonzero(by == 0)).size:
-        found[current] = rank
+        result[current] = rank
         by = by - dominates[current].sum(axis=0)
         by[current] = -1
         rank += 1
-    return found
+    return result
 
 
 def crowding(values: NDArray[np.float64]) -> NDArray[np.float64]:

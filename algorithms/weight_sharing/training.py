@@ -346,7 +346,7 @@ class SharedWeights:
         picks = (self._weight_picks, self._reward_picks)
         numbers = {"journal": self._journal, "rng": self.rng.bit_generator.state}
         tensors = {
-            "ahead": [torch.from_numpy(these.ahead) for these in picks],
+            "ahead": [torch.from_numpy(each.ahead) for each in picks],
             "parts": {name: part.state_dict() for name, part in parts.items()},
         }
         write(path, self._conditions(), numbers, tensors)
@@ -363,11 +363,13 @@ class SharedWeights:
                 part.load_state_dict(saved["parts"][name])
         self.rng.bit_generator.state = numbers["rng"]
         picks = (self._weight_picks, self._reward_picks)
-        for these, ahead in zip(picks, saved["ahead"], strict=True):
-            these.ahead = ahead.numpy()
+        for pick, ahead in zip(picks, saved["ahead"], strict=True):
+            pick.ahead = ahead.numpy()
         for paid, architecture in numbers["journal"]:
-            for what, images, backward in paid:
-                work = self.space.parse(what) if isinstance(what, str) else np.array(what)
+            for spent_on, images, backward in paid:
+                work = (
+                    self.space.parse(spent_on) if isinstance(spent_on, str) else np.array(spent_on)
+                )
                 self.pay(work, images, backward)
             self._journal.append((self._paid, architecture))
             self._paid = []

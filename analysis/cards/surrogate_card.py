@@ -201,8 +201,8 @@ def _by_vertices(surrogate: Surrogate) -> Iterator[list[str]]:
     space = surrogate.table.space
     sizes = np.array([space[row].size for row in rows.tolist()])
     for size in np.unique(sizes).tolist():
-        these = sizes == size
-        yield _group(f"have {size} vertices", predicted[these], measured[these])
+        chosen = sizes == size
+        yield _group(f"have {size} vertices", predicted[chosen], measured[chosen])
 
 
 def _by_accuracy(surrogate: Surrogate) -> Iterator[list[str]]:
@@ -210,9 +210,9 @@ def _by_accuracy(surrogate: Surrogate) -> Iterator[list[str]]:
     edges = np.percentile(measured, _RANGES)
     part = np.clip(np.searchsorted(edges, measured, side="right") - 1, 0, len(edges) - 2)
     for i in range(len(edges) - 1):
-        if (these := part == i).any():
+        if (chosen := part == i).any():
             name = f"measured {edges[i]:.4f} to {edges[i + 1]:.4f}"
-            yield _group(name, predicted[these], measured[these])
+            yield _group(name, predicted[chosen], measured[chosen])
 
 
 def _noise_source(surrogate: Surrogate) -> str:

@@ -88,9 +88,9 @@ def _kept_for_scores(table: Table) -> list[str]:
         "",
     ]  # fmt: skip
     if len(table) >= 20:
-        found = headroom(table)
+        room = headroom(table)
         lines += [
-            f"{sentence(found)} (`nasbench-kit analyze noise --table {table.name} --out DIR`)",
+            f"{sentence(room)} (`nasbench-kit analyze noise --table {table.name} --out DIR`)",
             "",
         ]
     return lines

@@ -85,19 +85,19 @@ def _elements(
         for name, value in {**inherited, **parent.attrib}.items()
         if name in ("fill", "stroke", "stroke-width", "font-size", "text-anchor")
     }
-    found = []
+    elements = []
     for element in parent:
         kind = element.tag.rpartition("}")[2]
         if kind == "g" and "transform" not in element.attrib:
-            found += _elements(element, looks, x0, y0)
+            elements += _elements(element, looks, x0, y0)
         elif kind == "svg":  # a picture in the picture, as large as it says
             left, top = (float(element.attrib.get(name, 0)) for name in "xy")
-            found += _elements(element, looks, x0 + left, y0 + top)
+            elements += _elements(element, looks, x0 + left, y0 + top)
         elif kind in ("rect", "circle", "path", "text"):
-            found.append((element, looks, x0, y0))
+            elements.append((element, looks, x0, y0))
         elif kind not in _UNSEEN:
             raise ValueError(f"pictures with {kind} cannot be drawn")
-    return found
+    return elements
 
 
 def path_of(commands: str) -> Path:

@@ -96,15 +96,15 @@ def headroom(table: Table) -> Headroom:
     return _of(table.values(METRIC, missing="nan")[best], fresh=False)
 
 
-def sentence(found: Headroom) -> str:
+def sentence(room: Headroom) -> str:
     """What was found, in words."""
     text = (
-        f"Best tenth ({found.architectures} architectures) in test accuracy: the true means spread by "
-        f"{100 * found.spread:.2f} points, the standard error of a mean over {found.trainings:.3g} "
-        f"trainings is {100 * found.standard_error:.2f}; ratio {found.ratio:.2f} "
-        f"[{found.low:.2f}, {found.high:.2f}]"
+        f"Best tenth ({room.architectures} architectures) in test accuracy: the true means spread by "
+        f"{100 * room.spread:.2f} points, the standard error of a mean over {room.trainings:.3g} "
+        f"trainings is {100 * room.standard_error:.2f}; ratio {room.ratio:.2f} "
+        f"[{room.low:.2f}, {room.high:.2f}]"
     )
-    if found.fresh:
+    if room.fresh:
         return f"{text}, by trainings that had no part in its choice."
     return f"{text}, at least: the same trainings chose it."
 

@@ -71,10 +71,10 @@ def local_optima(graph: csr_array, values: NDArray[np.float64]) -> Optima:
     from scipy.sparse.csgraph import connected_components
 
     _complete(values)
-    here, there = _arcs(graph)
-    rising, level = values[there] > values[here], values[there] == values[here]
-    improvable = np.bincount(here[rising], minlength=len(values)) > 0
-    tied = np.bincount(here[level], minlength=len(values)) > 0
+    sources, targets = _arcs(graph)
+    rising, level = values[targets] > values[sources], values[targets] == values[sources]
+    improvable = np.bincount(sources[rising], minlength=len(values)) > 0
+    tied = np.bincount(sources[level], minlength=len(values)) > 0
     ties = graph.copy()
     ties.data = level.astype(graph.dtype)
     ties.eliminate_zeros()
@@ -104,19 +104,19 @@ def local_search(
 
     _complete(values)
     count = len(values)
-    here, there = _arcs(graph)
+    sources, targets = _arcs(graph)
     queried = np.diff(graph.indptr).astype(np.float64)  # at an optimum, and by best improvement
-    rising = values[there] > values[here]
-    better = np.bincount(here[rising], minlength=count)
+    rising = values[targets] > values[sources]
+    better = np.bincount(sources[rising], minlength=count)
     if rule == "best":
         best = np.full(count, -np.inf)
-        np.maximum.at(best, here, values[there])
-        rising &= values[there] == best[here]
+        np.maximum.at(best, sources, values[targets])
+        rising &= values[targets] == best[sources]
     else:
         queried = np.where(better, (queried + 1) / (better + 1), queried)
-    here, there = here[rising], there[rising]
-    share = 1 / np.bincount(here, minlength=count)[here]
-    onward = csr_array((share, (there, here)), shape=(count, count))
+    sources, targets = sources[rising], targets[rising]
+    share = 1 / np.bincount(sources, minlength=count)[sources]
+    onward = csr_array((share, (targets, sources)), shape=(count, count))
 
     flow = np.full(count, 1 / count) if starts is None else starts / starts.sum()
     basin = np.zeros(count)

@@ -58,8 +58,8 @@ class Neighbourhood:
             return space.neighbour_graph()
         if isinstance(space, Restricted):
             return neighbourhood(space.whole).graph[space.kept][:, space.kept]
-        here, there = self._single_changes() if _changes_decisions(space) else self._asked()
-        return _symmetric(len(space), here, there)
+        sources, targets = self._single_changes() if _changes_decisions(space) else self._asked()
+        return _symmetric(len(space), sources, targets)
 
     def neighbours(self, row: int) -> NDArray[np.integer]:
         """The rows of the neighbours of a row, ascending."""
@@ -96,16 +96,16 @@ class Neighbourhood:
         powers = np.cumprod([1, *sizes[:0:-1]])[::-1]  # what one option more adds to the number
         numbers = self.options @ powers
         order = np.argsort(numbers)
-        here, there = [], []
+        sources, targets = [], []
         for place, (size, power) in enumerate(zip(sizes, powers.tolist(), strict=True)):
             for turn in range(1, size):
                 option = self.options[:, place]
                 changed = numbers + ((option + turn) % size - option) * power
-                found = order[np.searchsorted(numbers, changed, sorter=order) % len(order)]
-                kept = np.flatnonzero(numbers[found] == changed)
-                here.append(kept)
-                there.append(found[kept])
-        return np.concatenate(here), np.concatenate(there)
+                nearest = order[np.searchsorted(numbers, changed, sorter=order) % len(order)]
+                kept = np.flatnonzero(numbers[nearest] == changed)
+                sources.append(kept)
+                targets.append(nearest[kept])
+        return np.concatenate(sources), np.concatenate(targets)
 
     def _asked(self) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
         """Both ends of every arc, from the space's neighbours of one architecture after another."""
@@ -116,8 +116,8 @@ class Neighbourhood:
             for row, architecture in enumerate(architectures)
             for other in self.space.neighbours(architecture)
         ]
-        here, there = np.array(ends, np.int64).reshape(-1, 2).T
-        return here, there
+        sources, targets = np.array(ends, np.int64).reshape(-1, 2).T
+        return sources, targets
 
 
 def _changes_decisions(space: Numbered) -> bool:
@@ -129,10 +129,10 @@ def _changes_decisions(space: Numbered) -> bool:
     )
 
 
-def _symmetric(count: int, here: NDArray[np.integer], there: NDArray[np.integer]) -> csr_array:
+def _symmetric(count: int, sources: NDArray[np.integer], targets: NDArray[np.integer]) -> csr_array:
     from scipy.sparse import coo_array
 
-    other = here != there
-    ends = here[other], there[other]
+    other = sources != targets
+    ends = sources[other], targets[other]
     arcs = coo_array((np.ones(len(ends[0]), np.bool_), ends), shape=(count, count)).tocsr()
     return (arcs + arcs.T).astype(np.int8)

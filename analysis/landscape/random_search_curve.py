@@ -93,22 +93,22 @@ class RandomSearchCurve:
                 "search reads is no finite list; use a table of measured cells"
             )
         readings = table.values("validation_accuracy", epochs, missing="nan")  # [rows, repeats]
-        there = ~np.isnan(readings)
-        repeats = there.sum(axis=1)
+        recorded = ~np.isnan(readings)
+        repeats = recorded.sum(axis=1)
         if not repeats.all():
             raise NotRecorded(f"some rows of {table.name} have no reading; use those that have one")
         if policy == "mean":
             # Summed as the oracle does, so that the same means are equal.
-            sums = map(math.fsum, np.where(there, readings, 0.0).tolist())
+            sums = map(math.fsum, np.where(recorded, readings, 0.0).tolist())
             readings = (np.fromiter(sums, float, len(readings)) / repeats)[:, None]
             weights = _sampling_weights(table.covered)
         else:
             # A row's readings share its weight; in whole numbers, so that sums are exact. What does
             # not exist stands as the row's first reading, with a weight of nothing.
             shares = np.lcm.reduce(repeats) // repeats * _sampling_weights(table.covered)
-            weights = (there * shares[:, None]).reshape(-1)
-            first = readings[np.arange(len(readings)), there.argmax(axis=1)]
-            readings = np.where(there, readings, first[:, None])
+            weights = (recorded * shares[:, None]).reshape(-1)
+            first = readings[np.arange(len(readings)), recorded.argmax(axis=1)]
+            readings = np.where(recorded, readings, first[:, None])
         values, self._value = np.unique(readings, return_inverse=True)  # which one: flat
         self._value = self._value.reshape(-1)
         self._rows, self._repeats = readings.shape

@@ -187,7 +187,7 @@ def chosen(
     Raises:
         InvalidSetting: no cost is called so, or several are.
     """
-    found = {}
+    costs = {}
     for name in names:
         labels = [label for label in prices if label == name] or [
             label for label in prices if name in label.replace("(", "").replace(")", "").split()
@@ -196,5 +196,5 @@ def chosen(
             raise InvalidSetting(
                 f"{name!r} names {len(labels)} costs of the table; it has {', '.join(prices) or 'none'}"
             )
-        found[labels[0]] = prices[labels[0]]
-    return found
+        costs[labels[0]] = prices[labels[0]]
+    return costs

@@ -98,9 +98,9 @@ def sooner(ours: Curves, theirs: Curves, spends: NDArray[np.float64]) -> NDArray
     return np.where(np.isfinite(target[..., 0]), ratio, without)
 
 
-def _first(there: NDArray[np.bool_], spends: NDArray[np.float64]) -> NDArray[np.float64]:
+def _first(condition: NDArray[np.bool_], spends: NDArray[np.float64]) -> NDArray[np.float64]:
     """Spend of the first True, inf without one: [..., spends] -> [...]."""
-    return np.where(there.any(axis=-1), spends[there.argmax(axis=-1)], np.inf)
+    return np.where(condition.any(axis=-1), spends[condition.argmax(axis=-1)], np.inf)
 
 
 def _resampled(regrets: Curves, rng: Generator, resamples: int) -> dict[str, Curves]:

@@ -1,16 +1,15 @@
 """Which differences between algorithms are significant: on one table, and over several.
 
 Within a table runs are independent: Mann and Whitney's test, with Holm's correction over all pairs.
-Wilcoxon's signed-rank test is for runs that share their randomness seed by seed. Over tables, each
-table is one task with one score an algorithm: Friedman's test and Nemenyi's critical difference, from
-five tasks on.
+Over tables, each table is one task with one score an algorithm: Friedman's test and Nemenyi's critical
+difference, from five tasks on.
 
 Source: Demsar 2006, "Statistical comparisons of classifiers over multiple data sets".
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 
 #: With fewer tasks nothing can be concluded about other ones.
 LEAST_TASKS = 5
-#: With fewer pairs no p-value can be below 5 %.
-LEAST_PAIRS = 6
 
 
 class Pair(NamedTuple):
@@ -66,48 +63,6 @@ def mann_whitney(scores: Mapping[str, Scores]) -> list[Pair]:
             return 1.0  # all tied: scipy divides by zero
         return float(stats.mannwhitneyu(first, second).pvalue)
 
-    return _pairs(scores, p_value)
-
-
-def signed_rank(scores: Mapping[str, Scores], *, shared_randomness: bool) -> list[Pair]:
-    """All pairs, paired by seed: [runs] each, in the same order of seeds; zeros by Pratt's method.
-
-    Args:
-        scores: regrets, inf where a run recommended nothing.
-        shared_randomness: whether equal seeds mean equal draws, such as the same initial population.
-
-    Raises:
-        InvalidSetting: the seeds share nothing, the runs do not pair up, or are too few.
-    """
-    from scipy import stats
-
-    if not shared_randomness:
-        raise InvalidSetting(
-            "equal seeds share no randomness here, so runs cannot be paired; compare them as "
-            "independent ones (Mann-Whitney)"
-        )
-    counts = {len(runs) for runs in scores.values()}
-    if len(counts) > 1 or min(counts) < LEAST_PAIRS:
-        raise InvalidSetting(
-            f"an algorithm has {' or '.join(map(str, sorted(counts)))} runs; the signed-rank comparison "
-            f"needs equally many, at least {LEAST_PAIRS}"
-        )
-
-    def p_value(first: Scores, second: Scores) -> float:
-        # Two runs without a recommendation are tied; a single one is worse than any other by more
-        # than all other differences.
-        with np.errstate(invalid="ignore"):
-            apart = np.where(first == second, 0.0, first - second)
-        largest = np.abs(apart[np.isfinite(apart)]).max(initial=0.0)
-        apart = np.clip(apart, -largest - 1, largest + 1)
-        if not apart.any():
-            return 1.0
-        return float(stats.wilcoxon(apart, zero_method="pratt").pvalue)
-
-    return _pairs(scores, p_value)
-
-
-def _pairs(scores: Mapping[str, Scores], p_value: Callable[[Scores, Scores], float]) -> list[Pair]:
     names = list(combinations(scores, 2))
     p = [p_value(scores[first], scores[second]) for first, second in names]
     return [

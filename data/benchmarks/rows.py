@@ -51,22 +51,22 @@ def table_of_rows(
         CorruptFile: a text of another space, an architecture that comes twice, a metric that is
             missing somewhere or no number, an accuracy outside [0, 1]; or no rows.
     """
-    found: dict[int, Metrics] = {}
+    by_row: dict[int, Metrics] = {}
     for text, metrics in rows:
         try:
             row = space.index(space.parse(text))
         except (InvalidArchitecture, NotInSpace) as error:
             raise CorruptFile(f"{source}: {error}; get it again") from error
-        if row in found:
+        if row in by_row:
             raise CorruptFile(f"{source}: {text} comes twice; get it again")
-        found[row] = metrics
-    if not found:
+        by_row[row] = metrics
+    if not by_row:
         raise CorruptFile(f"{source} holds no architecture; get it again")
-    order = sorted(found)
-    names = list(found[order[0]])
-    if any(found[row].keys() != set(names) for row in order):
+    order = sorted(by_row)
+    names = list(by_row[order[0]])
+    if any(by_row[row].keys() != set(names) for row in order):
         raise CorruptFile(f"{source}: some architectures have other metrics; get it again")
-    values = {name: _numbers(source, name, [found[row][name] for row in order]) for name in names}
+    values = {name: _numbers(source, name, [by_row[row][name] for row in order]) for name in names}
     columns = {
         ("final", name): exact_column(values.pop(name)[:, None, :])
         for name in METRICS

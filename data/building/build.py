@@ -382,10 +382,10 @@ def _check_clock(folder: Path) -> None:
     Raises:
         WrongTable: some were taken on another than this.
     """
-    there, here = parts.read_json(folder / "clock.json"), _clock()
-    if there != here:
+    first, now = parts.read_json(folder / "clock.json"), _clock()
+    if first != now:
         raise WrongTable(
-            f"the seconds in {folder} were taken on {there}, this machine is {here}; go on there, "
+            f"the seconds in {folder} were taken on {first}, this machine is {now}; go on there, "
             "or delete all *-seconds-*.npz to take them all here"
         )
 

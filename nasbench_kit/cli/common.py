@@ -17,9 +17,6 @@ from nasbench_kit.errors import NotWritable
 from nasbench_kit.experiment.settings import MOST_SPENT
 from nasbench_kit.system.workers import Executor
 
-Subparsers = "argparse._SubParsersAction[argparse.ArgumentParser]"
-
-
 #: More of anything would not end in a lifetime.
 _MOST = 1_000_000
 #: More processes than any machine has cores.

@@ -156,8 +156,10 @@ def _one_of(work: Mapping[str, Callable[..., None]], task: str, *job: Any) -> No
 
 def _merged(folder: Path, plans: Mapping[str, Plan]) -> dict[str, Any]:
     """The list of a folder's tasks with those that a call adds."""
-    known = _read(folder) if is_many(folder) else {"tasks": {}}
-    return {"tasks": {**known["tasks"], **{task: str(plan.table) for task, plan in plans.items()}}}
+    earlier = _read(folder) if is_many(folder) else {"tasks": {}}
+    return {
+        "tasks": {**earlier["tasks"], **{task: str(plan.table) for task, plan in plans.items()}}
+    }
 
 
 def _read(folder: Path) -> dict[str, Any]:

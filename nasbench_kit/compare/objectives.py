@@ -70,12 +70,12 @@ def check_recorded(table: Table, names: Sequence[str]) -> None:
     Raises:
         InvalidSetting: naming it, and those that there are.
     """
-    there = [ACCURACY, *recorded_costs(table)]
+    recorded = [ACCURACY, *recorded_costs(table)]
     for name in names:
-        if name not in there:
+        if name not in recorded:
             raise InvalidSetting(
                 f"the table {table.name} does not record the objective {checks.shown(name)} of every row; it has "
-                f"{', '.join(there)}"
+                f"{', '.join(recorded)}"
             )
 
 

@@ -210,20 +210,20 @@ def _unused(spec: dict[str, Any]) -> Iterator[str]:
 
 
 def _settings(
-    known: Mapping[str, Setting], given: Mapping[str, str], algorithm: str
+    defined: Mapping[str, Setting], given: Mapping[str, str], algorithm: str
 ) -> dict[str, float | int | None]:
     """Every setting, read as Katib reads it.
 
     Raises:
         InvalidSetting: a name that Katib does not know, or a value outside its interval.
     """
-    if (other := next((name for name in given if name not in known), None)) is not None:
+    if (other := next((name for name in given if name not in defined), None)) is not None:
         raise InvalidSetting(
-            f"{algorithm} has no setting {shown(other)}; it has {', '.join(known)}"
+            f"{algorithm} has no setting {shown(other)}; it has {', '.join(defined)}"
         )
-    settings = {name: setting.default for name, setting in known.items()}
+    settings = {name: setting.default for name, setting in defined.items()}
     for name, text in given.items():
-        setting = known[name]
+        setting = defined[name]
         if text == "None" and setting.optional:
             settings[name] = None
             continue

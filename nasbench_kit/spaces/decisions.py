@@ -264,8 +264,8 @@ class ChoiceSpace:
             for option in range(size)
             if option != options[place]
         )
-        found = {each.options: each for each in changed if each is not None}
-        return [each for each in found.values() if each.options != options]
+        different = {each.options: each for each in changed if each is not None}
+        return [each for each in different.values() if each.options != options]
 
     @functools.cached_property
     def _sizes(self) -> tuple[int, ...]:

@@ -46,6 +46,13 @@ class Supernet(nn.Module):
         """
 
 
+def use_batch_statistics(supernet: Supernet) -> None:
+    """Drop running statistics of batch norms: they would mix those of unlike architectures."""
+    for module in supernet.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+
+
 class Relaxation(nn.Module):
     """Logits of the space's choices; its parameters are what a gradient search trains."""
 

@@ -193,10 +193,10 @@ class TableFile:
     def moved(self) -> bool:
         """Whether its path leads to another file now, or to none."""
         try:
-            there = os.stat(self.place)
+            status = os.stat(self.place)
         except OSError:
             return True
-        return not os.path.samestat(there, os.fstat(self._descriptor))
+        return not os.path.samestat(status, os.fstat(self._descriptor))
 
     def _identity(self) -> verified.Identity:
         return verified.Identity.of(os.fstat(self._descriptor), self.header["sha256"])

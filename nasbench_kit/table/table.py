@@ -339,9 +339,9 @@ class Table:
         if epochs is None:
             return len(self.epochs) - 1
         if not isinstance(epochs, Real) or epochs not in self.epochs:
-            known = ", ".join(map(str, self.epochs))
+            recorded = ", ".join(map(str, self.epochs))
             raise NotRecorded(
-                f"the table {self.name} has no trainings of {shown(epochs)} epochs; it has {known}"
+                f"the table {self.name} has no trainings of {shown(epochs)} epochs; it has {recorded}"
             )
         return self.epochs.index(epochs)
 

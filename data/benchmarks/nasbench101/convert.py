@@ -312,7 +312,7 @@ class _Collected:
         Raises:
             CorruptFile: those of one length are at different places.
         """
-        found: dict[str, float] = {}
+        after: dict[str, float] = {}
         for epochs, places in sorted(self.halfway.items()):
             told = sorted(places - {0.0})
             if len(told) > 1 or not all(0 < at <= epochs for at in told):
@@ -323,8 +323,8 @@ class _Collected:
                     "to the end. Nothing was written; get the file again"
                 )
             if told and told[0] != epochs / 2:
-                found[str(epochs)] = int(told[0]) if told[0] == int(told[0]) else told[0]
-        return found
+                after[str(epochs)] = int(told[0]) if told[0] == int(told[0]) else told[0]
+        return after
 
     def costs(self, rows: NDArray[np.int32], epochs: int) -> dict[str, NDArray[np.float64]]:
         """What records of one length say beside the official measures: mean over repeats, [rows].

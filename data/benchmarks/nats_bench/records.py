@@ -343,46 +343,46 @@ def _content(file: Path) -> bytes:
     return file.read_bytes()
 
 
-def _run(dataset: str, seed: int, found: dict[str, Any]) -> Run:
+def _run(dataset: str, seed: int, content: dict[str, Any]) -> Run:
     """A run of the file's dictionary; whatever is of another form is a KeyError, ValueError or TypeError."""
-    latency, times, top5 = found["latency"], found["train_times"], found["train_acc5es"]
+    latency, times, top5 = content["latency"], content["train_times"], content["train_acc5es"]
     return Run(
         dataset=dataset,
         seed=seed,
-        epochs=int(found["epochs"]),
-        millions_of_parameters=_numbers([found["params"]])[0],
-        millions_of_flops=_numbers([found["flop"]])[0],
+        epochs=int(content["epochs"]),
+        millions_of_parameters=_numbers([content["params"]])[0],
+        millions_of_flops=_numbers([content["flop"]])[0],
         latencies=None if latency is None else tuple(_numbers(latency)),
-        config=_mapping(found["arch_config"]),
-        train_percent=_by_number(found["train_acc1es"]),
+        config=_mapping(content["arch_config"]),
+        train_percent=_by_number(content["train_acc1es"]),
         train_percent_of_top5=None if top5 is None else _by_number(top5),
-        train_losses=_by_number(found["train_losses"]),
+        train_losses=_by_number(content["train_losses"]),
         train_seconds=None if times is None else _by_number(times),
-        evaluations=tuple(_texts(found["eval_names"])),
-        percent=_by_number(found["eval_acc1es"]),
-        losses=_by_number(found["eval_losses"]),
-        seconds=_by_number(found["eval_times"]),
+        evaluations=tuple(_texts(content["eval_names"])),
+        percent=_by_number(content["eval_acc1es"]),
+        losses=_by_number(content["eval_losses"]),
+        seconds=_by_number(content["eval_times"]),
     )
 
 
-def _mapping(found: Any) -> Mapping[Any, Any]:
-    if not isinstance(found, dict):
+def _mapping(value: Any) -> Mapping[Any, Any]:
+    if not isinstance(value, dict):
         raise TypeError
-    return found
+    return value
 
 
-def _by_number(found: Any) -> Mapping[Any, float]:
-    _numbers(list(_mapping(found).values()))
-    return _mapping(found)
+def _by_number(value: Any) -> Mapping[Any, float]:
+    _numbers(list(_mapping(value).values()))
+    return _mapping(value)
 
 
-def _texts(found: Any) -> list[str]:
-    if type(found) is not list or not all(type(text) is str for text in found):
+def _texts(value: Any) -> list[str]:
+    if type(value) is not list or not all(type(text) is str for text in value):
         raise TypeError
-    return found
+    return value
 
 
-def _numbers(found: list[Any]) -> list[float]:
-    if not _NUMBERS.issuperset(map(type, found)):
+def _numbers(value: list[Any]) -> list[float]:
+    if not _NUMBERS.issuperset(map(type, value)):
         raise TypeError
-    return found
+    return value

@@ -67,9 +67,7 @@ class ChainSupernet(one_shot.Supernet):
             )
             self.head = convolution(places[-1].out_channels, head, 1)
             self.classifier = nn.Linear(head, classes)
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.running_mean = module.running_var = module.num_batches_tracked = None
+        one_shot.use_batch_statistics(self)
         draw_weights(self, generator)
 
     def forward(self, images: Tensor, run: Any) -> Tensor:

@@ -60,9 +60,7 @@ class MacroSupernet(one_shot.Supernet):
                         self.shared[name] = UnitModule(unit, read, bn_momentum=None)
             last = sum(channels[value] for value in network.outputs)
             self.classifier = nn.Linear(last, classes)
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.running_mean = module.running_var = module.num_batches_tracked = None
+        one_shot.use_batch_statistics(self)
         draw_weights(self, generator)
 
     def forward(self, images: Tensor, run: Any) -> Tensor:
