@@ -1,6 +1,7 @@
 """Recurrent spaces: published cells, parameters, equations written out, and what a network remembers."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -194,7 +195,9 @@ def test_one_mask_serves_a_whole_window() -> None:
     assert not torch.equal(first, network(Window(read, 0, True, Dropout(output=0.5), seed=2)))
     network.eval()
     plain = network(read)
-    assert torch.equal(plain, network(Window(read, 0, True, Dropout(0.5, 0.5, 0.5, 0.5), seed=1)))
+    assert torch.equal(
+        plain, network(Window(read, 0, True, Dropout(0.5, 0.5, 0.5, 0.5, 0.5), seed=1))
+    )
 
 
 def test_masks_keep_the_mean() -> None:
@@ -202,10 +205,31 @@ def test_masks_keep_the_mean() -> None:
     network = model(space, space[0]).train()
     window = Window(torch.zeros(4000, 1, dtype=torch.int64), 0, True, Dropout(hidden=0.25), 5)
     masks = network._masks(window)
-    assert masks[0] is masks[1] is masks[3] is None
-    assert masks[2] is not None
-    assert masks[2].mean() == pytest.approx(1, abs=0.02)
-    assert sorted(set(masks[2].flatten().tolist())) == pytest.approx([0, 4 / 3])
+    hidden = masks.pop(3)
+    assert masks == [None] * 4
+    assert hidden is not None
+    assert hidden.mean() == pytest.approx(1, abs=0.02)
+    assert sorted(set(hidden.flatten().tolist())) == pytest.approx([0, 4 / 3])
+
+
+def test_embeddings_are_masked_twice_as_released() -> None:
+    """First all of them, then once more where the cell reads them."""
+    space = DARTSRecurrent()
+    network: Any = model(space, space[0]).train()
+    window = Window(torch.zeros(3, 1, dtype=torch.int64), 0, True, Dropout(0, 0.2, 0.75), 5)
+    _, first, second, *_ = network._masks(window)
+    assert first is not None
+    assert second is not None
+    seen = []
+
+    def step(projected: torch.Tensor, state: torch.Tensor, mask: None) -> torch.Tensor:
+        seen.append(projected)
+        return state
+
+    network._step = step
+    network(window)
+    embedded = network.embedding[0] * first * second
+    torch.testing.assert_close(seen[0], embedded @ network.from_token)
 
 
 def test_shares_that_cannot_be_dropped_are_refused() -> None:

@@ -1,6 +1,7 @@
 """Text as a task: files and tokens, windows, averaged weights, trainings that are resumed and stored."""
 
 import dataclasses
+import itertools
 import math
 import platform
 from pathlib import Path
@@ -17,7 +18,7 @@ from nasbench_kit.data.text.topics import dealt, without_repetitions
 from nasbench_kit.errors import CorruptFile, InvalidSetting, UnknownName
 from nasbench_kit.spaces import named
 from nasbench_kit.spaces.layers.nasbench_macro import NASBenchMacro
-from nasbench_kit.spaces.recurrent.window import Dropout
+from nasbench_kit.spaces.recurrent.window import Dropout, Penalty, Window
 from nasbench_kit.spaces.skeleton import Skeleton
 from nasbench_kit.spaces.trained_network import TrainedNetwork
 from nasbench_kit.training.averaged_sgd import AveragedSGD, averaged
@@ -131,12 +132,15 @@ def test_paragraphs_are_kept_once_and_texts_dealt_by_length() -> None:
 def test_streams_are_the_text_cut_in_parts() -> None:
     text, recipe = small_text(103), small_recipe()
     loaded = load(text, torch.device("cpu"), recipe)
-    assert loaded.training.windows == recipe.windows(103) == 3  # (25 - 1) // 7
+    assert recipe.windows(103) == 3  # (25 - 1) // 7
+    assert loaded.training.length == 21
     assert recipe.steps(5, 103) == 15
     picks = loaded.picks(np.random.default_rng(0), 4)
-    order = [int(next(picks)[0]) for _ in range(7)]
-    assert order == [0, 1, 2, 0, 1, 2, 0]
-    window, following = loaded.batch(np.array([1]), np.random.default_rng(0))
+    order = [next(picks).tolist() for _ in range(7)]
+    assert order == [[0, 7], [7, 14], [14, 21]] * 2 + [[0, 7]]
+    rewards = loaded.picks(np.random.default_rng(0), 4, "validation")
+    assert [next(rewards).tolist() for _ in range(5)][3:] == [[21, 24], [0, 7]]  # 25 tokens
+    window, following = loaded.batch(np.array([7, 14]), np.random.default_rng(0))
     assert not window.begins
     for stream in range(4):
         whole = text.train[25 * stream : 25 * (stream + 1)]
@@ -174,6 +178,85 @@ def test_measured_perplexity_is_that_of_the_whole_streams() -> None:
     nats = torch.nn.functional.cross_entropy(logits, streams[:, 1:], reduction="sum")
     assert score.nats == pytest.approx(nats.item(), rel=1e-5)
     assert score.tokens == 4 * 24
+
+
+def test_lengths_of_windows_vary_as_the_released_code_has_them() -> None:
+    """Normal around 35, in 5 of 100 around 17.5, cut to 5..55; windows join, and a pass ends with the text."""
+    recipe = small_recipe(window=35, window_deviation=5.0)
+    rng = np.random.default_rng(0)
+    lengths = np.array([recipe.window_length(rng) for _ in range(20_000)])
+    # Of a normal value the whole part is taken: half a token less.
+    assert lengths.mean() == pytest.approx(0.95 * 34.5 + 0.05 * 17, abs=0.2)
+    assert np.std(lengths[lengths > 26]) == pytest.approx(4.6, abs=0.2)
+    assert (lengths < 26).mean() == pytest.approx(0.05 + 0.95 * 0.028, abs=0.01)
+    assert (lengths.min(), lengths.max()) >= (5, 50)
+    wide = small_recipe(window=35, window_deviation=1e6)
+    assert {wide.window_length(rng) for _ in range(100)} == {5, 55}
+    text = small_text(2000)
+    picks = load(text, torch.device("cpu"), recipe).picks(np.random.default_rng(1), 4)
+    passes = [next(picks).tolist() for _ in range(40)]
+    begins = [place for place, (first, _) in enumerate(passes) if first == 0]
+    assert len(begins) > 1
+    for (_, last), (first, _) in itertools.pairwise(passes[: begins[1]]):
+        assert first == last
+    assert passes[begins[1] - 1][1] == 14 * 35  # (500 - 1) // 35 windows
+    assert recipe.share_of_rate((4, 7)) == 7 / 35
+    assert small_recipe(window=35).share_of_rate((4, 7)) == 1
+
+
+def test_the_learning_rate_decays_after_some_epochs() -> None:
+    """ENAS: 20, times 0.96 in each epoch after 15; two steps an epoch here."""
+    recipe = small_recipe(learning_rate=20.0, decay=0.96, decay_after=15)
+    rates = [recipe.learning_rate_at(step, 36, 18) for step in range(36)]
+    assert rates[:30] == [20.0] * 30
+    assert rates[30:] == pytest.approx([19.2, 19.2, 18.432, 18.432, 17.69472, 17.69472])
+
+
+def test_penalties_by_hand() -> None:
+    """Of two tokens and two units: alpha times the mean square, beta times the mean square of the change."""
+    network = CELL.network(
+        Skeleton(2, 1, 1),
+        5,
+        5,
+        generator=torch.Generator().manual_seed(0),
+        bn_momentum=None,
+        precision="float32",
+    )
+    put_out = iter([torch.tensor([[1.0, 2.0]]), torch.tensor([[4.0, -2.0]])])
+    network._step = lambda *_: next(put_out)
+    network(Window(torch.tensor([[0, 1]]), penalty=Penalty(0.5, 0.1)))
+    # 0.5 (1 + 4 + 16 + 4) / 4 + 0.1 (9 + 16) / 2
+    assert float(network.penalty) == pytest.approx(3.125 + 1.25)
+    put_out = iter([torch.tensor([[1.0, 2.0]]), torch.tensor([[4.0, -2.0]])])
+    network.eval()(Window(torch.tensor([[0, 1]]), penalty=Penalty(0.5, 0.1)))
+    assert network.penalty == 0
+
+
+def test_slowness_sees_states_before_dropout_and_activation_after() -> None:
+    network = CELL.network(
+        Skeleton(50, 1, 1),
+        5,
+        5,
+        generator=torch.Generator().manual_seed(0),
+        bn_momentum=None,
+        precision="float32",
+    )
+    network._step = lambda *_: torch.ones(1, 50)
+    dropout = Dropout(output=0.5)
+    network(Window(torch.tensor([[0, 1]]), dropout=dropout, penalty=Penalty(1.0, 1.0)))
+    mask = network._masks(Window(torch.tensor([[0, 1]]), dropout=dropout))[4]
+    assert float(network.penalty) == pytest.approx(mask.square().mean().item())
+    assert float(network.penalty) > 1.2  # kept channels count four times, and about half are kept
+
+
+def test_a_training_goes_down_its_penalties() -> None:
+    """States that may not change say less, and those that may not be large neither."""
+    text = small_text(2000)
+    plain, slow, quiet = (
+        train(CELL, text, small_recipe(learning_rate=5.0, **penalty), 4, 0).final.train.perplexity
+        for penalty in ({}, {"slowness": 100.0}, {"activation": 100.0})
+    )
+    assert plain < 3 < min(slow, quiet)
 
 
 # Averaged SGD ------------------------------------------------------------------------------------
@@ -220,8 +303,9 @@ def test_a_pattern_is_learnt() -> None:
     [
         small_recipe(dropout=Dropout(0.1, 0.2, 0.2, 0.2)),
         small_recipe(patience=1, learning_rate=2.0),
+        small_recipe(window_deviation=2.0, slowness=0.1),
     ],
-    ids=["dropout", "averaged"],
+    ids=["dropout", "averaged", "varied"],
 )
 def test_a_killed_training_goes_on_as_if_nothing_had_happened(
     tmp_path: Path, recipe: TextRecipe
@@ -272,6 +356,11 @@ def test_what_does_not_go_together_is_refused() -> None:
         small_recipe(momentum=0.9)
     with pytest.raises(InvalidSetting, match="window"):
         small_recipe(window=0)
+    for name in ("slowness", "activation", "window_deviation"):
+        with pytest.raises(InvalidSetting, match=f"{name} is -1"):
+            small_recipe(**{name: -1.0})
+    with pytest.raises(InvalidSetting, match=r"decay is 1\.5"):
+        small_recipe(decay=1.5)
 
 
 def test_the_oracle_reads_one_over_perplexity(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from nasbench_kit.oracle.budget import Budget
 from nasbench_kit.spaces.protocols import Numbered
 from nasbench_kit.training.checkpoint import read, write
 from nasbench_kit.training.device import usable
+from nasbench_kit.training.recipe import TextRecipe
 from nasbench_kit.training.text import check_material
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ class SharedWeights:
         check_material(read, task.images, task.recipe, f"the space {self.space.name}")
         # A text is cut into as many streams as a batch has rows.
         recipe = replace(task.recipe, batch_size=size, bn_batch_size=size)
+        if isinstance(recipe, TextRecipe):  # an epoch has as many steps as it is paid for
+            recipe = replace(recipe, window_deviation=0.0)
         self._data: Loaded = task.images.loaded(device, recipe)
         self.image_shape = task.images.shape
         self.skeleton = task.recipe.skeleton
@@ -223,9 +226,10 @@ class SharedWeights:
         return self._data.reward_batch(np.arange(size))
 
     def loss(self, run: Architecture | Mixture, batch: tuple[Tensor, Tensor]) -> Tensor:
-        """Cross-entropy of a batch, []."""
+        """Cross-entropy of a batch, [], and what a language model adds to it in training."""
         images, labels = batch
-        return functional.cross_entropy(self.supernet(images, run), labels)
+        loss = functional.cross_entropy(self.supernet(images, run), labels)
+        return loss + getattr(self.supernet, "penalty", 0.0)
 
     def step(
         self, run: Architecture | Mixture | list[Architecture], batch: tuple[Tensor, Tensor]

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nasbench_kit.errors import InvalidSetting
-from nasbench_kit.spaces.recurrent.window import Dropout, Window
+from nasbench_kit.spaces.recurrent.window import NO_PENALTY, Dropout, Penalty, Window
 from nasbench_kit.training.images import SPLITS
 from nasbench_kit.training.record import MOST_NATS, AnyScore, Likelihood
 
@@ -36,53 +36,65 @@ _SHORTEST_STREAM = 2
 
 
 class InOrder:
-    """Windows [1] one after the other, from the beginning again after the last."""
+    """Windows [2], each from where to where in its streams, from the beginning again after the last.
 
-    def __init__(self, windows: int) -> None:
-        self._windows = windows
-        #: What is left of this pass.
+    Args:
+        length: of the streams, but for the last token, which nothing follows.
+        next_length: draws the length of a window.
+    """
+
+    def __init__(self, length: int, next_length: Callable[[], int]) -> None:
+        self._length = length
+        self._next_length = next_length
+        #: Where the windows of what is left of this pass begin, and where the last one ends.
         self.ahead = np.empty(0, np.int64)
 
     def __iter__(self) -> Iterator[NDArray[np.int64]]:
         return self
 
     def __next__(self) -> NDArray[np.int64]:
-        if not len(self.ahead):
-            self.ahead = np.arange(self._windows)
-        window, self.ahead = np.split(self.ahead, [1])
+        if len(self.ahead) < 2:
+            ends = [0]
+            while ends[-1] < self._length:
+                ends.append(min(ends[-1] + self._next_length(), self._length))
+            self.ahead = np.array(ends, np.int64)
+        window, self.ahead = self.ahead[:2], self.ahead[1:]
         return window
 
 
 @dataclass(frozen=True, eq=False)
 class Streams:
-    """Parallel streams of one text, [streams, length], cut into windows."""
+    """Parallel streams of one text, [streams, length + 1], cut into windows."""
 
     tokens: Tensor
     window: int
 
     @property
-    def windows(self) -> int:
-        """How many there are; a short last one counts too."""
-        return -(-(self.tokens.shape[1] - 1) // self.window)
+    def length(self) -> int:
+        """Tokens of a stream that another one follows."""
+        return self.tokens.shape[1] - 1
 
     def read(
-        self, place: int, dropout: Dropout | None = None, seed: int = 0
+        self,
+        first: int,
+        last: int,
+        dropout: Dropout | None = None,
+        seed: int = 0,
+        penalty: Penalty = NO_PENALTY,
     ) -> tuple[Window, Tensor]:
-        """A window, and the tokens [streams, length] that follow on its own."""
-        first = place * self.window
-        last = min(first + self.window, self.tokens.shape[1] - 1)
-        window = Window(self.tokens[:, first:last], place, place == 0, dropout, seed)
+        """The window of tokens first to last - 1, and the tokens [streams, length] that follow on its own."""
+        window = Window(self.tokens[:, first:last], first, first == 0, dropout, seed, penalty)
         return window, self.tokens[:, first + 1 : last + 1]
 
     @torch.inference_mode()
     def nats(self, network: Callable[[Window], Tensor]) -> Likelihood:
         """How likely a network in eval mode finds the streams, each from its beginning."""
         total = torch.zeros((), dtype=torch.float64, device=self.tokens.device)
-        for place in range(self.windows):
-            window, following = self.read(place)
+        for first in range(0, self.length, self.window):
+            window, following = self.read(first, min(first + self.window, self.length))
             losses = functional.cross_entropy(network(window), following, reduction="none")
             total += losses.nan_to_num(MOST_NATS).clamp(max=MOST_NATS).double().sum()
-        counted = self.tokens.shape[0] * (self.tokens.shape[1] - 1)
+        counted = self.tokens.shape[0] * self.length
         return Likelihood(float(total), counted)
 
 
@@ -93,11 +105,13 @@ class LoadedText:
     training: Streams
     #: Of the beginning of train, as long as validation at most, of validation and of test.
     scored: tuple[Streams, Streams, Streams]
-    dropout: Dropout
+    recipe: TextRecipe
 
     def picks(self, rng: Generator, batch_size: int, split: str = "train") -> InOrder:
-        """The text's own order: chance has no part in it."""
-        return InOrder((self.training if split == "train" else self.scored[1]).windows)
+        """The text's own order: chance has a part in the windows' lengths alone, if they vary."""
+        if split == "train":
+            return InOrder(self.training.length, lambda: self.recipe.window_length(rng))
+        return InOrder(self.scored[1].length, lambda: self.recipe.window)
 
     def examples(self, batch_size: int) -> int:
         """Tokens of a batch."""
@@ -105,7 +119,8 @@ class LoadedText:
 
     def reward_batch(self, picked: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """The picked validation window [streams, length], before which nothing is remembered."""
-        window, following = self.scored[1].read(int(picked[0]))
+        first, last = picked.tolist()
+        window, following = self.scored[1].read(first, last)
         return window.tokens, following
 
     def accuracy(self, logits: Tensor, labels: Tensor) -> float:
@@ -121,7 +136,10 @@ class LoadedText:
 
     def batch(self, picked: NDArray[np.int64], rng: Generator) -> tuple[Window, Tensor]:
         """The picked window [streams, length], with masks drawn, and the tokens that follow."""
-        return self.training.read(int(picked[0]), self.dropout, int(rng.integers(2**63)))
+        (first, last), recipe = picked.tolist(), self.recipe
+        penalty = Penalty(recipe.activation, recipe.slowness)
+        seed = int(rng.integers(2**63))
+        return self.training.read(first, last, recipe.dropout, seed, penalty)
 
     def measure(self, network: nn.Module, *, renew: bool) -> list[AnyScore]:
         """How likely a network finds train, validation and test; it is left in eval mode.
@@ -166,4 +184,4 @@ def load(text: TextSet, device: torch.device, recipe: TextRecipe) -> LoadedText:
     scored = [
         cut(part, max(1, min(recipe.batch_size, len(part) // _SHORTEST_STREAM))) for part in parts
     ]
-    return LoadedText(whole, (scored[0], scored[1], scored[2]), recipe.dropout)
+    return LoadedText(whole, (scored[0], scored[1], scored[2]), recipe)

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.spaces.recurrent.window import NO_DROPOUT, Dropout
 from nasbench_kit.spaces.skeleton import Skeleton
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+#: Tokens of a window whose length varies, at least, and how many more than usual at most.
+SHORTEST_WINDOW, LONGER = 5, 20
 
 
 @dataclass(frozen=True)
@@ -59,19 +66,29 @@ class Recipe:
         """Steps of a training; the last batch is dropped if incomplete."""
         return epochs * train_images // self.batch_size
 
-    def learning_rate_at(self, step: int, steps: int) -> float:
-        """Learning rate of step 0, 1, ... ``steps`` - 1: a cosine from the top towards 0."""
+    def learning_rate_at(self, step: int, steps: int, epochs: int = 1) -> float:
+        """Learning rate of step 0, 1, ... ``steps`` - 1: a cosine from the top towards 0.
+
+        Args:
+            step: which.
+            steps: of the training.
+            epochs: of the training.
+        """
         if step == 0 and self.idle_first_step:
             return 0.0
         return 0.5 * self.learning_rate * (1 + math.cos(math.pi * step / steps))
+
+    def share_of_rate(self, labels: tuple[int, ...]) -> float:
+        """What a batch with labels of this shape takes of the learning rate: all of it."""
+        return 1.0
 
 
 @dataclass(frozen=True)
 class TextRecipe(Recipe):
     """How a language model is trained: SGD with cut gradients on windows of parallel streams.
 
-    ``batch_size`` is the number of streams, ``skeleton.stem_channels`` the number of units. A cosine as
-    with images where no weights are averaged; else the learning rate stays as it is.
+    ``batch_size`` is the number of streams, ``skeleton.stem_channels`` the number of units. The learning
+    rate decays epoch by epoch, or stays as it is where weights are averaged, or else falls by a cosine.
 
     Raises:
         InvalidSetting: a window or a patience below 1, a norm that is not above 0, or settings that only
@@ -83,6 +100,18 @@ class TextRecipe(Recipe):
     #: Largest norm of a step's gradient.
     clip: float = 0.25
     dropout: Dropout = NO_DROPOUT
+    #: Weight of the mean square of what the cell puts out, after dropout (activation regularisation, alpha).
+    activation: float = 0.0
+    #: Weight of the mean square of its change from token to token, before dropout (temporal activation
+    #: regularisation, beta: "slowness").
+    slowness: float = 0.0
+    #: Standard deviation of a window's length around ``window``, and around half of it in 5 of 100; the
+    #: learning rate is in proportion. 0 for windows of one length.
+    window_deviation: float = 0.0
+    #: Below 1 a factor of the learning rate in every epoch after the first ``decay_after``: ENAS has 0.96
+    #: after 15. At 1 there is none.
+    decay: float = 1.0
+    decay_after: int = 0
     #: Weights are averaged when the validation loss has not fallen for this many epochs (NT-ASGD,
     #: `nasbench_kit.training.averaged_sgd`); None never averages them.
     patience: int | None = None
@@ -94,6 +123,14 @@ class TextRecipe(Recipe):
             raise InvalidSetting(
                 f"recipe {self.name}: text is trained on by plain SGD, whole batches at a time; leave "
                 "momentum, augment, idle_first_step and bn_batch_size"
+            )
+        for name in ("activation", "slowness", "window_deviation"):
+            if not 0 <= (value := getattr(self, name)) < math.inf:
+                raise InvalidSetting(f"recipe {self.name}: {name} is {value}; it must be 0 or more")
+        if not 0 < self.decay <= 1 or self.decay_after < 0:
+            raise InvalidSetting(
+                f"recipe {self.name}: decay is {self.decay}, after {self.decay_after} epochs; the first must "
+                "lie in (0, 1], and the second be 0 or more"
             )
         least = min(self.window, 1 if self.patience is None else self.patience)
         if least < 1 or not self.clip > 0:
@@ -107,11 +144,26 @@ class TextRecipe(Recipe):
         return (train_tokens // self.batch_size - 1) // self.window
 
     def steps(self, epochs: int, train_tokens: int) -> int:
-        """Steps of a training."""
+        """Steps of a training; where windows vary, a pass over the text takes some more than an epoch's."""
         return epochs * self.windows(train_tokens)
 
-    def learning_rate_at(self, step: int, steps: int) -> float:
-        """Learning rate of step 0, 1, ... ``steps`` - 1."""
+    def window_length(self, rng: Generator) -> int:
+        """Tokens of the next window; released code of Merity et al. and of DARTS."""
+        if not self.window_deviation:
+            return self.window
+        around = self.window if rng.random() < 0.95 else self.window / 2
+        length = max(SHORTEST_WINDOW, int(rng.normal(around, self.window_deviation)))
+        return min(length, self.window + LONGER)
+
+    def share_of_rate(self, labels: tuple[int, ...]) -> float:
+        """What a window of labels [streams, length] takes of the learning rate."""
+        return labels[1] / self.window if self.window_deviation else 1.0
+
+    def learning_rate_at(self, step: int, steps: int, epochs: int = 1) -> float:
+        """Learning rate of step 0, 1, ... ``steps`` - 1; see ``Recipe``."""
+        if self.decay < 1:
+            epoch = 1 + step * epochs // steps
+            return self.learning_rate * float(self.decay ** max(0, epoch - self.decay_after))
         if self.patience is not None:
             return self.learning_rate
         return super().learning_rate_at(step, steps)
@@ -216,8 +268,8 @@ NOISY_DIGITS = replace(
     bn_batch_size=25,
 )
 
-#: Liu et al., DARTS, ICLR 2019, supplement A.4: the evaluation of recurrent cells on Penn Treebank. The
-#: window's length does not vary here, and the states' norms and changes are not penalised.
+#: Liu et al., DARTS, ICLR 2019, supplement A.4, and its released code: the evaluation of recurrent cells on
+#: Penn Treebank.
 DARTS_PTB = TextRecipe(
     name="darts-ptb",
     skeleton=Skeleton(stem_channels=850, stacks=1, cells_per_stack=1),
@@ -232,7 +284,9 @@ DARTS_PTB = TextRecipe(
     idle_first_step=False,
     window=35,
     clip=0.25,
-    dropout=Dropout(embedding=0.1, input=0.75, hidden=0.25, output=0.75),
+    dropout=Dropout(embedding=0.1, embedded=0.2, input=0.75, hidden=0.25, output=0.75),
+    slowness=1e-3,
+    window_deviation=5.0,
     patience=5,
 )
 
@@ -310,6 +364,8 @@ TOPICS = replace(
     weight_decay=1e-6,
     window=20,
     dropout=Dropout(),
+    slowness=0.0,
+    window_deviation=0.0,
     patience=None,
 )
 

@@ -259,15 +259,15 @@ def _train(
         make_gradients = _recorded(make_gradients, some, state)
 
     measured_after = (int(recipe.idle_first_step), steps // 2, steps)
-    saved = time.monotonic()
-    lost: CheckpointLost | None = None
+    saved, lost = time.monotonic(), None
     for end in measured_after[len(state.measurements) :]:
         started = clock(device)
         state.network.train()
         for step in range(state.step, end):
-            for group in state.optimizer.param_groups:
-                group["lr"] = recipe.learning_rate_at(step, steps)
-            make_gradients(*data.batch(next(state.picks), state.rng))
+            batch, labels = data.batch(next(state.picks), state.rng)
+            rate = recipe.learning_rate_at(step, steps, epochs)
+            _set_rate(state.optimizer, rate * recipe.share_of_rate(tuple(labels.shape)))
+            make_gradients(batch, labels)
             state.optimizer.step()
             state.step = step + 1
             started += _watched(state, data, steps // epochs, device)
@@ -275,12 +275,9 @@ def _train(
                 progress(state.step, steps)
             if checkpoint is not None and time.monotonic() - saved >= checkpoint_every_seconds:
                 state.seconds += clock(device) - started
-                with contextlib.suppress(
-                    NotWritable
-                ):  # the training goes on; later it is tried again
+                with contextlib.suppress(NotWritable):  # the training goes on; later it tries again
                     state.save(checkpoint, conditions)
-                saved = time.monotonic()
-                started = clock(device)
+                saved, started = time.monotonic(), clock(device)
         state.seconds += clock(device) - started
         with averaged(state.optimizer):
             scores = data.measure(state.network, renew=recipe.bn_momentum is None)
@@ -400,6 +397,11 @@ def _optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.SGD(network.parameters(), fused=True, **settings)
 
 
+def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
 def _watched(state: State, data: Loaded, steps_an_epoch: int, device: torch.device) -> float:
     """After each epoch, show the validation loss to an optimizer that waits for it; the seconds it took."""
     optimizer = state.optimizer
@@ -446,7 +448,8 @@ def _recorded(
 
 
 def _loss(state: State, batch: Any, labels: Tensor) -> Tensor:
-    return functional.cross_entropy(state.network(batch), labels)
+    loss = functional.cross_entropy(state.network(batch), labels)
+    return loss + getattr(state.network, "penalty", 0.0)  # of a language model
 
 
 def _make_gradients(

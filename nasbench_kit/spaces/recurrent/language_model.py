@@ -51,6 +51,8 @@ class LanguageModel(nn.Module):
         #: The state before the last window, which is its place, and after it; [n, units].
         self._place = -1
         self._before = self._after = torch.empty(0, units)
+        #: What the last window adds to its loss, [], in training.
+        self.penalty: Tensor | float = 0.0
 
     def drawn(self, generator: torch.Generator, *shape: int) -> nn.Parameter:
         """Fresh weights of a cell."""
@@ -70,24 +72,35 @@ class LanguageModel(nn.Module):
         ):
             window = x if isinstance(x, Window) else Window(x)
             state = self._remembered(window, alone=not isinstance(x, Window))
-            of_vocabulary, of_input, hidden, of_output = self._masks(window)
+            of_vocabulary, of_embedded, of_input, hidden, of_output = self._masks(window)
             embedding = self.embedding if of_vocabulary is None else self.embedding * of_vocabulary
             embedded = nn.functional.embedding(window.tokens, embedding)  # [n, length, units]
-            if of_input is not None:
-                embedded = embedded * of_input[:, None]
+            for mask in (of_embedded, of_input):
+                if mask is not None:
+                    embedded = embedded * mask[:, None]
             states = []
             for projected in (embedded @ into).unbind(1):
                 state = step(projected, state, hidden)
                 states.append(state)
             if isinstance(x, Window):
                 self._after = state.detach().float()
-            stacked = torch.stack(states, 1)
+            put_out = stacked = torch.stack(states, 1)  # [n, length, units]
             if of_output is not None:
                 stacked = stacked * of_output[:, None]
+            self.penalty = self._penalised(window, put_out, stacked)
             logits = stacked @ self.embedding.T + self.bias
             if self.precision == "bfloat16":
                 logits = logits.float()
             return logits.transpose(1, 2)
+
+    def _penalised(self, window: Window, put_out: Tensor, dropped: Tensor) -> Tensor | float:
+        activation, slowness = window.penalty
+        penalty: Tensor | float = 0.0
+        if self.training and activation:
+            penalty = activation * dropped.square().mean()
+        if self.training and slowness and put_out.shape[1] > 1:
+            penalty = penalty + slowness * put_out.diff(dim=1).square().mean()
+        return penalty
 
     def _remembered(self, window: Window, alone: bool) -> Tensor:
         """The state before a window: the same, however often it is read."""
@@ -109,22 +122,24 @@ class LanguageModel(nn.Module):
         self._place, self._after = -1, state
 
     def _masks(self, window: Window) -> list[Tensor | None]:
-        """One mask for the whole window of vocabulary, embeddings, states and output; None for none."""
+        """One mask for the whole window, in the order of `Dropout`'s shares; None for none."""
         if not self.training or window.dropout in (None, NO_DROPOUT):
-            return [None] * 4
+            return [None] * 5
         rates = window.dropout
         assert rates is not None
         device = self.embedding.device
         generator = torch.Generator(device)
         generator.manual_seed(window.seed)
         streams = len(window.tokens), self.units
-        sizes = (len(self.embedding), 1), streams, streams, streams
+        sizes = (len(self.embedding), 1), streams, streams, streams, streams
         return [
             (torch.rand(size, generator=generator, device=device) >= rate) / (1 - rate)
             if rate
             else None
             for size, rate in zip(
-                sizes, (rates.embedding, rates.input, rates.hidden, rates.output), strict=True
+                sizes,
+                (rates.embedding, rates.embedded, rates.input, rates.hidden, rates.output),
+                strict=True,
             )
         ]
 

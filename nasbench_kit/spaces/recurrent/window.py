@@ -25,6 +25,8 @@ class Dropout:
     #: Of the vocabulary's rows: a token is dropped wherever it stands in the window.
     embedding: float = 0.0
     #: Of the channels of the tokens' embeddings.
+    embedded: float = 0.0
+    #: Of the same once more, where the cell reads them: the released code of DARTS has both masks.
     input: float = 0.0
     #: Of the channels of every state within the cell.
     hidden: float = 0.0
@@ -40,12 +42,28 @@ class Dropout:
 NO_DROPOUT = Dropout()
 
 
+class Penalty(NamedTuple):
+    """What is added to the loss of a window.
+
+    Source: Merity, McCann and Socher, Revisiting activation regularization for language RNNs, 2017
+    (arXiv 1708.01009), section 3.
+    """
+
+    #: Weight of the mean square of what the cell puts out, after dropout (alpha).
+    activation: float = 0.0
+    #: Weight of the mean square of its change from token to token, before dropout (beta).
+    slowness: float = 0.0
+
+
+NO_PENALTY = Penalty()
+
+
 class Window(NamedTuple):
     """Some tokens of each of several streams, which a network reads after the window before."""
 
     #: int64 [streams, length].
     tokens: Tensor
-    #: Its number; reading the same window again begins with the same memory.
+    #: Where it stands in the streams; reading the same window again begins with the same memory.
     place: int = 0
     #: Whether the streams begin here, so that nothing is remembered.
     begins: bool = True
@@ -53,3 +71,4 @@ class Window(NamedTuple):
     dropout: Dropout | None = None
     #: Draws the masks.
     seed: int = 0
+    penalty: Penalty = NO_PENALTY
