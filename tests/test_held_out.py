@@ -189,3 +189,17 @@ def test_distinct_random_search_asks_once_and_ends() -> None:
     *_, last = yielded(RandomSearch(distinct=True), oracle, 0)
     assert oracle.budget.spent_queries == len(SPACE)
     assert last == SPACE[len(SPACE) - 1]
+
+
+@pytest.mark.parametrize(("policy", "warned"), [("mean", True), ("always", False)])
+def test_means_of_a_surrogate_are_said_to_be_kind_to_searches_that_halve(
+    policy: str, warned: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--policy", policy, "--queries", "3", "--seeds", "1", "--workers", "1"]
+    words += ["--algorithms", "random-search", "--out", str(tmp_path)]
+    assert main(["compare", "--table", "nasbench101-surrogate", *words]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert ("too kind to searches that halve" in printed) == warned
+    assert main(["report", str(tmp_path)]) == 0
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert ("too kind to searches that halve" in page) == warned

@@ -12,6 +12,7 @@ from nasbench_kit.cli.common import print_table
 from nasbench_kit.compare.benchmark import Benchmark
 from nasbench_kit.compare.plan import Plan
 from nasbench_kit.compare.scores import Scores
+from nasbench_kit.table.noise import Noise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -140,6 +141,11 @@ def print_summary(
             "the best."
         )
     note += _too_few_runs(final)
+    if plan.policy == "mean" and table is not None and Noise.of(table.provenance) is not None:
+        note += (
+            " Means of a surrogate have no noise, so short trainings tell more of long ones than measured ones do: "
+            "this is too kind to searches that halve."
+        )
     if plan.fallback is not None:
         note += _scored_outside(benchmark, scores, traces)
     target = max(map(np.median, final.values()))
