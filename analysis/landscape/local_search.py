@@ -139,6 +139,6 @@ def _complete(values: NDArray[np.float64]) -> None:
     missing = int(np.isnan(values).sum())
     if missing:
         raise NotRecorded(
-            f"{missing:,} of {len(values):,} cells have no value, so a cell's better neighbours "
-            "may be among them; local optima and basins need a complete table"
+            f"{missing:,} of {len(values):,} cells have no value, and better neighbours of "
+            "others may be among them; local optima and basins need a complete table"
         )
