@@ -338,6 +338,26 @@ def test_a_partial_table_gives_what_it_can() -> None:
         landscape_studies.random_walk(table, Options(rng()))
 
 
+def test_rows_without_a_value_are_not_among_the_best() -> None:
+    space = MadeUpSpace(4)
+    some = with_costs(space, rows=np.arange(0, 11, dtype=np.int32))
+    single = Table(
+        space,
+        some.epochs,
+        {
+            key: Column(np.ascontiguousarray(column.values[..., :1]), column.images)
+            for key, column in some.columns.items()
+        },
+        rows=some.rows,
+        provenance={"name": "toy"},
+    )
+    told = landscape_studies.locality(single, Options(rng())).findings
+    assert "10 others are taken as the best" in told[0]
+    few = with_costs(space, rows=np.arange(0, 9, dtype=np.int32))
+    with pytest.raises(NotRecorded, match="covers 9 architectures; accuracy against distance"):
+        landscape_studies.locality(few, Options(rng()))
+
+
 def test_objectives_choose_costs_and_make_a_joint_front() -> None:
     table = with_costs(MadeUpSpace(4))
     study = table_studies.pareto(table, Options(rng(), objectives=("latency", "time")))

@@ -120,4 +120,7 @@ def save(figure: Figure, folder: Path, name: str) -> Path:
     for path, metadata in ((png, {}), (png.with_suffix(".pdf"), {"CreationDate": None})):
         with replacing(path) as temporary:
             figure.savefig(temporary, format=path.suffix[1:], metadata=metadata)
+        figure.set_layout_engine(
+            None
+        )  # its places are found; to find them takes as long as to draw
     return png

@@ -160,7 +160,7 @@ def noise(
     readings, counts = readings[counts > 1], counts[counts > 1]
     if len(readings) < 10:
         raise NotRecorded(
-            f"the table {table.name} has {counted(len(readings), 'cell')} with repeats; their noise needs ten"
+            f"the table {table.name} has {counted(len(readings), 'row')} with repeats; their noise needs ten"
         )
     mean = over_repeats(readings, lambda cells: cells.mean(axis=1))
     best = best_share(mean)
@@ -173,7 +173,7 @@ def noise(
         and best[both].any()
     ]
     if not pairs:
-        raise NotRecorded(f"no ten cells of the table {table.name} share two repeats")
+        raise NotRecorded(f"no ten rows of the table {table.name} share two repeats")
     shifts = [
         np.abs(stats.rankdata(-one) - stats.rankdata(-other)) * (len(readings) / len(one))
         for one, other, _ in pairs

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 _LAGS = 49
 #: Most cells used as top cells: in a noisy table many lie within the best one's error.
 _MOST_TARGETS = 100
+#: Fewest architectures whose accuracies are compared by their distance.
+_FEWEST = 10
 
 
 def locality(table: Table, options: Options) -> Study:
@@ -53,10 +55,14 @@ def locality(table: Table, options: Options) -> Study:
     neighbour.
 
     Raises:
-        NotRecorded: all architectures are equally accurate.
+        NotRecorded: all architectures are equally accurate, or there are less than ten.
     """
     study = Study(table, "Locality")
     space, noun = table.space, study.noun
+    if len(table) < _FEWEST:
+        raise NotRecorded(
+            f"the table {table.name} covers {len(table)} {noun}s; accuracy against distance needs {_FEWEST}"
+        )
     around = neighbourhood(space)
     distances: Distances = Encodings(space) if isinstance(space, CellSpace) else around
     try:
@@ -72,7 +78,7 @@ def locality(table: Table, options: Options) -> Study:
     how = "within two standard errors of the best" if several else "taken as the best"
     study.findings.append(
         f"The best {noun}, {space[int(top[0])].to_text()}, reaches {values[top[0]]:.2%}; "
-        f"{len(top) - 1} others are {how}."
+        f"{'one other is' if len(top) == 2 else f'{len(top) - 1} others are'} {how}."
     )
     if not table.complete:
         study.findings.append(

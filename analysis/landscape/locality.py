@@ -40,7 +40,7 @@ def top_cells(repeats: NDArray[np.float64], count: int = 12) -> NDArray[np.intp]
             best and 11 others.)
     """
     mean = np.where(np.isnan(repeats), -np.inf, repeats).mean(axis=1)
-    order = np.argsort(-mean, kind="stable")
+    order = np.argsort(-mean, kind="stable")[: int(np.isfinite(mean).sum())]
     trainings = repeats.shape[1]
     if trainings == 1:
         return order[:count]

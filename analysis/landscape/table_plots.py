@@ -228,7 +228,7 @@ def draw_noise_by_rank(noise: RepeatNoise, ax: Axes | None = None, *, noun: str 
     ax = style.axes(ax)
     ax.bar(np.arange(1, 11), 100 * noise.within_tenths, color=style.BLUE)
     ax.set_xticks(range(1, 11))
-    ax.set_xlabel(f"tenth of the {noun}s, worst first")
+    ax.set_xlabel(f"{noun}s by tenths, worst first")
     ax.set_ylabel(f"between repeats, {noise.epochs} epochs (points)")
     ax.grid(axis="x", visible=False)
     return ax

@@ -109,7 +109,9 @@ def run_analyze(args: argparse.Namespace) -> int:
             except (NotRecorded, InvalidSetting) as error:
                 if args.study != "all":
                     raise
-                result = study.Study(table, name, [f"Not computed: {error}."])
+                result = study.Study(
+                    table, name.replace("-", " ").capitalize(), [f"Not computed: {error}."]
+                )
             studies.append(result)
             try:
                 page.write_study(args.out, result)
