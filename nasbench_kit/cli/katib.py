@@ -23,6 +23,7 @@ from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.oracle.budget import Budget
 from nasbench_kit.system.files import check_writable
 from nasbench_kit.system.workers import check_workers
+from nasbench_kit.training.recipe import KATIB, NASBENCH101
 
 #: Of a search without a budget of its own, which its number of epochs ends.
 _MOST_EPOCHS = 1e12
@@ -81,9 +82,14 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 def run_katib(args: argparse.Namespace) -> int:
     """Run the trials, print their metrics, write their files."""
+    from nasbench_kit.data.data_sets import usual_recipe
     from nasbench_kit.katib import experiment as files
 
     experiment = files.read(args.experiment)
+    if args.recipe is None and usual_recipe(args.data) == NASBENCH101.name:
+        args.recipe = (
+            KATIB.name
+        )  # that of Katib's trials, but where images have a recipe of their own
     check_workers(args.workers)
     if experiment.unused:
         streams.note(f"not heeded here: {'; '.join(experiment.unused)}")
@@ -250,6 +256,7 @@ def _print_plan(args: argparse.Namespace, experiment: Experiment, plan: dict[str
         "settings": dict(experiment.settings),
         "layers": experiment.layers,
         "data": args.data,
+        "recipe": asked_recipe(args).name,
         **plan,
     }
     if args.json:

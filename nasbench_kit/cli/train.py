@@ -27,6 +27,7 @@ from nasbench_kit.training.recipe import (
     DARTS_PTB,
     DIGITS,
     ENAS_MACRO,
+    KATIB,
     NASBENCH101,
     NOISY_DIGITS,
     RECIPES,
@@ -50,6 +51,7 @@ FULL = {
     DARTS.name: 600,
     DARTS_DIGITS.name: 36,
     ENAS_MACRO.name: 310,
+    KATIB.name: 10,
     TOPICS.name: 3,
     DARTS_PTB.name: 3600,
 }
