@@ -231,12 +231,14 @@ def _run_enas(args: argparse.Namespace, experiment: Experiment, folder: Path) ->
 
 def _in_full(args: argparse.Namespace, architecture: Any) -> str:
     """The command that trains the best architecture longer, by the same recipe on the same data."""
-    words = ["nasbench-kit", "train", architecture.to_text(), "--space", architecture.space.name]
+    text = architecture.to_text()
+    quoted = f'"{text}"' if "'" in text else shlex.quote(text)  # a genotype has single quotes
+    words = ["--space", architecture.space.name]
     for name in ("data", "recipe", "stacks", "cells_per_stack", "stem_channels", "device"):
         value = getattr(args, name)
         if value is not None and (name, value) != ("device", "cpu"):
             words += [f"--{name.replace('_', '-')}", str(value)]
-    return f"in full: {shlex.join(words)}"
+    return f"in full: nasbench-kit train {quoted} {shlex.join(words)}"
 
 
 def _print_trial(trial: Trial) -> None:
