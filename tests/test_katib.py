@@ -353,4 +353,7 @@ def test_a_dry_run_trains_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
     plan = json.loads(capsys.readouterr().out)
     assert (plan["trials"], plan["epochs"], plan["layers"]) == (4, 2, 3)
     assert spaces.named(plan["space"]).name == plan["space"]
+    assert plan["recipe"] == "digits"
     assert not out.exists()
+    assert kit("katib", HERE / "enas.yaml", "--data", "cifar10", "--dry-run", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["recipe"] == "katib"

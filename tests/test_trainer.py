@@ -89,7 +89,7 @@ def test_the_learning_rate_is_a_cosine_by_step() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"optimizer": "adam"}, "optimizer 'adam' is unknown"),
+        ({"optimizer": "lion"}, "optimizer 'lion' is unknown"),
         ({"bn_batch_size": 100}, "bn_batch_size is 100"),
         ({"bn_batch_size": 1}, "2 or more"),
     ],

@@ -14,7 +14,7 @@ Source: Zoph & Le, ICLR 2017 (arXiv 1611.01578), section 3.2; kubeflow/katib, su
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -143,7 +143,7 @@ class Round:
     #: Of the controller, when it wrote them.
     steps_before: int
     #: None for an encoding that makes none.
-    architectures: list[Architecture | None]
+    architectures: Sequence[Architecture | None]
     #: 0 for what makes no architecture.
     rewards: list[float]
     #: Architectures whose results are missing.

@@ -24,6 +24,7 @@ from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.oracle.budget import Budget
 from nasbench_kit.system.files import check_writable
 from nasbench_kit.system.workers import check_workers
+from nasbench_kit.training.recipe import KATIB, NASBENCH101
 
 #: Of a search without a budget of its own, which its number of epochs ends.
 _MOST_EPOCHS = 1e12
@@ -82,9 +83,14 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 def run_katib(args: argparse.Namespace) -> int:
     """Run the trials, print their metrics, write their files."""
+    from nasbench_kit.data.data_sets import usual_recipe
     from nasbench_kit.katib import experiment as files
 
     experiment = files.read(args.experiment)
+    if args.recipe is None and usual_recipe(args.data) == NASBENCH101.name:
+        args.recipe = (
+            KATIB.name
+        )  # that of Katib's trials, but where images have a recipe of their own
     check_workers(args.workers)
     if experiment.unused:
         streams.note(f"not heeded here: {'; '.join(experiment.unused)}")
@@ -226,12 +232,14 @@ def _run_enas(args: argparse.Namespace, experiment: Experiment, folder: Path) ->
 
 def _in_full(args: argparse.Namespace, architecture: Any) -> str:
     """The command that trains the best architecture longer, by the same recipe on the same data."""
-    words = ["nasbench-kit", "train", architecture.to_text(), "--space", architecture.space.name]
+    text = architecture.to_text()
+    quoted = f'"{text}"' if "'" in text else shlex.quote(text)  # a genotype has single quotes
+    words = ["--space", architecture.space.name]
     for name in ("data", "recipe", "stacks", "cells_per_stack", "stem_channels", "device"):
         value = getattr(args, name)
         if value is not None and (name, value) != ("device", "cpu"):
             words += [f"--{name.replace('_', '-')}", str(value)]
-    return f"in full: {shlex.join(words)}"
+    return f"in full: nasbench-kit train {quoted} {shlex.join(words)}"
 
 
 def _print_trial(trial: Trial) -> None:
@@ -251,6 +259,7 @@ def _print_plan(args: argparse.Namespace, experiment: Experiment, plan: dict[str
         "settings": dict(experiment.settings),
         "layers": experiment.layers,
         "data": args.data,
+        "recipe": asked_recipe(args).name,
         **plan,
     }
     if args.json:

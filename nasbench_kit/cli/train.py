@@ -28,6 +28,7 @@ from nasbench_kit.training.recipe import (
     DARTS_SEARCH,
     DIGITS,
     ENAS_MACRO,
+    KATIB,
     NASBENCH101,
     NOISY_DIGITS,
     RECIPES,
@@ -52,6 +53,7 @@ FULL = {
     DARTS_SEARCH.name: 50,
     DARTS_DIGITS.name: 36,
     ENAS_MACRO.name: 310,
+    KATIB.name: 10,
     TOPICS.name: 3,
     DARTS_PTB.name: 3600,
 }

@@ -33,16 +33,22 @@ class ImageNetwork(nn.Module):
         last: Tensor = self.layers(images)
         return last
 
-    def forward(self, images: Tensor) -> Tensor:
-        """[n, image_channels, h, w] -> logits [n, classes]."""
+    def forward(self, images: Tensor, scales: Tensor | None = None) -> Tensor:
+        """[n, image_channels, h, w] -> logits [n, classes].
+
+        Args:
+            images: of a batch.
+            scales: [n, channels], what the averaged features are multiplied by: dropout.
+        """
         if self.precision == "float32":
-            return self._logits(images)
+            return self._logits(images, scales)
         # Without its cache, autocast can be recorded in a CUDA graph.
         with torch.autocast(images.device.type, torch.bfloat16, cache_enabled=False):
-            return self._logits(images).float()
+            return self._logits(images, scales).float()
 
-    def _logits(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.classifier(self.features(images).mean((2, 3)))
+    def _logits(self, images: Tensor, scales: Tensor | None) -> Tensor:
+        averages = self.features(images).mean((2, 3))
+        logits: Tensor = self.classifier(averages if scales is None else averages * scales)
         return logits
 
 

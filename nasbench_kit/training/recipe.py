@@ -37,11 +37,11 @@ class Recipe:
     #: Share of a step's batch in the running statistics of batch norm, PyTorch's meaning; None
     #: computes them again over all training images before each evaluation.
     bn_momentum: float | None
-    #: "rmsprop" (TensorFlow's, see ``TFRMSProp``) or "sgd".
+    #: "rmsprop" (TensorFlow's, see ``TFRMSProp``), "sgd", or "adam" (Keras': epsilon 1e-7).
     optimizer: str
     #: Learning rate at the top of the cosine.
     learning_rate: float
-    #: Momentum of the optimizer.
+    #: Momentum of the optimizer; of Adam its first decay, the second is 0.999.
     momentum: float
     #: Half of it times the squared weights, biases and batch norms included, joins the loss.
     weight_decay: float
@@ -51,10 +51,10 @@ class Recipe:
     idle_first_step: bool
 
     def __post_init__(self) -> None:
-        if self.optimizer not in ("rmsprop", "sgd"):
+        if self.optimizer not in ("rmsprop", "sgd", "adam"):
             raise InvalidSetting(
                 f"recipe {self.name}: optimizer {self.optimizer!r} is unknown; "
-                "choose 'rmsprop' or 'sgd'"
+                "choose 'rmsprop', 'sgd' or 'adam'"
             )
         if self.bn_batch_size < 2 or self.batch_size % self.bn_batch_size:
             raise InvalidSetting(
@@ -167,6 +167,26 @@ class TextRecipe(Recipe):
         if self.patience is not None:
             return self.learning_rate
         return super().learning_rate_at(step, steps)
+
+
+@dataclass(frozen=True)
+class DropoutRecipe(Recipe):
+    """As any other, but while training some of what the classifier sees is dropped.
+
+    Raises:
+        InvalidSetting: a probability outside its range.
+    """
+
+    #: Probability, in [0, 1), by which a channel that is averaged over an image is dropped; those that stay
+    #: are divided by the probability of staying.
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.dropout < 1:
+            raise InvalidSetting(
+                f"recipe {self.name}: dropout is {self.dropout}; it must be 0 or more and below 1"
+            )
 
 
 @dataclass(frozen=True)
@@ -340,7 +360,7 @@ DARTS_DIGITS = replace(
 #: Pham et al., ENAS, ICML 2018, and its released script of the macro search on CIFAR-10: networks of layers,
 #: with 36 channels at first. Its momentum is Nesterov's, and its learning rate starts again after 10, 30 and
 #: 70 epochs; here it falls once.
-ENAS_MACRO = Recipe(
+ENAS_MACRO = DropoutRecipe(
     name="enas-macro",
     skeleton=Skeleton(stem_channels=36, stacks=3, cells_per_stack=3),
     batch_size=128,
@@ -352,6 +372,19 @@ ENAS_MACRO = Recipe(
     weight_decay=5e-4,
     augment=True,
     idle_first_step=False,
+    dropout=0.1,
+)
+
+#: kubeflow/katib, trial image enas-cnn-cifar10. Its learning rate stays as it is, and images are shifted by a tenth
+#: of their size; here it falls by a cosine, and they are shifted by at most 4 pixels.
+KATIB = replace(
+    ENAS_MACRO,
+    name="katib",
+    bn_momentum=0.01,
+    optimizer="adam",
+    learning_rate=1e-3,
+    weight_decay=0.0,
+    dropout=0.4,
 )
 
 #: Small enough for a laptop, for Python's documentation topics.
@@ -374,6 +407,6 @@ RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
         *(DIGITS, NOISY_DIGITS, NASBENCH101, TOPICS, DARTS_PTB),
-        *(DARTS, DARTS_SEARCH, DARTS_DIGITS, ENAS_MACRO),
+        *(DARTS, DARTS_SEARCH, DARTS_DIGITS, ENAS_MACRO, KATIB),
     )
 }

@@ -25,6 +25,7 @@ from torch.nn import functional
 
 from nasbench_kit.errors import CheckpointLost, InvalidSetting, NotWritable, TrainingFailed
 from nasbench_kit.spaces.edge_cells.operations import Noise
+from nasbench_kit.spaces.image_network import ImageNetwork
 from nasbench_kit.spaces.protocols import material, trainable
 from nasbench_kit.spaces.skeleton import Precision
 from nasbench_kit.spaces.trained_network import TrainedNetwork, check_target
@@ -41,6 +42,7 @@ from nasbench_kit.training.optimizer import TFRMSProp
 from nasbench_kit.training.recipe import (
     DIGITS,
     NASBENCH101,
+    DropoutRecipe,
     Recipe,
     RegularizedRecipe,
     TextRecipe,
@@ -215,6 +217,10 @@ def check_training(
         raise InvalidSetting(
             f"recipe {recipe.name} drops other paths at every step, which cuda_graph cannot replay; leave it"
         )
+    if cuda_graph and isinstance(recipe, DropoutRecipe) and recipe.dropout:
+        raise InvalidSetting(
+            f"recipe {recipe.name} drops other channels at every step, which cuda_graph cannot replay; leave it"
+        )
     device = usable(device)
     if cuda_graph and device.type != "cuda":
         raise InvalidSetting(f"cuda_graph needs a CUDA device, and this is {str(device)!r}")
@@ -362,6 +368,11 @@ def _fresh(
     )
     if isinstance(recipe, RegularizedRecipe):
         regularized.prepare(network, recipe, weights)
+    if isinstance(recipe, DropoutRecipe) and not isinstance(network, ImageNetwork):
+        raise InvalidSetting(
+            f"recipe {recipe.name}: dropout is for networks that derive from "
+            f"{ImageNetwork.__module__}.ImageNetwork, and this is {type(network).__name__}; choose another recipe"
+        )
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if recipe.bn_momentum is None:
         track_statistics(network, False)
@@ -394,6 +405,9 @@ def _optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
         )
     if recipe.optimizer == "rmsprop":
         return TFRMSProp(network.parameters(), **settings)
+    if recipe.optimizer == "adam":
+        decays = settings.pop("momentum"), 0.999
+        return torch.optim.Adam(network.parameters(), betas=decays, eps=1e-7, **settings)
     return torch.optim.SGD(network.parameters(), fused=True, **settings)
 
 
@@ -421,7 +435,8 @@ def _gradients_of(
 ) -> Callable[[Any, Tensor], None]:
     """What makes the gradients of a step, as the recipe has it."""
     if not isinstance(recipe, RegularizedRecipe):
-        plain = functools.partial(_loss, state)
+        dropout = recipe.dropout if isinstance(recipe, DropoutRecipe) else 0.0
+        plain = functools.partial(_loss, state, dropout=dropout)
         return functools.partial(_make_gradients, state, recipe.bn_batch_size, plain)
     loss = regularized.Loss(state, recipe, steps, epochs)
 
@@ -447,9 +462,17 @@ def _recorded(
     return recorded(make_gradients, *some, [*state.network.buffers(), state.total_loss])
 
 
-def _loss(state: State, batch: Any, labels: Tensor) -> Tensor:
-    loss = functional.cross_entropy(state.network(batch), labels)
-    return loss + getattr(state.network, "penalty", 0.0)  # of a language model
+def _loss(state: State, batch: Any, labels: Tensor, dropout: float = 0.0) -> Tensor:
+    if not dropout:
+        loss = functional.cross_entropy(state.network(batch), labels)
+        return loss + getattr(state.network, "penalty", 0.0)  # of a language model
+    assert isinstance(state.network, ImageNetwork)
+    channels = state.network.classifier.in_features
+    kept = regularized.draw_paths(
+        torch.tensor([1 - dropout], dtype=torch.float64), channels, len(labels), state.rng
+    )
+    scales = kept[0].T.to(batch.device)
+    return functional.cross_entropy(state.network(batch, scales), labels)
 
 
 def _make_gradients(

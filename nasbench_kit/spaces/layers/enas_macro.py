@@ -10,7 +10,7 @@ after two thirds of the layers all values are halved and their channels doubled.
 
 The network is that of the released code's final training, in which skips are concatenated as in the
 paper; its search adds them instead. Pooling, which that training lacks, is as in the search, and so are
-separable convolutions, for which it trains full ones. Dropout is left out.
+separable convolutions, for which it trains full ones. Dropout before the classifier is the recipe's.
 
 Source: Pham et al., Efficient neural architecture search via parameter sharing, ICML 2018 (arXiv
 1802.03268), section 2.3; melodyguan/enas, general_child.

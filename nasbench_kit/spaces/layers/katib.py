@@ -6,8 +6,8 @@ concatenated, and padded by zeros where sizes differ. `KatibSpace.assignments` w
 Katib hands to a trial, and `KatibSpace.from_assignments` reads them.
 
 The network is what Katib's trial image means to build. The image itself looks for an operation's
-parameters in the wrong place and trains its defaults instead; here they count. Dropout before the
-classifier is left out.
+parameters in the wrong place and trains its defaults instead; here they count. Its dropout before the
+classifier is the recipe's (``nasbench_kit.training.recipe.KATIB``).
 
 Source: kubeflow/katib, suggestion service "enas" and trial image enas-cnn-cifar10.
 """
