@@ -16,12 +16,12 @@ from nasbench_kit.spaces.skeleton import Skeleton
 from nasbench_kit.system.files import as_path
 from nasbench_kit.table.table import checked
 from nasbench_kit.training.recipe import NASBENCH101, Recipe
-from nasbench_kit.training.text import TextSet
 
 if TYPE_CHECKING:
     from nasbench_kit.oracle.rates import Rates
     from nasbench_kit.table.table import Table
     from nasbench_kit.training.images import ImageSet
+    from nasbench_kit.training.text import TextSet
 
 
 def open_task(table: Table, data: str | Path | None = None) -> Task:
@@ -63,21 +63,11 @@ def task_on(data: str | Path | None, recipe: Recipe, rates: Rates | None = None)
         UnknownName, DownloadFailed, NotWritable: as ``open_images``.
         InvalidSetting: the rates are of other networks or images.
     """
-    return Task.of(_data(data, rates), recipe, rates)
+    return Task.of(_data(data), recipe, rates)
 
 
-def _data(data: str | Path | None, rates: Rates | None) -> ImageSet | TextSet:
-    """Images or a text; rates are of images.
-
-    Raises:
-        InvalidSetting: there are rates, and it is a text.
-    """
-    opened = open_data("digits" if data is None else data)
-    if rates is not None and isinstance(opened, TextSet):
-        raise InvalidSetting(
-            f"{opened.name} is a text, and rates are of images; leave rates, and give a budget in epochs"
-        )
-    return opened
+def _data(data: str | Path | None) -> ImageSet | TextSet:
+    return open_data("digits" if data is None else data)
 
 
 def open_trainer(
@@ -104,12 +94,10 @@ def open_trainer(
     from nasbench_kit.training.device import usable
 
     usable(device)
-    images = _data(data, rates)
+    images = _data(data)
     kept = None if store is None else Store(store)
-    if rates is not None and not isinstance(images, TextSet):
-        height, width, channels = images.train.images.shape[1:]
-        shape = int(height), int(width), int(channels)
-        rates.check(rates.space, recipe.skeleton, shape, len(images.train))
+    if rates is not None:
+        rates.check(rates.space, recipe.skeleton, images.shape, len(images.train))
     return StoredTrainer(images, recipe, cost=rates, store=kept, device=device)
 
 

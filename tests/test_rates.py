@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nasbench_kit import Budget, InvalidSetting, Oracle
+from nasbench_kit import Budget, InvalidSetting, Oracle, spaces
+from nasbench_kit.cli import main
+from nasbench_kit.data.data_sets import open_data
 from nasbench_kit.data.tasks import open_trainer, task_on
 from nasbench_kit.errors import CorruptFile
 from nasbench_kit.experiment.planning import plan_of
 from nasbench_kit.oracle.rates import Rates
 from nasbench_kit.oracle.source import TrainerSource
 from nasbench_kit.spaces.edge_cells.darts import DARTS
-from nasbench_kit.training.recipe import DIGITS
+from nasbench_kit.training.recipe import DIGITS, TOPICS
 
 SPACE = DARTS()
 SHAPE = (8, 8, 1)
@@ -79,6 +81,33 @@ def test_an_oracle_charges_them(tmp_path: Path) -> None:
     work = mixture.work(DIGITS.skeleton, SHAPE)
     assert oracle.price(work, 250)[0] == pytest.approx(work @ np.array(rates.seconds))
     assert oracle.price(work, 250)[0] > seconds
+
+
+def test_text_is_charged_in_seconds_as_images_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Measured from the shell, and charged to queries and to steps of shared weights."""
+    path, file = tmp_path / "mine.txt", tmp_path / "rates.json"
+    path.write_text("".join(f"{n % 7} b c d {n % 3}\n" for n in range(1500)))
+    asked = ("--space", "darts-recurrent", "--data", str(path), "--cells", "2", "--out", str(file))
+    assert main(["calibrate", *asked]) == 0
+    assert "darts-recurrent" in capsys.readouterr().out
+    rates, text = Rates.load(file), open_data(path)
+    assert rates.image_shape == (1, 1, text.classes)
+    assert rates.images == len(text.train) == 7200
+    space = spaces.named("darts-recurrent")
+    trainer = open_trainer(path, TOPICS, store=tmp_path / "store.sqlite", rates=rates)
+    source, task = TrainerSource(trainer, space, (4,), 2), task_on(path, TOPICS, rates)
+    oracle = Oracle(source, Budget(seconds=1e6), np.random.default_rng(0), task=task)
+    architecture = space.sample(np.random.default_rng(1))
+    oracle.query(architecture)
+    whole = rates.price(architecture, 4)
+    assert whole > 0
+    assert oracle.budget.spent_seconds == pytest.approx(whole)
+    assert oracle.price(architecture, 720)[0] == pytest.approx(whole / 40)  # a tenth of an epoch
+    other = replace(rates, image_shape=(1, 1, 5))
+    with pytest.raises(InvalidSetting, match="image shape"):
+        open_trainer(path, TOPICS, store=tmp_path / "store.sqlite", rates=other)
 
 
 def test_rates_of_something_else_are_refused(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import torch
 from nasbench_kit import Budget, BudgetExhausted, InvalidSetting, Oracle
 from nasbench_kit.algorithms import RandomSearch, RegularizedEvolution
 from nasbench_kit.algorithms.local_search import LocalSearch
+from nasbench_kit.algorithms.policy_gradient.controller import PolicyGradient
 from nasbench_kit.algorithms.weight_sharing.darts import DARTS, DARTSSearch
 from nasbench_kit.algorithms.weight_sharing.enas import ENAS
 from nasbench_kit.algorithms.weight_sharing.random_search import RandomWeightSharing
@@ -298,6 +299,32 @@ def test_a_search_is_paid_for_and_goes_on_where_it_stopped(name: str, tmp_path: 
     assert run(file, 1)[0] == whole[0][:1]
     assert run(file, 2) == whole
     assert whole[1] > 2 * 144 / 150 * 0.9
+
+
+def test_rewards_of_enas_are_80_over_perplexity(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of a validation window with no memory before it."""
+    rewards: list[float] = []
+    update = PolicyGradient.update
+
+    def spy(self: PolicyGradient, written: Any, given: Any) -> None:
+        rewards.extend(given)
+        update(self, written, given)
+
+    monkeypatch.setattr(PolicyGradient, "update", spy)
+
+    def even(self: TreeSupernet, read: torch.Tensor, run: Any) -> torch.Tensor:
+        return torch.zeros(8, 3, read.shape[1])
+
+    monkeypatch.setattr(TreeSupernet, "forward", even)
+    settings = dataclasses.replace(SHARING["ENAS"], epochs=1)
+    trainer = StoredTrainer(TEXT, RECIPE, store=Store(tmp_path / "store.sqlite"))
+    source, task = TrainerSource(trainer, GATE, (2,), 1), Task.of(TEXT, RECIPE, None)
+    oracle = Oracle(source, Budget(epochs=60), np.random.default_rng(0), task=task)
+    monkeypatch.setattr(SharedWeights, "step", lambda *_: None)
+    list(settings(oracle, np.random.default_rng(0)))
+    assert rewards == pytest.approx([80 / 3] * 40)  # three tokens, of which none is likelier
 
 
 def normal(x: Any) -> Any:

@@ -88,6 +88,68 @@ def test_penn_treebank_and_wikitext_by_their_folders(tmp_path: Path) -> None:
             open_data(folder)
 
 
+def test_penn_treebank_to_the_letter(tmp_path: Path) -> None:
+    """A line begins and ends with a blank; numbers are N, rare words <unk>; "<eos>" stands for a line's end.
+
+    Vocabulary: what the training file has, and what others have beside it is <unk>.
+    """
+    lines = {
+        "train": " aer banknote <unk> N years old \n mr. <unk> is chairman \n $ N a share \n",
+        "valid": " consumers may want N \n\n mr. chairman \n",
+        "test": " no it was n't black monday \n",
+    }
+    for split, text in lines.items():
+        (tmp_path / f"ptb.{split}.txt").write_text(text, encoding="utf-8")
+    read = open_data(tmp_path)
+    assert isinstance(read, TextSet)
+    words_of = {
+        split: [read.vocabulary[token] for token in getattr(read, split)]
+        for split in ("train", "validation", "test")
+    }
+    assert words_of["train"] == [
+        *("aer", "banknote", "<unk>", "N", "years", "old", "<eos>", "mr.", "<unk>", "is"),
+        *("chairman", "<eos>", "$", "N", "a", "share", "<eos>"),
+    ]
+    assert words_of["validation"] == [
+        *("<unk>", "<unk>", "<unk>", "N", "<eos>", "<eos>", "mr.", "chairman", "<eos>"),
+    ]
+    assert words_of["test"] == ["<unk>"] * 6 + ["<eos>"]
+    assert set(read.vocabulary) == set(words_of["train"])
+    again = open_data(tmp_path)
+    (tmp_path / "ptb.test.txt").write_text(" no it was black monday \n", encoding="utf-8")
+    assert read.digest == again.digest != open_data(tmp_path).digest
+    trainer = open_trainer(tmp_path, small_recipe(), store=tmp_path / "store.sqlite")
+    assert trainer.conditions["images_digest"] == open_data(tmp_path).digest
+
+
+def test_wikitext_to_the_letter(tmp_path: Path) -> None:
+    """Titles stand between equality signs, empty lines about them; a hyphen within a word is @-@."""
+    train = (
+        " \n = Robert <unk> = \n \n Robert <unk> is an actor , born 1 @,@ 980 years @-@ old . \n"
+    )
+    for split, text in (("train", train), ("valid", " = Homarus = \n"), ("test", " \n")):
+        (tmp_path / f"wiki.{split}.tokens").write_bytes(text.encode() * 2)
+    read = open_data(tmp_path)
+    assert isinstance(read, TextSet)
+    assert [read.vocabulary[token] for token in read.train[:24]] == [
+        *("<eos>", "=", "Robert", "<unk>", "=", "<eos>", "<eos>", "Robert", "<unk>", "is", "an"),
+        *("actor", ",", "born", "1", "@,@", "980", "years", "@-@", "old", ".", "<eos>", "<eos>"),
+        "=",
+    ]
+    assert [read.vocabulary[token] for token in read.validation[:4]] == ["=", "<unk>", "=", "<eos>"]
+    assert [read.vocabulary[token] for token in read.test] == ["<eos>", "<eos>"]
+
+
+def test_a_line_ends_at_a_newline_alone(tmp_path: Path) -> None:
+    """Not at Unicode's other ends of lines, where the usual readers of these files do not end one either."""
+    for split in ("train", "valid", "test"):
+        text = "a\u2028 b\x85 c \n g "
+        (tmp_path / f"wiki.{split}.tokens").write_text(text, encoding="utf-8", newline="")
+    read = open_data(tmp_path)
+    assert isinstance(read, TextSet)
+    assert [read.vocabulary[token] for token in read.train] == ["a", "b", "c", END, "g", END]
+
+
 def test_any_utf8_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.txt"
     path.write_text("".join(f"zeile {n % 3} über alles\n" for n in range(100)), encoding="utf-8")

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
+from torch import Tensor
 
 from nasbench_kit.algorithms.policy_gradient.controllers import controller_for
 from nasbench_kit.algorithms.policy_gradient.policy_gradient import PolicyGradient
@@ -59,6 +60,8 @@ class ENAS(WeightSharing):
     #: Steps of the controller in each epoch, and cells that each of them averages over.
     controller_steps: int = 2000
     cells_per_step: int = 1
+    #: Rewards are accuracies times this: on text, where an accuracy is 1 / perplexity, 80 / perplexity.
+    reward_scale: float = 1.0
     entropy_weight: float = 0.1
     baseline_decay: float = 0.99
     temperature: float = 5.0
@@ -76,6 +79,7 @@ class ENAS(WeightSharing):
         "controller_learning_rate": "(0, inf)",
         "controller_steps": "[0, inf)",  # without any, it stays as it was drawn: a control
         "cells_per_step": "[1, inf)",
+        "reward_scale": "(0, inf)",
         "entropy_weight": "[0, inf)",
         "baseline_decay": "[0, 1]",
         "temperature": "(0, inf)",
@@ -113,8 +117,7 @@ class ENAS(WeightSharing):
     def text(cls) -> Self:
         """For Python's topics: the paper's settings on Penn Treebank, with fewer steps of the controller.
 
-        Rewards are 1 / perplexity, and those of the paper 80 / perplexity. Adam's steps do not depend on
-        that factor; the weight of the entropy, 1e-4 there, is an eightieth of it here.
+        The reward is 80 / perplexity (section 3.1), and the entropy's weight is of that.
         """
         return cls(
             epochs=None,
@@ -130,7 +133,8 @@ class ENAS(WeightSharing):
             controller_learning_rate=3.5e-3,
             controller_steps=20,
             cells_per_step=2,
-            entropy_weight=1e-4 / 80,
+            reward_scale=80.0,
+            entropy_weight=1e-4,
             baseline_decay=0.95,
             derived=10,
         )
@@ -170,9 +174,12 @@ class _Search:
             written = self.controller.write(settings.cells_per_step)
             batch = shared.reward_batch()
             cells = self.controller.architectures(written.decisions)
-            rewards = [0.0 if cell is None else shared.reward(cell, batch) for cell in cells]
+            rewards = [0.0 if cell is None else self.reward(cell, batch) for cell in cells]
             self.learner.update(written, rewards)
         return shared.best_of(self.draw(settings.derived), batches=1, finalists=1)
+
+    def reward(self, cell: Architecture, batch: tuple[Tensor, Tensor]) -> float:
+        return self.settings.reward_scale * self.shared.reward(cell, batch)
 
     @torch.no_grad()
     def draw(self, count: int) -> list[Architecture]:

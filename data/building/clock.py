@@ -1,4 +1,4 @@
-"""How long training takes on this machine: one cell alone, one thread, the least of five epochs.
+"""How long training takes on this machine: one network alone, one thread, the least of five epochs.
 
 Seconds are the processor's: on an idle machine they are those of the clock on the wall, and on a busy one
 those that other programs take do not count. (Not quite: what shares a core or its caches slows it down.)
@@ -12,15 +12,15 @@ import platform
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nasbench_kit.training.images import Split
+from nasbench_kit.training.recipe import TextRecipe
 
 if TYPE_CHECKING:
-    from nasbench_kit.spaces.nasbench101.cell import Cell
-    from nasbench_kit.training.images import ImageSet
+    from nasbench_kit.training.data_set import DataSet
     from nasbench_kit.training.recipe import Recipe
 
 #: Epochs whose time is taken; the least counts.
@@ -29,41 +29,51 @@ TIMED_EPOCHS = 5
 TIMED_BATCHES = 10
 
 
-def seconds_an_epoch(cell: Cell, images: ImageSet, recipe: Recipe) -> float:
+def seconds_an_epoch(architecture: Any, data: Any, recipe: Recipe) -> float:
     """Seconds of one epoch of training, evaluation not counted, on the threads that torch has.
 
     Args:
-        cell: what is trained.
-        images: at least one batch of them.
+        architecture: what is trained.
+        data: a `nasbench_kit.training.data_set.DataSet` of one batch of images or one window of text at least.
         recipe: how.
     """
     from nasbench_kit.training.trainer import train
 
-    few = few_of(images, recipe)
+    few = few_of(data, recipe)
     stamps: list[float] = []
     # One epoch warms up, one holds the evaluation at half time; five are left.
     train(
-        cell,
+        architecture,
         few,
         recipe,
         TIMED_EPOCHS + 2,
         seed=0,
         progress=lambda *_: stamps.append(time.process_time()),
     )
-    steps = len(few.train) // recipe.batch_size
-    whole = len(images.train) / (steps * recipe.batch_size)  # an epoch may end within a batch
-    return float(np.diff(stamps[steps - 1 :: steps]).min()) * whole
+    steps = recipe.steps(1, len(few.train))
+    return float(np.diff(stamps[steps - 1 :: steps]).min()) * steps_in_all(data, recipe) / steps
+
+
+def steps_in_all(data: DataSet, recipe: Recipe) -> float:
+    """Steps of an epoch; of images it may end within a batch."""
+    if isinstance(recipe, TextRecipe):
+        return recipe.windows(len(data.train))
+    return len(data.train) / recipe.batch_size
 
 
 @functools.lru_cache(maxsize=2)  # as those of `load`, which thousands of timings share
-def few_of(images: ImageSet, recipe: Recipe) -> ImageSet:
-    """So many of the training images that an epoch has ``TIMED_BATCHES`` batches at most.
+def few_of(data: Any, recipe: Recipe) -> Any:
+    """So much of the training data that an epoch has ``TIMED_BATCHES`` batches at most.
 
-    Next to none are scored: evaluation is not timed.
+    Next to nothing is scored: evaluation is not timed.
     """
+    if isinstance(recipe, TextRecipe):
+        tokens = recipe.batch_size * (TIMED_BATCHES * recipe.window + 1)
+        rest = {"validation": data.validation[:2], "test": data.test[:2]}
+        return replace(data, train=data.train[:tokens], **rest)
     count = TIMED_BATCHES * recipe.batch_size
-    train = Split(images.train.images[:count], images.train.labels[:count])
-    return replace(images, train=train, evaluated=(1, 1, 1))
+    train = Split(data.train.images[:count], data.train.labels[:count])
+    return replace(data, train=train, evaluated=(1, 1, 1))
 
 
 def processor() -> str:

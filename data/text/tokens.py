@@ -18,14 +18,19 @@ UNITS: tuple[Unit, ...] = get_args(Unit)
 END, UNKNOWN = "<eos>", "<unk>"
 
 
+def lines(text: str) -> list[str]:
+    """What stands before each newline, and after the last one; no other sign ends a line."""
+    return text.removesuffix("\n").split("\n") if text else []
+
+
 def written_words(text: str) -> list[str]:
     """What stands between blanks, as in texts that were cut into words beforehand; a line's end is one."""
-    return [word for line in text.splitlines() for word in [*line.split(), END]]
+    return [word for line in lines(text) for word in [*line.split(), END]]
 
 
 def words(text: str) -> list[str]:
     """Runs of letters and digits, and any other sign alone; a line's end is a word."""
-    return [word for line in text.splitlines() for word in [*re.findall(r"\w+|[^\w\s]", line), END]]
+    return [word for line in lines(text) for word in [*re.findall(r"\w+|[^\w\s]", line), END]]
 
 
 #: By unit, the signs of a text that nobody cut beforehand.

@@ -44,11 +44,13 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         help="without a table: measure what each kind of work costs in this space's networks, and write "
         "it to --out, for compare --rates",
     )
-    parser.add_argument("--data", metavar="NAME|PATH", help="there: the images (default: digits)")
+    parser.add_argument(
+        "--data", metavar="NAME|PATH", help="there: the images or the text (default: digits)"
+    )
     parser.add_argument(
         "--recipe",
         choices=RECIPES,
-        help="there: the recipe (default: digits)",
+        help="there: the recipe (default: that of the data)",
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="there: what is written")
     add_json(parser)
@@ -64,33 +66,35 @@ def run_rates(args: argparse.Namespace) -> int:
     """
     from nasbench_kit import spaces
     from nasbench_kit.data.building.clock import processor, seconds_an_epoch
-    from nasbench_kit.data.images.image_sets import open_images
+    from nasbench_kit.data.data_sets import open_data, usual_recipe
     from nasbench_kit.oracle.rates import Rates
-    from nasbench_kit.spaces.protocols import trainable
+    from nasbench_kit.spaces.protocols import material, trainable
+    from nasbench_kit.training.text import check_material
 
-    space, recipe = spaces.named(args.space), RECIPES[args.recipe or "digits"]
+    space, recipe = spaces.named(args.space), RECIPES[args.recipe or usual_recipe(args.data)]
     if args.out is None:
         raise InvalidSetting(
             f"--space {args.space} measures rates; name the file for them with --out"
         )
     check_writable(args.out)
-    images = open_images("digits" if args.data is None else args.data)
-    height, width, channels = map(int, images.train.images.shape[1:])
+    data = open_data("digits" if args.data is None else args.data)
     rng = np.random.default_rng(0)
     drawn = [trainable(space.sample(rng)) for _ in range(args.cells)]
-    drawn[0].work(recipe.skeleton, (height, width, channels))  # refused now, not after trainings
+    # Refused now, not after trainings.
+    check_material(material(drawn[0]), data, recipe, f"the space {space.name}")
+    drawn[0].work(recipe.skeleton, data.shape)
     seconds = []
     with progress_bar("training reference architectures") as progress, torch_threads(1):
         for done, architecture in enumerate(drawn, start=1):
-            seconds.append(seconds_an_epoch(architecture, images, recipe))  # type: ignore[arg-type]
+            seconds.append(seconds_an_epoch(architecture, data, recipe))
             progress(done, len(drawn))
     rates = Rates.fitted(
         drawn,
         seconds,
         space=space.name,
         skeleton=recipe.skeleton,
-        image_shape=(height, width, channels),
-        images=len(images.train),
+        image_shape=data.shape,
+        images=len(data.train),
         processor=processor(),
     )
     errors = np.abs(rates.prices(drawn, 1) / seconds - 1)

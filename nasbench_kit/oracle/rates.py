@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rates:
-    """Prices by adding up work; of one space, in one skeleton, on images of one shape."""
+    """Prices by adding up work; of one space, in one skeleton, on images of one shape, or on a text."""
 
     #: The space's name.
     space: str
     skeleton: Skeleton
-    #: Height, width, channels.
+    #: Height, width, channels; of a text 1, 1 and the size of its vocabulary.
     image_shape: tuple[int, int, int]
-    #: Images of an epoch.
+    #: Images of an epoch, or tokens.
     images: int
     #: Of an epoch, for each unit of each kind of work of one image.
     seconds: tuple[float, ...]
