@@ -16,7 +16,7 @@ import torch
 from nasbench_kit import Budget, BudgetExhausted, InvalidSetting, Oracle
 from nasbench_kit.algorithms import RandomSearch, RegularizedEvolution
 from nasbench_kit.algorithms.local_search import LocalSearch
-from nasbench_kit.algorithms.policy_gradient.controller import PolicyGradient
+from nasbench_kit.algorithms.policy_gradient.policy_gradient import PolicyGradient
 from nasbench_kit.algorithms.weight_sharing.darts import DARTS, DARTSSearch
 from nasbench_kit.algorithms.weight_sharing.enas import ENAS
 from nasbench_kit.algorithms.weight_sharing.random_search import RandomWeightSharing
