@@ -14,12 +14,14 @@ from test_edge_cells_sharing import table201
 
 from nasbench_kit import Budget, CellSpace, InvalidSetting, Oracle, Table
 from nasbench_kit.algorithms.weight_sharing.p_darts import PDARTS, _Search as Progressive
+from nasbench_kit.algorithms.weight_sharing.prices import option_prices
 from nasbench_kit.algorithms.weight_sharing.proxyless import (
     ProxylessNAS,
     _Search as Proxyless,
     gate_gradient,
 )
 from nasbench_kit.algorithms.weight_sharing.search import WeightSharing
+from nasbench_kit.algorithms.weight_sharing.snas import SNAS, _Search as Stochastic
 from nasbench_kit.algorithms.weight_sharing.training import SharedWeights
 from nasbench_kit.oracle.search import Search
 from nasbench_kit.spaces.edge_cells.nasbench201 import OPERATIONS, unique_key
@@ -182,6 +184,46 @@ def test_the_price_alone_leads_to_what_costs_nothing(latency: str) -> None:
         search.with_latency(torch.tensor(1.0)).backward()
         optimizer.step()
     assert search.relaxation.discretised().options == (OPERATIONS.index("none"),) * 6
+
+
+# SNAS -------------------------------------------------------------------------------------------
+
+
+def test_what_a_draw_costs_joins_the_loss() -> None:
+    """Linear in Z: even weights cost the whole, and the gradient by Z is the price of each operation."""
+    search = begun(replace(SNAS.small(), resource_weight=0.5), Stochastic)
+    even = torch.full((6, 5), 0.2, requires_grad=True)
+    loss = search.constrained(
+        torch.tensor(1.0), replace(search.relaxation.mixture(), operations=even)
+    )
+    assert loss.item() == pytest.approx(1.5)
+    (gradient,) = torch.autograd.grad(loss, even)
+    assert (gradient[:, OPERATIONS.index("none")] == 0).all()
+    assert (gradient[:, 3] > gradient[:, 2]).all()  # 3x3 and 1x1
+    torch.testing.assert_close(gradient, 0.5 * option_prices(search.shared, search.relaxation))
+    plain = begun(SNAS.small(), Stochastic)
+    assert plain.constrained(torch.tensor(1.0), plain.relaxation.mixture()).item() == 1
+
+
+def test_a_heavy_constraint_leaves_no_convolution() -> None:
+    settings = replace(
+        SNAS.small(),
+        resource_weight=100.0,
+        architecture_learning_rate=0.1,
+        epochs=30,
+        batch_size=12,
+    )
+    task = replace(texture_task(48, channels=4), cost=priced_task(table201()).cost)
+    oracle = Oracle(table201(), Budget(epochs=1e6), np.random.default_rng(0), task=task)
+    *_, last = settings(oracle, np.random.default_rng(1))
+    assert "conv" not in last.to_text()
+
+
+def test_a_constraint_wants_operations_on_edges() -> None:
+    settings = replace(SNAS.small(), resource_weight=0.1, batch_size=12)
+    oracle = oracle_for(settings, made_up_table(CellSpace(4)), 0, seconds=1000.0)
+    with pytest.raises(InvalidSetting, match="leave the price out of the loss"):
+        settings.check(oracle, np.random.default_rng(0))
 
 
 # P-DARTS ----------------------------------------------------------------------------------------

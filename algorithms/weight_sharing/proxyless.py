@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from nasbench_kit.algorithms.weight_sharing.gradient import Differentiable, GradientSearch
+from nasbench_kit.algorithms.weight_sharing.prices import option_prices
 from nasbench_kit.errors import InvalidSetting
 
 if TYPE_CHECKING:
@@ -108,7 +109,9 @@ class _Search(GradientSearch):
                 f"the space {shared.space.name} has no gates on its edges; use one of edge-labelled "
                 "cells, such as nasbench201 or darts, or the space proxylessnas"
             )
-        self.prices = self._prices() if settings.latency != "none" else None
+        self.prices: Tensor | None = None
+        if settings.latency != "none":
+            self.prices = _EVEN * option_prices(shared, self.relaxation)
 
     def epoch(self) -> Architecture:
         shared, settings = self.shared, self.settings
@@ -161,20 +164,6 @@ class _Search(GradientSearch):
             return loss + settings.latency_weight * (expected - settings.target) / settings.target
         ratio = expected.log() / torch.tensor(settings.target).log()
         return settings.alpha * loss * ratio.clamp(min=0) ** settings.beta
-
-    def _prices(self) -> Tensor:
-        """Of every option what it adds to a network, so that even probabilities come to 100."""
-        shared, space = self.shared, self.shared.space
-        around = space.work_of([], shared.skeleton, shared.image_shape)
-
-        def price(slot: int, option: int) -> float:
-            work = space.work_of([(slot, option)], shared.skeleton, shared.image_shape) - around
-            # Without a clock, multiplications and values written count alike.
-            return shared.seconds(work) or float(work.sum())
-
-        options = range(len(space.slots[0].operations))
-        prices = torch.tensor([[price(s, o) for o in options] for s in range(len(space.slots))])
-        return (_EVEN * prices / prices.mean(1).sum()).to(self.relaxation.operations)
 
     def _closed(self, open_options: list[int]) -> list[bool]:
         """Edges that have drawn `none`, which teaches nothing of the others."""

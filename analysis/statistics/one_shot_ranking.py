@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 class Ranking:
     """Scores against true means, at one moment of a search; a proxy has one, before any training."""
 
-    #: Spent on training the shared weights, by the table's clock.
-    seconds: float
+    #: Spent on training the shared weights: seconds by the table's clock, or epochs.
+    spent: float
     #: Over all scored cells, and over the best tenth of them by true accuracy.
     everywhere: Agreement
     best: Agreement
@@ -43,19 +43,19 @@ class Ranking:
 
 
 def ranking(
-    seconds: float,
+    spent: float,
     scores: NDArray[np.float64],
     truth: NDArray[np.float64],
     recommended: float = np.nan,
 ) -> Ranking:
     """Compare scores [cells] with true mean accuracies [cells]; ties for the best count by their mean.
 
-    ``seconds`` and ``recommended`` are passed on: see `Ranking`.
+    ``spent`` and ``recommended`` are passed on: see `Ranking`.
     """
     best = best_share(truth)
     chosen = best_share(scores)
     return Ranking(
-        seconds,
+        spent,
         agreement(scores, truth),
         agreement(scores[best], truth[best]),
         float((best & chosen).sum() / chosen.sum()),
@@ -69,14 +69,16 @@ def correlation_curves(
     ceiling: float,
     *,
     best: bool = False,
+    clock: str = "seconds",
     ax: Axes | None = None,
 ) -> Axes:
     """Kendall's tau-b while the weights are trained: one line for each run, one colour for each method.
 
     Args:
         rankings: of every method, by run, in the order of spending.
-        ceiling: tau-b of two repeats of the table's own trainings.
+        ceiling: tau-b of two trainings from scratch.
         best: among the best tenth by true accuracy instead of all cells.
+        clock: what is spent, "seconds" of a table or "epochs".
         ax: axes to draw on; new ones otherwise.
     """
     ax = style.axes(ax)
@@ -84,7 +86,7 @@ def correlation_curves(
         for number, run in enumerate(rankings[name]):
             taus = [(moment.best if best else moment.everywhere).tau for moment in run]
             ax.plot(
-                [moment.seconds for moment in run],
+                [moment.spent for moment in run],
                 taus,
                 label=None if number else name,
                 marker="o",
@@ -92,7 +94,7 @@ def correlation_curves(
             )
     ax.axhline(ceiling, color=style.GREY, linestyle="--", label="two repeats of the truth")
     ax.axhline(0, color=style.BLACK, linewidth=0.8)
-    ax.set_xlabel("training seconds spent (table's clock)")
+    ax.set_xlabel(f"training {clock} spent" + (" (table's clock)" if clock == "seconds" else ""))
     ax.set_ylabel("Kendall's tau-b" + (", best tenth" if best else ""))
     style.legend(ax)
     return ax
@@ -121,6 +123,7 @@ def save_figure(
     scored: Mapping[str, NDArray[np.float64]],
     truth: NDArray[np.float64],
     ceiling: RepeatNoise,
+    clock: str = "seconds",
 ) -> Path:
     """Both correlations over time, and each method's last scores against the truth, as one figure.
 
@@ -130,7 +133,8 @@ def save_figure(
         rankings: as for ``correlation_curves``.
         scored: scores [cells] of one run of each method.
         truth: true means [cells].
-        ceiling: how well the table's own repeats agree.
+        ceiling: how well two trainings agree.
+        clock: as for ``correlation_curves``.
     """
     from matplotlib import pyplot
 
@@ -138,8 +142,8 @@ def save_figure(
         panels = 2 + len(scored)
         figure, axes = pyplot.subplots(1, panels, figsize=(2.6 * panels, 2.8), layout="constrained")
         figure.suptitle(f"{title}: scores against the truth")
-        correlation_curves(rankings, ceiling.repeats_agree.tau, ax=axes[0])
-        correlation_curves(rankings, ceiling.best_agree.tau, best=True, ax=axes[1])
+        correlation_curves(rankings, ceiling.repeats_agree.tau, clock=clock, ax=axes[0])
+        correlation_curves(rankings, ceiling.best_agree.tau, best=True, clock=clock, ax=axes[1])
         for ax in axes[:2]:
             ax.get_legend().remove()
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=8)
