@@ -15,7 +15,7 @@ from nasbench_kit.oracle.task import Task
 from nasbench_kit.spaces.skeleton import Skeleton
 from nasbench_kit.system.files import as_path
 from nasbench_kit.table.table import checked
-from nasbench_kit.training.recipe import NASBENCH101, Recipe
+from nasbench_kit.training.recipe import NASBENCH101, NASBENCH201, Recipe
 
 if TYPE_CHECKING:
     from nasbench_kit.oracle.rates import Rates
@@ -24,10 +24,14 @@ if TYPE_CHECKING:
     from nasbench_kit.training.text import TextSet
 
 
+#: Spaces whose official tables were trained by another recipe than NAS-Bench-101's.
+_OFFICIAL = {"nasbench201": NASBENCH201, "nats-sizes": NASBENCH201}
+
+
 def open_task(table: Table, data: str | Path | None = None) -> Task:
     """What weight-sharing searches on a table train on.
 
-    A table that says nothing of its images is one of NAS-Bench-101's: CIFAR-10, its own recipe.
+    A table that says nothing of its images has CIFAR-10, and its benchmark's own recipe (`recipe_of`).
 
     Args:
         table: what is searched.
@@ -178,8 +182,8 @@ def _images(table: Table, data: str | Path | None) -> ImageSet:
 
 
 def recipe_of(table: Table) -> Recipe:
-    """The recipe that a table records, or else that of NAS-Bench-101."""
+    """The recipe that a table records, or else that of NAS-Bench-101, or of NAS-Bench-201 for its spaces."""
     if "recipe" not in table.provenance:
-        return NASBENCH101
+        return _OFFICIAL.get(table.space.name, NASBENCH101)
     recorded = table.provenance["recipe"]
     return Recipe(**{**recorded, "skeleton": Skeleton(**recorded["skeleton"])})

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 from test_edge_cells_sharing import SHAPE, SKELETON, alone, images, supernet_of
+from test_genotypes import closed_form
 
 from nasbench_kit.errors import InvalidArchitecture, InvalidSetting
 from nasbench_kit.spaces import Space
 from nasbench_kit.spaces.edge_cells import two_inputs
-from nasbench_kit.spaces.edge_cells.blocks import NASNET_A, OPERATIONS, Blocks
+from nasbench_kit.spaces.edge_cells.blocks import OPERATIONS, PUBLISHED, Blocks
+from nasbench_kit.spaces.edge_cells.darts import EVALUATED
 from nasbench_kit.testing.spaces import SpaceConformance
 
 #: ENAS' released cells, as its code writes them: (input, operation) twice a block.
@@ -81,21 +83,39 @@ def test_loose_ends_take_their_own_weights() -> None:
     assert network(images()).shape == (4, 5)
 
 
-def test_published_cells_are_read() -> None:
-    space = Blocks("nasnet")
-    nasnet = space.parse(NASNET_A)
-    assert nasnet.to_text() == NASNET_A
-    assert len(ElementTree.fromstring(nasnet._repr_svg_()).findall(".//{*}circle")) == 2 * 7
+@pytest.mark.parametrize("name", list(PUBLISHED))
+def test_published_cells_are_read_drawn_and_counted(name: str) -> None:
+    of, text = PUBLISHED[name]
+    space = Blocks(of)
+    cell = space.parse(text)
+    assert cell.to_text() == text
+    assert len(ElementTree.fromstring(cell._repr_svg_()).findall(".//{*}circle")) == 2 * 7
+    network = cell.network(
+        EVALUATED,
+        3,
+        10,
+        generator=torch.Generator().manual_seed(0),
+        bn_momentum=0.1,
+        precision="float32",
+    )
+    assert sum(weight.numel() for weight in network.parameters()) == closed_form(space, text)
+
+
+def test_other_cells_are_refused() -> None:
+    space, (_, nasnet) = Blocks("nasnet"), PUBLISHED["NASNet-A"]
     for changed in (
-        NASNET_A.replace("range(4,7)", "range(3,7)"),
-        NASNET_A.replace("sep_conv_7x7", "sep_conv_9x9"),
-        NASNET_A.replace("('skip_connect',3)", "('skip_connect',6)"),
+        nasnet.replace("range(4,7)", "range(3,7)"),
+        nasnet.replace("sep_conv_7x7", "sep_conv_9x9"),
+        nasnet.replace("('skip_connect',3)", "('skip_connect',6)"),
     ):
         with pytest.raises(InvalidArchitecture):
             space.parse(changed)
+
+
+def test_the_published_cell_of_enas_is_what_its_code_writes() -> None:
     enas = Blocks("enas-micro").decode(ENAS_NORMAL + ENAS_REDUCE)
     assert enas is not None
-    assert enas.to_text().startswith("Genotype(normal=[('avg_pool_3x3',0),('sep_conv_3x3',0),")
+    assert enas.to_text() == PUBLISHED["ENAS"][1]
 
 
 def test_pnas_has_one_cell() -> None:

@@ -156,6 +156,17 @@ def test_a_mixed_edge_is_the_weighted_sum_written_out() -> None:
     torch.testing.assert_close(cell([x], mixture), nodes[-1])
 
 
+def test_the_order_of_what_is_computed_does_not_matter() -> None:
+    """Weights stay with their operations, also where all are computed (ProxylessNAS draws them in any order)."""
+    space = SPACES["nasbench201"]
+    shared = supernet_of(space)
+    weights = torch.rand(6, 5, generator=torch.Generator().manual_seed(0))
+    for count in (3, 5):
+        first = shared(images(), Mixture(space, weights, [list(range(count))] * 6))
+        turned = shared(images(), Mixture(space, weights, [list(range(count))[::-1]] * 6))
+        torch.testing.assert_close(first, turned)
+
+
 @pytest.mark.parametrize("name", list(SPACES))
 def test_work_adds_up(name: str) -> None:
     """A one-hot mixture costs what its architecture costs; several operations what each adds."""
@@ -293,8 +304,8 @@ def test_scores_are_taken_of_a_table() -> None:
     """What `rank-correlation` asks for, of some rows."""
     search = replace(SEARCHES["darts"], batch_size=12)
     oracle = oracle_for(search, table201(), 0, seconds=60.0)
-    rows = np.arange(0, 15_625, 1_000)
-    *_, last = shared_scores(search, oracle, np.random.default_rng(0), rows, 1)
-    assert last.accuracy.shape == rows.shape
+    cells = [table201().space[row] for row in range(0, 15_625, 1_000)]
+    *_, last = shared_scores(search, oracle, np.random.default_rng(0), cells, 1)
+    assert last.accuracy.shape == (len(cells),)
     assert last.mixture_accuracy is not None
     assert last.labelling_spread == 0.0

@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nasbench_kit import BudgetExhausted, Cell, CellSpace, CorruptFile, Table, spaces
+from nasbench_kit import (
+    BudgetExhausted,
+    Cell,
+    CellSpace,
+    CorruptFile,
+    InvalidSetting,
+    Table,
+    spaces,
+)
 from nasbench_kit.algorithms.weight_sharing.darts import DARTS
 from nasbench_kit.algorithms.weight_sharing.scores import shared_scores
 from nasbench_kit.analysis.statistics.one_shot_ranking import (
@@ -20,12 +28,14 @@ from nasbench_kit.analysis.statistics.one_shot_ranking import (
     without_weights,
 )
 from nasbench_kit.cli import main
-from nasbench_kit.cli.rank_correlation import _summarised
+from nasbench_kit.cli.ranked import Sample, TableRows
+from nasbench_kit.cli.ranking_summary import summarised
 from nasbench_kit.cli.scoring_job import ScoringJob
 from nasbench_kit.data.subset import subset
 from nasbench_kit.data.tables import open_table
+from nasbench_kit.spaces.skeleton import Skeleton
 from nasbench_kit.testing.searches import oracle_for
-from nasbench_kit.training.recipe import DIGITS
+from nasbench_kit.training.recipe import DIGITS, RECIPES
 
 TRUTH = np.linspace(0.8, 0.99, 20)
 
@@ -184,8 +194,9 @@ def test_what_no_worker_could_search_is_refused_before_anything_is_made(
 def test_scores_of_untrained_weights_are_not_the_last_ones(small_table: Table) -> None:
     search = replace(DARTS.small(), batch_size=12)
     oracle = oracle_for(search, small_table, 0, seconds=0.01)
-    moments = shared_scores(search, oracle, np.random.default_rng(0), np.arange(3), 1)
-    assert next(moments).seconds == 0
+    cells = [small_table.covered[row] for row in range(3)]
+    moments = shared_scores(search, oracle, np.random.default_rng(0), cells, 1)
+    assert next(moments).spent == 0
     with pytest.raises(BudgetExhausted, match="from 0 to"):
         next(moments)
 
@@ -193,7 +204,7 @@ def test_scores_of_untrained_weights_are_not_the_last_ones(small_table: Table) -
 def test_what_is_not_known_is_null() -> None:
     """Scores that are all equal have no correlation, and before an epoch no cell is recommended."""
     last = {"accuracy": [0.5] * 20, "mixture_accuracy": None, "labelling_spread": 0.0}
-    found = _summarised("enas", [[ranking(1.0, np.zeros(20), TRUTH)]], [last])
+    found = summarised("enas", [[ranking(1.0, np.zeros(20), TRUTH)]], [last])
     unknown = [name for name, value in found.items() if value is None]
     correlations = ["tau", "spearman", "tau_best", "spearman_best"]
     signs = ["eigenvalue", "skips", "pools"]
@@ -225,9 +236,8 @@ def test_what_is_not_known_is_null() -> None:
     ],
 )
 def test_scores_that_nothing_has_written_are_refused(tmp_path: Path, name: str, value: Any) -> None:
-    job = ScoringJob(
-        tmp_path, "enas-small", 0, tmp_path / "table.h5", "0" * 64, 5.0, 1, (0, 1, 2), None
-    )
+    rows = TableRows(tmp_path / "table.h5", "0" * 64, (0, 1, 2), 5.0, None)
+    job = ScoringJob(tmp_path, "enas-small", 0, rows, 1)
     moment = {
         "seconds": 2.0,
         "recommended": 1,
@@ -237,11 +247,78 @@ def test_scores_that_nothing_has_written_are_refused(tmp_path: Path, name: str, 
     }
     job.path.parent.mkdir()
     job.path.write_text(json.dumps({"conditions": job.conditions, "moments": [moment]}))
-    assert job.read(3) == [moment]
+    assert job.read(3, 3) == [moment]
     wrong = {"conditions": job.conditions, "moments": [{**moment, name: value}]}
     job.path.write_text(json.dumps(wrong))
     with pytest.raises(CorruptFile, match=r"enas-small-0\.json holds no scores"):
-        job.read(3)
+        job.read(3, 3)
+
+
+# Without a table --------------------------------------------------------------------------------
+
+
+def test_a_sample_is_drawn_without_repetition_and_always_alike(tmp_path: Path) -> None:
+    sample = Sample("darts-s1", 40, 1, 2, 2.0, "digits", None, tmp_path / "store.sqlite")
+    assert len(set(sample.cells)) == 40
+    again = replace(sample, repeats=3)
+    assert [cell.to_text() for cell in again.cells] == [cell.to_text() for cell in sample.cells]
+    assert [sample.place(cell) for cell in sample.cells] == list(range(40))
+    space = spaces.named("darts-s1")
+    other = next(
+        cell
+        for cell in map(space.mutate, sample.cells, map(np.random.default_rng, range(40)))
+        if cell not in sample.cells
+    )
+    assert sample.place(other) == sample.place(None) == -1
+    few = replace(sample, space="v3e9", count=30)
+    with pytest.raises(InvalidSetting, match="come to 7 only"):
+        few.cells  # noqa: B018
+
+
+def test_a_sample_is_trained_once_and_ranked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NASBENCH_KIT_HOME", str(tmp_path / "home"))
+    monkeypatch.setitem(RECIPES, "digits", replace(DIGITS, skeleton=Skeleton(2, 1, 1)))
+    words = ["--space", "nasbench201", "--fidelity", "1", "--epochs", "2", "--moments", "1"]
+    words += ["--methods", "parameters", "random-weight-sharing-small", "--workers", "1", "--json"]
+    assert main(["rank-correlation", *words, "--out", str(tmp_path / "first")]) == 0
+    first = capsys.readouterr().out
+    found = json.loads(first)
+    assert (found["space"], found["cells"]) == ("nasbench201", 30)
+    assert -1 <= found["ceiling"]["tau"] <= 1
+    counted, shared = found["methods"]
+    assert -1 <= counted["tau"] <= 1
+    assert -1 <= shared["tau"] <= 1
+    with (tmp_path / "first" / "correlation.csv").open() as file:
+        spent = [float(row["epochs"]) for row in csv.DictReader(file)]
+    assert spent[:2] == [0, 0]
+    assert 1 < spent[2] <= 2
+    monkeypatch.setattr(
+        "nasbench_kit.training.trainer.train", lambda *_, **__: pytest.fail("trained twice")
+    )
+    assert main(["rank-correlation", *words, "--out", str(tmp_path / "second")]) == 0
+    assert capsys.readouterr().out == first
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--space", "darts", "--table", "digits"], "leave either out"),
+        (["--space", "darts", "--seconds", "3"], "seconds is 3"),
+        (["--repeats", "3"], "name a space without a table"),
+        (["--space", "darts", "--repeats", "1"], "repeats is 1; at least 2"),
+        (["--space", "darts", "--epochs", "0"], "epochs is 0"),
+        (["--space", "nats-sizes", "--methods", "darts"], "has no supernet"),
+        (["--space", "nasbench-graph", "--methods", "parameters"], "has no networks"),
+    ],
+)
+def test_tables_and_samples_are_told_apart(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["rank-correlation", *words, "--out", str(tmp_path / "x")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
 
 
 # Proxies ----------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ No search may look at this: the scores of all cells are not paid for.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 class Scores:
     """Accuracies with shared weights at one moment of a search."""
 
-    #: Of the table's clock, spent so far.
-    seconds: float
-    #: Row of the recommended cell; -1 before the first epoch.
-    recommended: int
+    #: Seconds of the budget spent so far; epochs where it limits epochs alone.
+    spent: float
+    #: The recommended cell; None before the first epoch.
+    recommended: Architecture | None
     #: Accuracy in [0, 1] on all reward images of the cells in question [cells], by their canonical
     #: labelling.
     accuracy: NDArray[np.float64]
@@ -57,7 +57,7 @@ def shared_scores(
     search: WeightSharing,
     oracle: Oracle,
     rng: Generator,
-    rows: NDArray[np.integer],
+    cells: Sequence[Architecture],
     moments: int,
 ) -> Iterator[Scores]:
     """Train as the search does, without its queries, and score cells from time to time.
@@ -66,7 +66,7 @@ def shared_scores(
         search: what trains the weights.
         oracle: its budget is spent on training alone.
         rng: as the search's.
-        rows: the cells that are scored.
+        cells: those that are scored.
         moments: how often, evenly over the budget, besides once before the first epoch.
 
     Raises:
@@ -75,34 +75,34 @@ def shared_scores(
     search = replace(search, share=1.0)
     shared = SharedWeights(oracle, rng, search)
     under_way = search.begin(shared)
-    cells = [oracle.space[row] for row in rows.tolist()]
+    budget = oracle.budget
 
-    def scores(recommended: int) -> Scores:
+    def scores(recommended: Architecture | None) -> Scores:
         accuracy = np.array([shared.whole_reward(cell) for cell in cells])
         eigenvalue = None
         if isinstance(under_way, GradientSearch):
             loss = shared.loss(under_way.relaxation.mixture(), shared.same_reward_batch())
             logits = list(under_way.relaxation.parameters())
             eigenvalue = dominant_eigenvalue(loss, logits, iterations=_PRODUCTS)
-        return Scores(oracle.budget.spent_seconds, recommended, accuracy, eigenvalue=eigenvalue)
+        spent = budget.spent_epochs if budget.seconds is None else budget.spent_seconds
+        return Scores(spent, recommended, accuracy, eigenvalue=eigenvalue)
 
-    yield scores(-1)
-    row, due = -1, 1
+    yield scores(None)
+    recommended, due = None, 1
     try:
-        for cell in shared.trained(under_way):
-            row = oracle.space.index(cell)
+        for recommended in shared.trained(under_way):
             if due <= moments * shared.spent_share < moments:
                 due = int(moments * shared.spent_share) + 1
-                yield scores(row)
+                yield scores(recommended)
     except BudgetExhausted:
-        if not oracle.budget.ledger:
+        if not budget.ledger:
             raise  # nothing was trained
     mixtures = None
     if isinstance(under_way, GradientSearch):
         discrete = map(under_way.relaxation.mixture_of, cells)
         mixtures = np.array([shared.whole_reward(mixture) for mixture in discrete])
     spread = _spread_over_labellings(shared)
-    yield replace(scores(row), mixture_accuracy=mixtures, labelling_spread=spread)
+    yield replace(scores(recommended), mixture_accuracy=mixtures, labelling_spread=spread)
 
 
 def _spread_over_labellings(shared: SharedWeights) -> float:
@@ -111,10 +111,10 @@ def _spread_over_labellings(shared: SharedWeights) -> float:
     Weights belong to vertex numbers, so a cell has a score for each labelling of it.
     """
     rng = np.random.default_rng(0)
-    labellings: dict[int, dict[str, Architecture]] = defaultdict(dict)
+    labellings: dict[Architecture, dict[str, Architecture]] = defaultdict(dict)
     for _ in range(_DRAWS):
         drawn = shared.space.sample(rng)
-        labellings[shared.space.index(drawn)][drawn.to_text()] = drawn
+        labellings[drawn.canonical()][drawn.to_text()] = drawn
     several = [
         list(cells.values())[:_LABELLINGS] for cells in labellings.values() if len(cells) > 1
     ]

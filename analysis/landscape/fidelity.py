@@ -143,24 +143,33 @@ def noise(
         InvalidSetting: no table, or no rows of it.
         CorruptFile: the table's file was altered.
     """
-    from scipy import stats
-
     readings = checked(table).values(metric, epochs, missing="nan")  # [cells, repeats]
     if rows is not None:
         try:
             readings = readings[rows]
         except (IndexError, TypeError, ValueError) as error:
             raise InvalidSetting(f"the rows are no rows of {table.name}: {error}") from error
+    return noise_of(readings, epochs, f"the table {table.name}")
+
+
+def noise_of(readings: NDArray[np.float64], epochs: int, called: str) -> RepeatNoise:
+    """As ``noise``, of readings [cells, repeats], NaN where there is none.
+
+    Raises:
+        NotRecorded: one repeat, or fewer than ten cells with two; ``called`` names what has them.
+    """
+    from scipy import stats
+
     counts = (~np.isnan(readings)).sum(axis=1)
     if counts.max(initial=0) < 2:
         raise NotRecorded(
-            f"the table {table.name} has one repeat of each training; noise between repeats needs "
+            f"{called} has one repeat of each training; noise between repeats needs "
             "two (fidelities and operations can still be compared)"
         )
     readings, counts = readings[counts > 1], counts[counts > 1]
     if len(readings) < 10:
         raise NotRecorded(
-            f"the table {table.name} has {counted(len(readings), 'row')} with repeats; their noise needs ten"
+            f"{called} has {counted(len(readings), 'row')} with repeats; their noise needs ten"
         )
     mean = over_repeats(readings, lambda cells: cells.mean(axis=1))
     best = best_share(mean)
@@ -173,7 +182,7 @@ def noise(
         and best[both].any()
     ]
     if not pairs:
-        raise NotRecorded(f"no ten rows of the table {table.name} share two repeats")
+        raise NotRecorded(f"no ten rows of {called} share two repeats")
     shifts = [
         np.abs(stats.rankdata(-one) - stats.rankdata(-other)) * (len(readings) / len(one))
         for one, other, _ in pairs

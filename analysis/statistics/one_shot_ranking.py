@@ -41,8 +41,8 @@ _COLUMNS = 4
 class Ranking:
     """Scores against true means, at one moment of a search; a proxy has one, before any training."""
 
-    #: Spent on training the shared weights, by the table's clock.
-    seconds: float
+    #: Spent on training the shared weights: seconds by the table's clock, or epochs.
+    spent: float
     #: Over all scored cells, and over the best tenth of them by true accuracy.
     everywhere: Agreement
     best: Agreement
@@ -61,7 +61,7 @@ class Ranking:
 
 
 def ranking(
-    seconds: float,
+    spent: float,
     scores: NDArray[np.float64],
     truth: NDArray[np.float64],
     recommended: float = np.nan,
@@ -69,12 +69,12 @@ def ranking(
 ) -> Ranking:
     """Compare scores [cells] with true mean accuracies [cells]; ties for the best count by their mean.
 
-    ``seconds``, ``recommended`` and the signs of a collapse are passed on: see `Ranking`.
+    ``spent``, ``recommended`` and the signs of a collapse are passed on: see `Ranking`.
     """
     best = best_share(truth)
     chosen = best_share(scores)
     return Ranking(
-        seconds,
+        spent,
         agreement(scores, truth),
         agreement(scores[best], truth[best]),
         float((best & chosen).sum() / chosen.sum()),
@@ -108,7 +108,12 @@ def without_weights(space: Any, architecture: Any) -> tuple[float, float]:
 
 
 def collapse_curves(
-    rankings: Mapping[str, Sequence[Sequence[Ranking]]], what: str, ylabel: str, *, ax: Axes
+    rankings: Mapping[str, Sequence[Sequence[Ranking]]],
+    what: str,
+    ylabel: str,
+    *,
+    clock: str = "seconds",
+    ax: Axes,
 ) -> Axes:
     """What tells a collapse while the weights are trained: "eigenvalue", "skips" or "pools" of each run.
 
@@ -116,6 +121,7 @@ def collapse_curves(
         rankings: as for ``correlation_curves``; methods without such values have no line.
         what: a field of `Ranking`.
         ylabel: of the axes.
+        clock: what is spent, "seconds" of a table or "epochs".
         ax: axes to draw on.
     """
     for name, look in looks(rankings).items():
@@ -123,11 +129,16 @@ def collapse_curves(
             values = [getattr(moment, what) for moment in run]
             if not np.isnan(values).all():
                 label = None if number else name
-                seconds = [moment.seconds for moment in run]
-                ax.plot(seconds, values, label=label, marker="o", **look)
-    ax.set_xlabel("training seconds (table's clock)")
+                spent = [moment.spent for moment in run]
+                ax.plot(spent, values, label=label, marker="o", **look)
+    ax.set_xlabel(_spent(clock))
     ax.set_ylabel(ylabel)
     return ax
+
+
+def _spent(clock: str) -> str:
+    """What the axis of spending is called."""
+    return f"training {clock} spent" + (" (table's clock)" if clock == "seconds" else "")
 
 
 def correlation_curves(
@@ -135,14 +146,16 @@ def correlation_curves(
     ceiling: float,
     *,
     best: bool = False,
+    clock: str = "seconds",
     ax: Axes | None = None,
 ) -> Axes:
     """Kendall's tau-b while the weights are trained: one line for each run, one colour for each method.
 
     Args:
         rankings: of every method, by run, in the order of spending.
-        ceiling: tau-b of two repeats of the table's own trainings.
+        ceiling: tau-b of two trainings from scratch.
         best: among the best tenth by true accuracy instead of all cells.
+        clock: what is spent, "seconds" of a table or "epochs".
         ax: axes to draw on; new ones otherwise.
     """
     ax = style.axes(ax)
@@ -150,7 +163,7 @@ def correlation_curves(
         for number, run in enumerate(rankings[name]):
             taus = [(moment.best if best else moment.everywhere).tau for moment in run]
             ax.plot(
-                [moment.seconds for moment in run],
+                [moment.spent for moment in run],
                 taus,
                 label=None if number else name,
                 marker="o",
@@ -158,7 +171,7 @@ def correlation_curves(
             )
     ax.axhline(ceiling, color=style.GREY, linestyle="--", label="two repeats of the truth")
     ax.axhline(0, color=style.BLACK, linewidth=0.8)
-    ax.set_xlabel("training seconds (table's clock)")
+    ax.set_xlabel(_spent(clock))
     ax.set_ylabel("Kendall's tau-b" + (", best tenth" if best else ""))
     style.legend(ax)
     return ax
@@ -187,6 +200,7 @@ def save_figure(
     scored: Mapping[str, NDArray[np.float64]],
     truth: NDArray[np.float64],
     ceiling: RepeatNoise,
+    clock: str = "seconds",
 ) -> Path:
     """Both correlations over time, and each method's last scores against the truth, as one figure.
 
@@ -196,7 +210,8 @@ def save_figure(
         rankings: as for ``correlation_curves``.
         scored: scores [cells] of one run of each method.
         truth: true means [cells].
-        ceiling: how well the table's own repeats agree.
+        ceiling: how well two trainings agree.
+        clock: as for ``correlation_curves``.
     """
     from matplotlib import pyplot
 
@@ -213,13 +228,13 @@ def save_figure(
         for ax in axes[panels:]:
             ax.remove()
         figure.suptitle(f"{title}: scores against the truth")
-        correlation_curves(rankings, ceiling.repeats_agree.tau, ax=axes[0])
-        correlation_curves(rankings, ceiling.best_agree.tau, best=True, ax=axes[1])
+        correlation_curves(rankings, ceiling.repeats_agree.tau, clock=clock, ax=axes[0])
+        correlation_curves(rankings, ceiling.best_agree.tau, best=True, clock=clock, ax=axes[1])
         for ax in axes[:2]:
             ax.get_legend().remove()
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=8)
         for ax, what in zip(axes[2:], signs, strict=False):
-            collapse_curves(rankings, what, COLLAPSE[what], ax=ax)
+            collapse_curves(rankings, what, COLLAPSE[what], clock=clock, ax=ax)
         for ax, (name, scores) in zip(axes[2 + len(signs) : panels], scored.items(), strict=True):
             against_truth(scores, truth, ax=ax)
             ax.set_title(name)

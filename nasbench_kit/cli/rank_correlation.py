@@ -3,41 +3,49 @@
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nasbench_kit.cli.common import (
     add_json,
-    add_table,
     add_workers,
     count,
     print_json,
-    print_table,
     progress_bar,
     then,
 )
+from nasbench_kit.cli.ranked import Sample, TableRows
+from nasbench_kit.cli.ranking_summary import (
+    known,
+    print_summary,
+    rankings_of,
+    summarised,
+    write_rankings,
+)
 from nasbench_kit.cli.scoring_job import ScoringJob, method, train_and_score
 from nasbench_kit.data import tables
+from nasbench_kit.data.data_sets import usual_recipe
 from nasbench_kit.errors import InvalidSetting
 from nasbench_kit.experiment.settings import MOST_SPENT
-from nasbench_kit.oracle.budget import Budget
-from nasbench_kit.oracle.oracle import Oracle
-from nasbench_kit.system.files import check_writable
-from nasbench_kit.system.tidy import write_columns
+from nasbench_kit.oracle.store import FILE_NAME
+from nasbench_kit.system.files import check_writable, home
 from nasbench_kit.system.workers import check_workers, finished
 from nasbench_kit.table.table import Table
+from nasbench_kit.training.recipe import RECIPES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from nasbench_kit.analysis.statistics.one_shot_ranking import Ranking
+    from nasbench_kit.analysis.landscape.fidelity import RepeatNoise
 
 #: What is looked at when no method is named.
 DEFAULT_METHODS = ("random-weight-sharing-small", "enas-small", "darts-small")
+#: Of a table, for the shared weights.
+_SECONDS = 25.0
+#: Without a table: epochs for the shared weights and of a training from scratch, and how many of these.
+_EPOCHS, _FIDELITY, _REPEATS = 40.0, 12, 2
 #: Of which the best tenth are three: two have no correlation but 1 and -1.
 _FEWEST = 30
 
@@ -50,12 +58,16 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         description="Train shared weights as weight-sharing searches do, and score every cell of the "
         "table with them from time to time; or score its untrained network by a zero-cost proxy. Correlate "
         "the scores with the true mean validation accuracies: Kendall's tau-b and Spearman's rho, over all cells and among the best tenth, "
-        "with the agreement of two repeats of the truth as ceiling. Scoring all 2,532 cells of "
-        "the table digits takes a minute or two a moment; --cells scores fewer. Killed and started "
+        "with the agreement of two repeats of the truth as ceiling. Scoring all 2,532 cells of the "
+        "digits table takes a minute or two a moment; --cells scores fewer. Killed and started "
         "again, it finishes what is missing.",
         epilog="Example: nasbench-kit rank-correlation --methods enas-small --out ranking",
     )
-    add_table(parser, tables.DEFAULT)
+    parser.add_argument(
+        "--table",
+        metavar="NAME|PATH",
+        help=f"a table's name (see `nasbench-kit tables`) or file (default: {tables.DEFAULT})",
+    )
     parser.add_argument(
         "--methods",
         nargs="+",
@@ -67,8 +79,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument(
         "--seconds",
         type=float,
-        default=25.0,
-        help="of the table, for training the shared weights (default: %(default)g)",
+        help=f"of the table, for training the shared weights (default: {_SECONDS:g})",
     )
     parser.add_argument(
         "--seeds", type=count, default=1, metavar="N", help="seeds 0 to N-1 (default: %(default)s)"
@@ -77,10 +88,40 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         "--moments", type=count, default=4, help="how often cells are scored (default: %(default)s)"
     )
     parser.add_argument(
-        "--cells", type=count, metavar="N", help="score N cells drawn uniformly, not all"
+        "--cells",
+        type=count,
+        metavar="N",
+        help=f"score N cells drawn uniformly, not all of the table (with --space: {_FEWEST})",
     )
     parser.add_argument(
         "--data", metavar="NAME|PATH", help="the table's images, where they are your own"
+    )
+    sample = parser.add_argument_group(
+        "without a table",
+        "A sample of a space is trained from scratch on --data, and is the truth.",
+    )
+    sample.add_argument("--space", metavar="NAME", help="darts, nasnet, proxylessnas, ...")
+    sample.add_argument(
+        "--recipe",
+        choices=RECIPES,
+        help="how networks are trained (default: as compare has it for the data)",
+    )
+    sample.add_argument(
+        "--fidelity",
+        type=count,
+        metavar="EPOCHS",
+        help=f"of each training from scratch (default: {_FIDELITY})",
+    )
+    sample.add_argument(
+        "--repeats",
+        type=count,
+        metavar="N",
+        help=f"trainings of each; two or more say what the truth is worth (default: {_REPEATS})",
+    )
+    sample.add_argument(
+        "--epochs",
+        type=float,
+        help=f"of images, for training the shared weights (default: {_EPOCHS:g})",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
     add_workers(parser)
@@ -98,20 +139,113 @@ def run_rank_correlation(args: argparse.Namespace) -> int:
         NotWritable: the folder cannot be written.
         CorruptFile, WrongTable: the table's file was altered or replaced meanwhile.
     """
-    from nasbench_kit.analysis.landscape import fidelity, study
     from nasbench_kit.analysis.statistics import one_shot_ranking
-    from nasbench_kit.data.tasks import open_task
 
     check_workers(args.workers)
-    for name, least in (("seeds", 1), ("moments", 1), ("cells", _FEWEST)):
+    for name, least in (
+        *(("seeds", 1), ("moments", 1), ("cells", _FEWEST)),
+        *(("fidelity", 1), ("repeats", 2)),
+    ):
         if (value := getattr(args, name)) is not None and value < least:
             raise InvalidSetting(f"{name} is {value}; at least {least} is needed")
-    if not 0 < args.seconds <= MOST_SPENT:
-        raise InvalidSetting(f"seconds is {args.seconds:g}; give a number above 0 and below 1e15")
+    for name in ("seconds", "epochs"):
+        if (value := getattr(args, name)) is not None and not 0 < value <= MOST_SPENT:
+            raise InvalidSetting(f"{name} is {value:g}; give a number above 0 and below 1e15")
     check_writable(args.out / "correlation.csv", args.out / "runs" / "scores.json")
-    path = tables.find(args.table)
-    table = Table.open(path)
+    ranked = _table_rows(args) if args.space is None else _sample(args)
     methods = {name: method(name) for name in args.methods}
+    rng = np.random.default_rng(0)  # for a rehearsal, before anything is made
+    oracle = ranked.oracle(rng)
+    for search in methods.values():
+        search.check(oracle, rng)
+    called, truth, every, ceiling = _truth(ranked, args.workers)
+    jobs = [
+        ScoringJob(args.out, name, seed, ranked, args.moments)
+        for name in methods
+        for seed in range(args.seeds)
+    ]
+    scored = len(truth), len(every)
+    ready = [job for job in jobs if job.path.exists() and job.read(*scored)]
+    todo = [(job,) for job in jobs if job not in ready]
+    with progress_bar(f"training and scoring on {called}") as progress:
+        progress(len(ready), len(jobs))
+        for done, _ in enumerate(finished(train_and_score, todo, [()] * args.workers), start=1):
+            progress(len(ready) + done, len(jobs))
+
+    rankings, last = rankings_of(jobs, truth, every)
+    summary = [summarised(name, rankings[name], last[name]) for name in methods]
+    limits = {
+        "tau": known(ceiling.repeats_agree.tau),
+        "spearman": known(ceiling.repeats_agree.spearman),
+        "tau_best": known(ceiling.best_agree.tau),
+        "spearman_best": known(ceiling.best_agree.spearman),
+    }
+
+    def show() -> None:
+        if args.json:
+            what = (
+                {"table": ranked.table.name}
+                if isinstance(ranked, TableRows)
+                else {"space": ranked.space}
+            )
+            described = {**what, "cells": len(truth), "ceiling": limits}
+            print_json({**described, "methods": summary})
+        else:
+            title = f"{len(truth):,} cells of {called}, shared weights trained for {ranked.limit:g} {ranked.clock}"
+            print_summary(title, summary, limits)
+
+    ranked.check_unchanged()
+    with then(show):
+        write_rankings(args.out, rankings, ranked.clock)
+        one_shot_ranking.save_figure(
+            args.out,
+            called,
+            rankings,
+            scored={name: np.array(runs[0]["accuracy"]) for name, runs in last.items()},
+            truth=truth,
+            ceiling=ceiling,
+            clock=ranked.clock,
+        )
+    if not args.json:
+        print(f"columns and figure: {args.out}/")
+    return 0
+
+
+def _truth(
+    ranked: TableRows | Sample, workers: int
+) -> tuple[str, NDArray[np.float64], NDArray[np.float64], RepeatNoise]:
+    """What is ranked in words, its true accuracies, those of all that may be recommended, and their noise.
+
+    Raises:
+        NotRecorded: the table has one repeat only, so that no ceiling is known.
+    """
+    from nasbench_kit.analysis.landscape import fidelity
+    from nasbench_kit.analysis.landscape.study import label
+
+    if isinstance(ranked, TableRows):
+        table, rows = ranked.table, np.array(ranked.rows)
+        every = table.mean("validation_accuracy")
+        return label(table), every[rows], every, fidelity.noise(table, table.epochs[-1], rows=rows)
+    with progress_bar(f"training a sample of {ranked.space}") as progress:
+        readings = ranked.readings(workers, progress)
+    called, truth = f"a sample of {ranked.space}", readings.mean(axis=1)
+    return called, truth, truth, fidelity.noise_of(readings, ranked.epochs, called)
+
+
+def _table_rows(args: argparse.Namespace) -> TableRows:
+    """Of the table that is asked for.
+
+    Raises:
+        InvalidSetting: more cells than it has, or what goes with a space alone.
+    """
+    for name in ("recipe", "fidelity", "repeats", "epochs"):
+        if (value := getattr(args, name)) is not None:
+            raise InvalidSetting(
+                f"{name} is {value}, and the table was made with its own; name a space without a table (--space), "
+                "or leave it out"
+            )
+    path = tables.find(args.table or tables.DEFAULT)
+    table = Table.open(path)
     rows = np.arange(len(table))
     if args.cells is not None:
         if args.cells > len(rows):
@@ -119,208 +253,30 @@ def run_rank_correlation(args: argparse.Namespace) -> int:
                 f"cells is {args.cells}; {table.name} has {len(rows):,}, all if --cells is left out"
             )
         rows = np.sort(np.random.default_rng(0).choice(rows, args.cells, replace=False))
-    ceiling = fidelity.noise(table, table.epochs[-1], rows=rows)
-    rng = np.random.default_rng(0)  # for a rehearsal, before anything is made
-    oracle = Oracle(table, Budget(seconds=args.seconds), rng, task=open_task(table, args.data))
-    for search in methods.values():
-        search.check(oracle, rng)
-    chosen = tuple(rows.tolist())
-    jobs = [
-        ScoringJob(
-            args.out,
-            name,
-            seed,
-            path,
-            table.checksum,
-            args.seconds,
-            args.moments,
-            chosen,
-            args.data,
-        )
-        for name in methods
-        for seed in range(args.seeds)
-    ]
-    ready = [job for job in jobs if job.path.exists() and job.read(len(table))]
-    todo = [(job,) for job in jobs if job not in ready]
-    with progress_bar(f"training and scoring on {table.name}") as progress:
-        progress(len(ready), len(jobs))
-        for done, _ in enumerate(finished(train_and_score, todo, [()] * args.workers), start=1):
-            progress(len(ready) + done, len(jobs))
-
-    truth = table.mean("validation_accuracy")[rows]
-    rankings, last = _ranked(jobs, table, rows)
-    summary = [_summarised(name, rankings[name], last[name]) for name in methods]
-    limits = {
-        "tau": _known(ceiling.repeats_agree.tau),
-        "spearman": _known(ceiling.repeats_agree.spearman),
-        "tau_best": _known(ceiling.best_agree.tau),
-        "spearman_best": _known(ceiling.best_agree.spearman),
-    }
-
-    def show() -> None:
-        if args.json:
-            described = {"table": table.name, "cells": len(rows), "ceiling": limits}
-            print_json({**described, "methods": summary})
-        else:
-            title = f"{len(rows):,} cells of {table.name}, shared weights trained for {args.seconds:g} s"
-            _print(title, summary, limits)
-
-    table.verify(fresh=True)
-    table.check_in_place()
-    with then(show):
-        _write_columns(args.out, rankings)
-        scored = {name: np.array(runs[0]["accuracy"]) for name, runs in last.items()}
-        one_shot_ranking.save_figure(
-            args.out, study.label(table), rankings, scored=scored, truth=truth, ceiling=ceiling
-        )
-    if not args.json:
-        print(f"columns and figure: {args.out}/")
-    return 0
+    seconds = _SECONDS if args.seconds is None else args.seconds
+    return TableRows(path, table.checksum, tuple(rows.tolist()), seconds, args.data)
 
 
-def _ranked(
-    jobs: Sequence[ScoringJob], table: Table, rows: NDArray[np.integer]
-) -> tuple[dict[str, list[list[Ranking]]], dict[str, list[dict[str, Any]]]]:
-    """Of every method its rankings [seeds][moments], and the scores of its last moments [seeds]."""
-    from nasbench_kit.analysis.statistics import one_shot_ranking
+def _sample(args: argparse.Namespace) -> Sample:
+    """Of the space that is asked for.
 
-    means = table.mean("validation_accuracy")
-    rankings: dict[str, list[list[Ranking]]] = {job.name: [] for job in jobs}
-    last: dict[str, list[dict[str, Any]]] = {job.name: [] for job in jobs}
-    for job in jobs:
-        moments = job.read(len(table))
-        rankings[job.name].append(
-            [
-                one_shot_ranking.ranking(
-                    moment["seconds"],
-                    np.array(moment["accuracy"]),
-                    means[rows],
-                    _lost(moment["recommended"], means),
-                    **_signs(moment, table),
-                )
-                for moment in moments
-            ]
-        )
-        last[job.name].append(moments[-1])
-    return rankings, last
-
-
-def _print(
-    title: str, summary: Sequence[Mapping[str, Any]], limits: Mapping[str, float | None]
-) -> None:
-    columns = ["method", *list(summary[0])[1:]]
-    shown = [[_text(row[key]) for key in row] for row in summary]
-    shown.append(["two repeats of the truth", "", *map(_text, limits.values())])
-    shown[-1] += [""] * (len(columns) - len(shown[-1]))
-    print_table(
-        f"Scores against the truth: {title}",
-        columns,
-        shown,
-        "tau: Kendall's tau-b; best: among the truly best tenth; hits: their share of the best "
-        "tenth by score; regret: points lost by the cell that scores best; recommended: by the one "
-        "that the search recommends, to the table's best; mixture: tau between the scores of a cell "
-        "with its own widths and at the mixture's; labellings: standard deviation (points) of a "
-        "cell's score between its labellings; eigenvalue: the dominant one of the loss' Hessian by the "
-        "logits; skips, pools: of the recommended cell. Proxies train nothing. Means over seeds.",
-        secondary=(
-            *(
-                "skips",
-                "pools",
-                "eigenvalue",
-                "labellings",
-                "mixture",
-                "hits",
-                "recommended",
-                "spearman_best",
-                "spearman",
-            ),
-            *("seeds", "regret", "tau_best"),
-        ),
+    Raises:
+        InvalidSetting: a table as well, or seconds, which only a table has; or too few architectures.
+    """
+    for name in ("table", "seconds"):
+        if (value := getattr(args, name)) is not None:
+            raise InvalidSetting(
+                f"{name} is {value}, and the sample of {args.space} has no table; leave either out"
+            )
+    sample = Sample(
+        args.space,
+        args.cells or _FEWEST,
+        args.fidelity or _FIDELITY,
+        args.repeats or _REPEATS,
+        _EPOCHS if args.epochs is None else args.epochs,
+        args.recipe or usual_recipe(args.data),
+        args.data,
+        home() / FILE_NAME,
     )
-
-
-def _lost(recommended: int, means: NDArray[np.float64]) -> float:
-    """True accuracy that a recommended row loses to the best of all; NaN before there is one."""
-    return float(means.max() - means[recommended]) if recommended >= 0 else math.nan
-
-
-def _signs(moment: Mapping[str, Any], table: Table) -> dict[str, float]:
-    """What tells a collapse."""
-    from nasbench_kit.analysis.statistics.one_shot_ranking import without_weights
-
-    row, eigenvalue = moment["recommended"], moment.get("eigenvalue")
-    skips = pools = math.nan
-    if row >= 0:
-        skips, pools = without_weights(table.covered, table.covered[row])
-    value = math.nan if eigenvalue is None else eigenvalue
-    return {"eigenvalue": value, "skips": skips, "pools": pools}
-
-
-def _known(value: float) -> float | None:
-    """JSON has no NaN."""
-    return None if math.isnan(value) else value
-
-
-def _summarised(
-    name: str, runs: Sequence[Sequence[Ranking]], last: Sequence[dict[str, Any]]
-) -> dict[str, Any]:
-    from nasbench_kit.analysis.landscape import fidelity
-    from nasbench_kit.analysis.statistics.one_shot_ranking import COLLAPSE
-
-    ends = [run[-1] for run in runs]
-    mixtures = [
-        fidelity.agreement(np.array(moment["accuracy"]), np.array(moment["mixture_accuracy"])).tau
-        for moment in last
-        if moment["mixture_accuracy"] is not None
-    ]
-    spreads = [
-        moment["labelling_spread"] for moment in last if moment["labelling_spread"] is not None
-    ]
-    means = {
-        "tau": np.mean([end.everywhere.tau for end in ends]),
-        "spearman": np.mean([end.everywhere.spearman for end in ends]),
-        "tau_best": np.mean([end.best.tau for end in ends]),
-        "spearman_best": np.mean([end.best.spearman for end in ends]),
-        "hits": np.mean([end.hits for end in ends]),
-        "regret": 100 * np.mean([end.regret for end in ends]),
-        "recommended": 100 * np.mean([end.recommended for end in ends]),
-        "mixture": np.mean(mixtures or [math.nan]),
-        "labellings": 100 * np.mean(spreads or [math.nan]),
-        **{sign: np.mean([getattr(end, sign) for end in ends]) for sign in COLLAPSE},
-    }
-    rounded = {key: _known(float(mean)) for key, mean in means.items()}
-    return {"method": name, "seeds": len(runs), **rounded}
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
-def _write_columns(out: Path, rankings: Mapping[str, Sequence[Sequence[Ranking]]]) -> None:
-    from nasbench_kit.analysis.statistics.one_shot_ranking import COLLAPSE
-
-    flat = [
-        (name, seed, moment)
-        for name, runs in rankings.items()
-        for seed, run in enumerate(runs)
-        for moment in run
-    ]
-    write_columns(
-        out / "correlation",
-        {
-            "method": [name for name, _, _ in flat],
-            "seed": [seed for _, seed, _ in flat],
-            "seconds": [moment.seconds for _, _, moment in flat],
-            "tau": [moment.everywhere.tau for _, _, moment in flat],
-            "spearman": [moment.everywhere.spearman for _, _, moment in flat],
-            "tau_best": [moment.best.tau for _, _, moment in flat],
-            "spearman_best": [moment.best.spearman for _, _, moment in flat],
-            "hits": [moment.hits for _, _, moment in flat],
-            "regret": [moment.regret for _, _, moment in flat],
-            "recommended": [_known(moment.recommended) for _, _, moment in flat],
-            **{sign: [_known(getattr(moment, sign)) for _, _, moment in flat] for sign in COLLAPSE},
-        },
-        dict.fromkeys(("recommended", *COLLAPSE), "float"),
-    )
+    sample.check()
+    return sample

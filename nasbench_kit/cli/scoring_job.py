@@ -20,17 +20,16 @@ from nasbench_kit.algorithms import WEIGHT_SHARING
 from nasbench_kit.compare.trace import number
 from nasbench_kit.errors import CorruptFile, InvalidSetting, WrongTable
 from nasbench_kit.experiment.searches import search_of
-from nasbench_kit.oracle.budget import Budget
-from nasbench_kit.oracle.oracle import Oracle
 from nasbench_kit.system.files import read_json, write_text
 from nasbench_kit.system.measured import torch_threads
-from nasbench_kit.table.table import Table
 
 if TYPE_CHECKING:
     from numpy.random import Generator
 
     from nasbench_kit.algorithms.weight_sharing.search import WeightSharing
     from nasbench_kit.algorithms.zero_cost.search import ZeroCost
+    from nasbench_kit.cli.ranked import Ranked
+    from nasbench_kit.oracle.oracle import Oracle
 
 
 def method(name: str) -> WeightSharing | ZeroCost:
@@ -64,13 +63,8 @@ class ScoringJob:
     out: Path
     name: str
     seed: int
-    table: Path
-    checksum: str
-    seconds: float
+    ranked: Ranked
     moments: int
-    rows: tuple[int, ...]
-    #: Name or path of the table's images, where they are the user's own.
-    data: str | None
 
     @property
     def path(self) -> Path:
@@ -81,18 +75,17 @@ class ScoringJob:
     def conditions(self) -> dict[str, Any]:
         """What its numbers depend on."""
         return {
-            "table": self.checksum,
-            "seconds": self.seconds,
+            **self.ranked.conditions,
             "moments": self.moments,
-            "rows": zlib.crc32(np.array(self.rows, "<i8").tobytes()),
             "search": repr(method(self.name)),
         }
 
-    def read(self, cells: int) -> list[dict[str, Any]]:
+    def read(self, scored: int, places: int) -> list[dict[str, Any]]:
         """What was found at every moment.
 
         Args:
-            cells: of the table.
+            scored: how many cells.
+            places: how many there are that a search may recommend (`Ranked.place`).
 
         Raises:
             CorruptFile, WrongTable: the file is of something else.
@@ -105,7 +98,7 @@ class ScoringJob:
                     f"{self.path} was made with another table or other settings; choose another --out, "
                     "or delete it"
                 )
-            self._check(moments, cells)
+            self._check(moments, scored, places)
         except WrongTable:
             raise
         except (OSError, ValueError, LookupError, TypeError) as error:
@@ -113,7 +106,7 @@ class ScoringJob:
         readings: list[dict[str, Any]] = moments
         return readings
 
-    def _check(self, moments: list[dict[str, Any]], cells: int) -> None:
+    def _check(self, moments: list[dict[str, Any]], scored: int, places: int) -> None:
         """Whether ``train_and_score`` can have written this.
 
         Raises:
@@ -123,15 +116,14 @@ class ScoringJob:
             raise TypeError("there are no moments")
         before = 0.0
         for moment in moments:
-            seconds = number(moment["seconds"], "seconds")
-            if not before <= seconds <= self.seconds:
-                raise ValueError(f"{seconds} seconds after {before} of {self.seconds}")
-            before = seconds
-            row = moment["recommended"]
-            if not isinstance(row, int) or isinstance(row, bool) or not -1 <= row < cells:
-                raise ValueError(
-                    f"row {row} of {cells} is recommended"
-                )  # -1 before the first epoch
+            clock, limit = self.ranked.clock, self.ranked.limit
+            spent = number(moment[clock], clock)
+            if not before <= spent <= limit:
+                raise ValueError(f"{spent} {clock} after {before} of {limit}")
+            before = spent
+            place = moment["recommended"]  # -1 before the first epoch
+            if not isinstance(place, int) or isinstance(place, bool) or not -1 <= place < places:
+                raise ValueError(f"number {place} of {places} is recommended")
             if (eigenvalue := moment.get("eigenvalue")) is not None:
                 _check_finite(eigenvalue)
             spread = moment["labelling_spread"]
@@ -139,10 +131,8 @@ class ScoringJob:
             for name in ("accuracy", "mixture_accuracy"):
                 if name == "accuracy" or moment[name] is not None:
                     _check_accuracies(moment[name])
-                    if len(moment[name]) != len(self.rows):
-                        raise ValueError(
-                            f"{len(moment[name])} of {len(self.rows)} cells are scored"
-                        )
+                    if len(moment[name]) != scored:
+                        raise ValueError(f"{len(moment[name])} of {scored} cells are scored")
         if moments[-1]["labelling_spread"] is None and not _is_proxy(self.name):
             raise ValueError("the last moment is missing")
 
@@ -173,14 +163,14 @@ def _scored(job: ScoringJob, oracle: Oracle, rng: Generator) -> Iterator[dict[st
     from nasbench_kit.algorithms.weight_sharing.scores import shared_scores
     from nasbench_kit.algorithms.zero_cost.search import Scorer, ZeroCost
 
-    rows, search = np.array(job.rows), method(job.name)
+    cells, clock, search = job.ranked.cells, job.ranked.clock, method(job.name)
     if isinstance(search, ZeroCost):
         from scipy.stats import rankdata
 
         scorer = Scorer(oracle, rng, search)
-        scores = [scorer.unpaid(oracle.space[row]) for row in job.rows]
+        scores = [scorer.unpaid(cell) for cell in cells]
         yield {
-            "seconds": 0.0,
+            clock: 0.0,
             "recommended": -1,
             "accuracy": (rankdata(scores) / len(scores)).tolist(),
             "mixture_accuracy": None,
@@ -188,11 +178,11 @@ def _scored(job: ScoringJob, oracle: Oracle, rng: Generator) -> Iterator[dict[st
             "eigenvalue": None,
         }
         return
-    for moment in shared_scores(search, oracle, rng, rows, job.moments):
+    for moment in shared_scores(search, oracle, rng, cells, job.moments):
         mixtures = moment.mixture_accuracy
         yield {
-            "seconds": moment.seconds,
-            "recommended": moment.recommended,
+            clock: moment.spent,
+            "recommended": job.ranked.place(moment.recommended),
             "accuracy": moment.accuracy.tolist(),
             "mixture_accuracy": None if mixtures is None else mixtures.tolist(),
             "labelling_spread": moment.labelling_spread,
@@ -207,16 +197,9 @@ def train_and_score(job: ScoringJob) -> None:
         WrongTable: another table has taken the place of the job's.
         CorruptFile: the table's file was altered, before or meanwhile; nothing is written.
     """
-    from nasbench_kit.data.tasks import open_task
-
-    table = Table.open(job.table)
-    if table.checksum != job.checksum:
-        raise WrongTable(f"{job.table} is another table than when the work began; start again")
     entropy = np.random.SeedSequence([job.seed, zlib.crc32(job.name.encode())])
     for_oracle, for_search = map(np.random.default_rng, entropy.spawn(2))
-    budget = Budget(seconds=job.seconds)
     with torch_threads(1):
-        oracle = Oracle(table, budget, for_oracle, task=open_task(table, job.data))
-        taken = list(_scored(job, oracle, for_search))
-    table.verify(fresh=True)
+        taken = list(_scored(job, job.ranked.oracle(for_oracle), for_search))
+    job.ranked.check_unchanged()
     write_text(job.path, json.dumps({"conditions": job.conditions, "moments": taken}) + "\n")

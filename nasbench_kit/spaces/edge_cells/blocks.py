@@ -2,11 +2,12 @@
 
 A block adds up two operations, each on any of the nodes before it; nodes that no block reads are
 concatenated. Block after block, the decisions are the first input and its operation, then the second.
-NASNet's blocks add; that they might concatenate, which NASNet-A does nowhere, is left out. PNAS has one
+NASNet's blocks add; that they might concatenate, which NASNet-A does nowhere, is left out. AmoebaNet
+searches the same space. PNAS has one
 cell, which reduces where it has stride 2.
 
 Source: Pham et al., ENAS, ICML 2018, section 2.4, and its released code; Zoph et al., NASNet, CVPR 2018,
-section 3; Liu et al., PNAS, ECCV 2018, section 3.1.
+section 3; Real et al., AmoebaNet, AAAI 2019; Liu et al., PNAS, ECCV 2018, section 3.1.
 """
 
 from __future__ import annotations
@@ -62,13 +63,55 @@ OPERATIONS = {
 BLOCKS = 5
 _NODES = range(INPUTS, INPUTS + BLOCKS)
 
-NASNET_A = (
-    "Genotype(normal=[('sep_conv_5x5',1),('sep_conv_3x3',0),('sep_conv_5x5',0),('sep_conv_3x3',0),"
-    "('avg_pool_3x3',1),('skip_connect',0),('avg_pool_3x3',0),('avg_pool_3x3',0),('sep_conv_3x3',1),"
-    "('skip_connect',1)],normal_concat=range(2,7),reduce=[('sep_conv_5x5',1),('sep_conv_7x7',0),"
-    "('max_pool_3x3',1),('sep_conv_7x7',0),('avg_pool_3x3',1),('sep_conv_5x5',0),('skip_connect',3),"
-    "('avg_pool_3x3',2),('sep_conv_3x3',2),('max_pool_3x3',1)],reduce_concat=range(4,7))"
-)
+#: Cells of the literature: the space of each, and its genotype. Published ones that concatenate a node which a
+#: block reads, as PNASNet-5's do, leave it out here.
+PUBLISHED = {
+    "NASNet-A": (
+        "nasnet",
+        (
+            "Genotype(normal=[('sep_conv_5x5',1),('sep_conv_3x3',0),('sep_conv_5x5',0),"
+            "('sep_conv_3x3',0),('avg_pool_3x3',1),('skip_connect',0),('avg_pool_3x3',0),"
+            "('avg_pool_3x3',0),('sep_conv_3x3',1),('skip_connect',1)],normal_concat=range(2,7),"
+            "reduce=[('sep_conv_5x5',1),('sep_conv_7x7',0),('max_pool_3x3',1),('sep_conv_7x7',0),"
+            "('avg_pool_3x3',1),('sep_conv_5x5',0),('skip_connect',3),('avg_pool_3x3',2),"
+            "('sep_conv_3x3',2),('max_pool_3x3',1)],reduce_concat=range(4,7))"
+        ),
+    ),
+    "AmoebaNet-A": (
+        "nasnet",
+        (
+            "Genotype(normal=[('avg_pool_3x3',0),('max_pool_3x3',1),('sep_conv_3x3',0),"
+            "('sep_conv_5x5',2),('sep_conv_3x3',0),('avg_pool_3x3',3),('sep_conv_3x3',1),"
+            "('skip_connect',1),('skip_connect',0),('avg_pool_3x3',1)],normal_concat=range(4,7),"
+            "reduce=[('avg_pool_3x3',0),('sep_conv_3x3',1),('max_pool_3x3',0),('sep_conv_7x7',2),"
+            "('sep_conv_7x7',0),('avg_pool_3x3',1),('max_pool_3x3',0),('max_pool_3x3',1),"
+            "('conv_1x7_7x1',0),('sep_conv_3x3',5)],reduce_concat=[3,4,6])"
+        ),
+    ),
+    "PNASNet-5": (
+        "pnas",
+        (
+            "Genotype(normal=[('sep_conv_5x5',0),('max_pool_3x3',0),('sep_conv_7x7',1),"
+            "('max_pool_3x3',1),('sep_conv_5x5',1),('sep_conv_3x3',1),('sep_conv_3x3',4),"
+            "('max_pool_3x3',1),('sep_conv_3x3',0),"
+            "('skip_connect',1)],normal_concat=[2,3,5,6],reduce=[('sep_conv_5x5',0),"
+            "('max_pool_3x3',0),('sep_conv_7x7',1),('max_pool_3x3',1),('sep_conv_5x5',1),"
+            "('sep_conv_3x3',1),('sep_conv_3x3',4),('max_pool_3x3',1),('sep_conv_3x3',0),"
+            "('skip_connect',1)],reduce_concat=[2,3,5,6])"
+        ),
+    ),
+    "ENAS": (
+        "enas-micro",
+        (
+            "Genotype(normal=[('avg_pool_3x3',0),('sep_conv_3x3',0),('skip_connect',0),"
+            "('sep_conv_5x5',0),('skip_connect',0),('sep_conv_5x5',1),('sep_conv_3x3',1),"
+            "('sep_conv_5x5',0),('avg_pool_3x3',0),('sep_conv_5x5',1)],normal_concat=range(2,7),"
+            "reduce=[('sep_conv_3x3',1),('sep_conv_3x3',1),('max_pool_3x3',0),('avg_pool_3x3',0),"
+            "('sep_conv_5x5',1),('sep_conv_5x5',3),('sep_conv_3x3',1),('skip_connect',0),"
+            "('max_pool_3x3',0),('sep_conv_5x5',1)],reduce_concat=[2,4,5,6])"
+        ),
+    ),
+}
 
 
 class Blocks(EdgeCellSpace):

@@ -259,6 +259,13 @@ PUBLISHED = {
         "('max_pool_3x3',1),('max_pool_3x3',0),('skip_connect',2),('skip_connect',2),"
         "('max_pool_3x3',1)],reduce_concat=range(2,6))"
     ),
+    "GDAS": (
+        "Genotype(normal=[('skip_connect',0),('skip_connect',1),('skip_connect',0),('sep_conv_5x5',2),"
+        "('sep_conv_3x3',3),('skip_connect',0),('sep_conv_5x5',4),('sep_conv_3x3',3)],"
+        "normal_concat=range(2,6),reduce=[('sep_conv_5x5',0),('sep_conv_3x3',1),('sep_conv_5x5',2),"
+        "('sep_conv_5x5',1),('dil_conv_5x5',2),('sep_conv_3x3',1),('sep_conv_5x5',0),"
+        "('sep_conv_5x5',1)],reduce_concat=range(2,6))"
+    ),
     "SNAS": (
         "Genotype(normal=[('sep_conv_3x3',0),('sep_conv_3x3',1),('skip_connect',0),('dil_conv_3x3',1),"
         "('skip_connect',1),('skip_connect',0),('skip_connect',0),('sep_conv_3x3',1)],"

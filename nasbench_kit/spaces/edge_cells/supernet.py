@@ -195,7 +195,7 @@ def mixed(
     part = max(1, channels // mixture.channel_divisor)
     active = mixture.active[place]
     weights = mixture.operations[place]
-    factors = weights[active] if len(active) < len(weights) else weights
+    factors = weights if active == list(range(len(weights))) else weights[active]
     seen = x[:, :part]
     results = [operations[option](seen) for option in active]
     total: Tensor = one_shot.WeightedSum.apply(factors, results[0].shape[1], *results)  # type: ignore[no-untyped-call]
