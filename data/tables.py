@@ -11,7 +11,7 @@ from nasbench_kit.system.files import home
 from nasbench_kit.table.table import Table
 
 #: The table that commands use when none is named.
-DEFAULT = "digits"
+DEFAULT = "noisy-digits"
 _SHIPPED = Path(__file__).parent / "tables"
 
 

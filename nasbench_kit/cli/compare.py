@@ -83,17 +83,17 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         metavar="NAME",
         help=f"of: {', '.join(ALGORITHMS)}, or of other packages; with settings: "
         '"LABEL=NAME(SETTING=VALUE, ...)" '
-        "(default: random-search regularized-evolution, and on tables of digits enas and darts)",
+        "(default: random-search regularized-evolution, and on tables of digits, noisy or not, enas and darts)",
     )
     parser.add_argument(
         "--seeds",
         type=count,
         metavar="N",
-        help="seeds 0 to N-1 (default: 5 on tables of digits, 20 on others)",
+        help="seeds 0 to N-1 (default: 5 on digits, 20 on others)",
     )
     budget = parser.add_argument_group(
         "budget of each run",
-        "default: 600 seconds on tables of digits, on others those of about "
+        "default: 30 seconds on noisy-digits, 600 on digits, on others those of about "
         f"{DEFAULT_QUERIES} queries",
     )
     budget.add_argument("--seconds", type=float, help="training seconds, in the table's clock")

@@ -27,19 +27,29 @@ from nasbench_kit.spaces.skeleton import Skeleton
 from nasbench_kit.table.noise import Noise
 from nasbench_kit.table.table import Table
 
-#: What is compared unless otherwise stated: on tables of digits, where shared weights train within
-#: seconds on any processor,
-DIGITS_DEFAULTS: dict[str, Any] = {
-    "seeds": 5,
-    "budget": {"seconds": 600.0},
-    "algorithms": {
-        "random-search": {},
-        "regularized-evolution": {},
-        # 18 of 600 seconds for the supernet, the rest for queries of the best cells.
-        "enas": {"method": "enas-small", "share": 0.03},
-        "darts": {"method": "darts-small", "share": 0.03},
-    },
+
+def _sharing(share: float, seeds: int, seconds: float) -> dict[str, Any]:
+    """A comparison with shared weights that train for a share of the budget; the rest queries their best."""
+    return {
+        "seeds": seeds,
+        "budget": {"seconds": seconds},
+        "algorithms": {
+            "random-search": {},
+            "regularized-evolution": {},
+            "enas": {"method": "enas-small", "share": share},
+            "darts": {"method": "darts-small", "share": share},
+        },
+    }
+
+
+#: What is compared unless otherwise stated: on shipped images, by their name, where shared weights
+#: train within seconds on any processor,
+IMAGES_DEFAULTS: dict[str, dict[str, Any]] = {
+    "digits": _sharing(share=0.03, seeds=5, seconds=600.0),
+    "noisy-digits": _sharing(share=0.15, seeds=20, seconds=30.0),
 }
+#: in full with so many times the budget,
+_IN_FULL = 2
 #: and on all others.
 DEFAULTS: dict[str, Any] = {
     "seeds": 20,
@@ -70,29 +80,27 @@ def defaults(table: Table, *, full: bool = False) -> dict[str, Any]:
     """Seeds, budget and algorithms of an experiment on a table that does not say them.
 
     Args:
-        table: on digits, weight sharing competes; elsewhere it would need a GPU, and its methods are
-            to be named.
-        full: every method that can be used there, ten seeds on digits and a hundred elsewhere, and a serious budget.
+        table: on shipped images weight sharing competes; elsewhere it would need a GPU, and its methods
+            are to be named.
+        full: every method that can be used there, ten seeds on shipped images and a hundred elsewhere,
+            and a serious budget.
     """
-    digits = table.provenance.get("images") == "digits"
-    digits = digits and table.complete and len(table) >= fewest_rows(table, Skeleton(), (8, 8, 1))
-    if digits and not full:
-        return DIGITS_DEFAULTS
+    images = IMAGES_DEFAULTS.get(str(table.provenance.get("images")))
+    priced = table.complete and len(table) >= fewest_rows(table, Skeleton(), (8, 8, 1))
+    if images and priced and not full:
+        return images
     if not full:
         return {"budget": _paying_for(DEFAULT_QUERIES, table), **DEFAULTS}
-    budget = {"seconds": 1200.0} if digits else _paying_for(10 * DEFAULT_QUERIES, table)
-    algorithms = _usable(table, budget)
-    if digits:
-        # 180 of 1,200 seconds for the supernet.
-        small = [
-            name
-            for name in WEIGHT_SHARING
-            if name.endswith("-small") and not name.startswith(ON_EDGES)
-        ]
-        algorithms |= {name: {"share": 0.15} for name in small}
-        algorithms["zero-cost-small"] = {}
-        return {"seeds": 10, "budget": budget, "algorithms": algorithms}
-    return {"seeds": 100, "budget": budget, "algorithms": algorithms}
+    if not (images and priced):
+        budget = _paying_for(10 * DEFAULT_QUERIES, table)
+        return {"seeds": 100, "budget": budget, "algorithms": _usable(table, budget)}
+    budget = {"seconds": _IN_FULL * images["budget"]["seconds"]}
+    small = [
+        name for name in WEIGHT_SHARING if name.endswith("-small") and not name.startswith(ON_EDGES)
+    ]
+    algorithms = _usable(table, budget) | {name: {"share": 0.15} for name in small}
+    algorithms["zero-cost-small"] = {}
+    return {"seeds": 10, "budget": budget, "algorithms": algorithms}
 
 
 def trained_defaults(longest: int) -> dict[str, Any]:
