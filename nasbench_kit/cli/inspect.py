@@ -44,7 +44,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         "query",
         help="what a table says of one architecture",
         description="Look one architecture up, free of any budget: all metrics, fidelities and repeats.",
-        epilog="Example: nasbench-kit query resnet --epochs 36",
+        epilog="Example: nasbench-kit query resnet --epochs 4",
     )
     query.add_argument(
         "cell",

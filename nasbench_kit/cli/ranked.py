@@ -68,7 +68,7 @@ class Ranked(ABC):
         """Where ``lost`` looks a recommended architecture up; -1 where it cannot, or for None."""
 
     @abstractmethod
-    def at(self, place: int) -> tuple[Space[Any], Architecture]:
+    def at(self, place: int) -> tuple[Space, Architecture]:
         """The space, and its architecture in a place of 0 or more."""
 
     @abstractmethod
@@ -125,7 +125,7 @@ class TableRows(Ranked):
         """Its row in the whole table."""
         return -1 if architecture is None else self.table.row(architecture)
 
-    def at(self, place: int) -> tuple[Space[Any], Architecture]:
+    def at(self, place: int) -> tuple[Space, Architecture]:
         """What the table covers, and a row's architecture."""
         return self.table.covered, self.table.covered[place]
 
@@ -209,7 +209,7 @@ class Sample(Ranked):
             return -1
         return self.cells.index(same)
 
-    def at(self, place: int) -> tuple[Space[Any], Architecture]:
+    def at(self, place: int) -> tuple[Space, Architecture]:
         """The whole space, and an architecture of the sample."""
         return spaces.named(self.space), self.cells[place]
 
