@@ -163,7 +163,7 @@ def test_what_the_search_raises_comes_out() -> None:
         search.ask()
     with (
         a_search(Asks(space[0], 108, halfway=True)) as search,
-        pytest.raises(NotRecorded, match=r"108 \(halfway\)"),
+        pytest.raises(NotRecorded, match=r"108 epochs \(halfway\) are not offered"),
     ):
         search.ask()
 

@@ -263,9 +263,8 @@ def test_the_columns_say_what_the_traces_say(small_table: Table, tmp_path: Path)
     results = write_results(tmp_path, small_table, traces)
     read = {name: parquet.read_table(tmp_path / f"{name}.parquet").to_pylist() for name in COLUMNS}
     rows = [dataclasses.asdict(result) for result in results]
-    assert all(
-        row.pop("elapsed") is None for row in rows
-    )  # no column where no workers are simulated
+    for absent in ("elapsed", "perplexity"):  # no column without workers, and where no text is read
+        assert all(row.pop(absent) is None for row in rows)
     assert read["results"] == rows
     of_row, means = regrets(small_table), small_table.mean(scored_by(small_table))
     assert read["incumbents"] == [
