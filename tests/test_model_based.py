@@ -44,6 +44,7 @@ class TestConformance(SearchConformance):
         {"epochs": 1111},
         {"queries": 33},
     )
+    patience: ClassVar[int] = 50
 
     @pytest.fixture(params=SEARCHES)
     def search(self, request: pytest.FixtureRequest) -> Search:

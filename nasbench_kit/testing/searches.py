@@ -90,6 +90,8 @@ def recommended_elsewhere(
 class SearchConformance:
     """The suite. ``table`` is a complete small one, every number of it made up."""
 
+    #: Queries over which the work between two charges is watched.
+    patience: ClassVar[int] = 200
     #: Limits that each end a search on their own.
     limits: ClassVar[tuple[dict[str, Any], ...]] = (
         {"seconds": 777.7},
@@ -154,7 +156,7 @@ class SearchConformance:
         np.testing.assert_equal(before[1], after[1])
 
     def test_uncharged_work_between_queries_is_bounded(self, search: Search, table: Table) -> None:
-        oracle = oracle_for(search, table, 0, **{**self.some, "queries": 200})
+        oracle = oracle_for(search, table, 0, **{**self.some, "queries": self.patience})
         charged = [len(oracle.budget.ledger) for _ in yielded(search, oracle, 0)]
         idle = [len(list(same)) for _, same in itertools.groupby(charged)]
         assert max(idle) <= 100
