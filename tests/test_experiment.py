@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pytest
 from numpy.random import Generator
 
-from nasbench_kit import Cell, CellSpace, InvalidSetting, Oracle, Table
+from nasbench_kit import Cell, CellSpace, InvalidSetting, Oracle, Table, spaces
 from nasbench_kit.algorithms import (
     ALGORITHMS,
     MULTI_OBJECTIVE,
@@ -30,6 +30,8 @@ from nasbench_kit.errors import UnknownName
 from nasbench_kit.experiment.planning import plan_of
 from nasbench_kit.experiment.searches import ENTRY_POINTS, search_of
 from nasbench_kit.experiment.settings import algorithm_flag, read
+from nasbench_kit.spaces.protocols import Numbered
+from nasbench_kit.testing.made_up import made_up_table
 
 FILE = """
 table = "{table}"
@@ -126,6 +128,18 @@ def test_elsewhere_it_compares_what_needs_no_images(table: Path) -> None:
     plan = plan_of({"table": str(table)})
     assert list(plan.algorithms) == ["random-search", "regularized-evolution"]
     assert len(plan.seeds) == 20
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_tables_without_networks_have_defaults(tmp_path: Path, full: bool) -> None:
+    """Nothing of theirs can share weights, and no training of theirs has a price."""
+    file = tmp_path / "graphs.h5"
+    space = spaces.named("nasbench-graph")
+    assert isinstance(space, Numbered)
+    made_up_table(space).save(file)
+    plan = plan_of({"table": str(file), "full": full})
+    assert len(plan.seeds) == (100 if full else 20)
+    assert not set(plan.algorithms) & set(WEIGHT_SHARING)
 
 
 def test_a_part_of_the_digits_compares_without_weight_sharing(tmp_path: Path) -> None:

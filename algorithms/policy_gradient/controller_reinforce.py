@@ -183,7 +183,7 @@ class Rounds:
     def write(self) -> Round:
         """The next round, all rewards 0."""
         written = self._controller.write(self._settings.cells_per_step)
-        architectures = list(self._controller.architectures(written.decisions))
+        architectures = self._controller.architectures(written.decisions)
         return Round(written, self._steps, architectures, [0.0] * len(architectures))
 
     def learn(self, batch: Round) -> None:

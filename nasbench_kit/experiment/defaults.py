@@ -85,16 +85,15 @@ def defaults(table: Table, *, full: bool = False) -> dict[str, Any]:
         full: every method that can be used there, ten seeds on shipped images and a hundred elsewhere,
             and a serious budget.
     """
-    images = IMAGES_DEFAULTS.get(str(table.provenance.get("images")))
-    priced = table.complete and len(table) >= fewest_rows(table, Skeleton(), (8, 8, 1))
-    if images and priced and not full:
-        return images
+    sharing = IMAGES_DEFAULTS.get(str(table.provenance.get("images")))
+    if sharing and not (table.complete and len(table) >= fewest_rows(table, Skeleton(), (8, 8, 1))):
+        sharing = None  # too few rows to price the steps of a supernet by
     if not full:
-        return {"budget": _paying_for(DEFAULT_QUERIES, table), **DEFAULTS}
-    if not (images and priced):
+        return sharing or {"budget": _paying_for(DEFAULT_QUERIES, table), **DEFAULTS}
+    if not sharing:
         budget = _paying_for(10 * DEFAULT_QUERIES, table)
         return {"seeds": 100, "budget": budget, "algorithms": _usable(table, budget)}
-    budget = {"seconds": _IN_FULL * images["budget"]["seconds"]}
+    budget = {"seconds": _IN_FULL * sharing["budget"]["seconds"]}
     small = [
         name for name in WEIGHT_SHARING if name.endswith("-small") and not name.startswith(ON_EDGES)
     ]
