@@ -117,8 +117,9 @@ class SharedWeights:
         channels, classes = self.image_shape[2], self._task.classes
         self.supernet = self.space.supernet(skeleton, channels, classes, generator)
         self.supernet.to(self.device, memory_format=torch.channels_last)
+        self._weights = list(self.supernet.parameters())  # to collect them takes a while
         self.optimizer = torch.optim.SGD(
-            self.supernet.parameters(),
+            self._weights,
             lr=settings.learning_rate,
             momentum=settings.momentum,
             nesterov=settings.nesterov,
@@ -126,7 +127,7 @@ class SharedWeights:
             fused=True,  # one kernel for all weights
         )
         if settings.momentum:  # the kernel wants the momenta of all weights, or of none
-            for weight in self.supernet.parameters():
+            for weight in self._weights:
                 self.optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
 
     def relaxation(self) -> Relaxation:
@@ -247,7 +248,7 @@ class SharedWeights:
 
     def clipped_step(self) -> None:
         """Update the weights by their gradients, cut to the largest norm."""
-        gradients = [w.grad for w in self.supernet.parameters() if w.grad is not None]
+        gradients = [w.grad for w in self._weights if w.grad is not None]
         norm = torch.stack(torch._foreach_norm(gradients)).norm()
         # What the fused step divides gradients by.
         self.optimizer.grad_scale = ((norm + 1e-6) / self.settings.clip).clamp(min=1)  # type: ignore[attr-defined]

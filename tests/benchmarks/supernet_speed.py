@@ -11,6 +11,7 @@ in seconds of the processor, and the ratio is of the two medians over processes.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -19,9 +20,15 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from nasbench_kit import Cell
+    from nasbench_kit.algorithms.weight_sharing.training import SharedWeights
 
 #: Cells that take turns as paths; steps of a round; rounds.
 _CELLS, _STEPS, _ROUNDS = 30, 30, 5
@@ -43,8 +50,10 @@ def measure() -> dict[str, float]:
     shared = SharedWeights(oracle, np.random.default_rng(1), settings)
     cells = [shared.space.sample(shared.rng) for _ in range(_CELLS)]
     relaxation = shared.relaxation()
+    networks = itertools.cycle([_alone(shared, cell) for cell in cells])
     steps: dict[str, Callable[[int], None]] = {
         "path": lambda i: shared.step(cells[i % _CELLS], shared.weight_batch()),
+        "stand-alone": lambda _: next(networks)(shared.weight_batch()),
         "mixture": lambda _: shared.step(relaxation.mixture(), shared.weight_batch()),
     }
     best = {}
@@ -57,6 +66,31 @@ def measure() -> dict[str, float]:
             taken.append(1e3 * (time.process_time() - begun) / _STEPS)
         best[name] = min(taken[1:])
     return best
+
+
+def _alone(shared: SharedWeights, cell: Cell) -> Callable[[tuple[Tensor, Tensor]], None]:
+    """A step of a cell's own network in plain torch: what a path costs without shared weights."""
+    import torch
+
+    images, labels = shared.weight_batch()
+    network = cell.network(
+        shared.skeleton,
+        images.shape[1],
+        int(labels.max()) + 1,
+        generator=torch.Generator().manual_seed(0),
+        bn_momentum=0.1,
+        precision="float32",
+    )
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, fused=True)
+
+    def step(batch: tuple[Tensor, Tensor]) -> None:
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(network(batch[0]), batch[1]).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimizer.step()
+
+    return step
 
 
 def main() -> None:
