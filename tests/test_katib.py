@@ -242,9 +242,9 @@ def test_a_round_is_trained_ahead_as_far_as_the_budget_pays(
 ) -> None:
     ahead: list[int] = []
 
-    def finished(work: Any, jobs: list[Any], seats: list[Any]) -> Any:
+    def finished(work: Any, jobs: list[Any], worker_arguments: list[Any]) -> Any:
         ahead.append(len(jobs))
-        assert len(seats) == 2
+        assert len(worker_arguments) == 2
         return []
 
     monkeypatch.setattr(trials, "finished", finished)

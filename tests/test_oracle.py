@@ -46,7 +46,7 @@ EPOCHS = (4, 13)
 REPEATS = 3
 IMAGES = 200
 CELLS = list(SPACE)
-CHEAP, DEAR = CELLS[0], CELLS[6]
+CHEAP, COSTLY = CELLS[0], CELLS[6]
 
 
 def seconds_of(row: int, epochs: int, repeat: int, halfway: bool = False) -> float:
@@ -261,7 +261,7 @@ def test_a_refusal_charges_and_reveals_nothing(policy: Policy, limit: dict[str, 
     before = state(oracle)
     for _ in range(5):
         with pytest.raises(BudgetExhausted) as refused:
-            oracle.query(DEAR, 13)
+            oracle.query(COSTLY, 13)
         assert state(oracle) == before
         assert not [value for value in reachable(refused.value) if isinstance(value, Answer)]
 
@@ -273,7 +273,7 @@ def test_a_refusal_does_not_consume_the_draw(policy: Policy) -> None:
     oracle = an_oracle(3, policy, seconds=599)
     for _ in range(40):
         with pytest.raises(BudgetExhausted):
-            oracle.query(DEAR, 13)
+            oracle.query(COSTLY, 13)
         assert oracle.query(CHEAP, 4).repeat == undisturbed.query(CHEAP, 4).repeat
 
 
@@ -281,13 +281,13 @@ def test_asking_again_cannot_find_a_cheaper_repeat() -> None:
     """The budget pays repeat 0 of the cell, but not repeats 1 and 2."""
     price = seconds_of(6, 4, 0)
     for seed in range(12):
-        oracle, drawn = an_oracle(seed, seconds=price), an_oracle(seed).query(DEAR, 4).repeat
+        oracle, drawn = an_oracle(seed, seconds=price), an_oracle(seed).query(COSTLY, 4).repeat
         for _ in range(20):
             if drawn == 0:
-                assert oracle.query(DEAR, 4).seconds == price
+                assert oracle.query(COSTLY, 4).seconds == price
                 break
             with pytest.raises(BudgetExhausted):
-                oracle.query(DEAR, 4)
+                oracle.query(COSTLY, 4)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -295,7 +295,7 @@ def test_errors_cost_nothing_and_do_not_consume_the_draw(policy: Policy) -> None
     partial = by_hand(rows=[0, 1])
     for table, cell, epochs, error in (
         (by_hand(), Cell.named("resnet"), 4, NotInSpace),
-        (partial, DEAR, 4, NotInTable),
+        (partial, COSTLY, 4, NotInTable),
         (partial, CHEAP, 5, NotRecorded),
         (by_hand((("halfway", "validation_accuracy"),)), CHEAP, (4, True), NotRecorded),
     ):
@@ -322,15 +322,15 @@ def test_a_missing_reading_is_refused_and_costs_nothing() -> None:
     with pytest.raises(NotRecorded):
         oracle.query(CHEAP)
     assert state(oracle) == before
-    oracle.query(DEAR)
+    oracle.query(COSTLY)
 
 
 def test_a_reading_without_seconds_is_not_free_of_seconds() -> None:
     """A fidelity without seconds allows no seconds budget."""
     table = by_hand((("halfway", "seconds"),))
     with pytest.raises(NasbenchKitError):
-        an_oracle(table=table, seconds=1).query(DEAR, 13, halfway=True)
-    an_oracle(table=table, queries=1).query(DEAR, 13, halfway=True)
+        an_oracle(table=table, seconds=1).query(COSTLY, 13, halfway=True)
+    an_oracle(table=table, queries=1).query(COSTLY, 13, halfway=True)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -535,7 +535,7 @@ def test_errors_say_what_was_asked_and_what_there_is() -> None:
     with pytest.raises(
         NotInTable, match=r"covers 2 of 7 architectures and lacks .*; sample from oracle\.space"
     ):
-        oracle.query(DEAR)
+        oracle.query(COSTLY)
     with pytest.raises(NotInSpace, match="the cell has 4 vertices; the space allows 3"):
         oracle.query(Cell.named("resnet"))
     assert list(oracle.space) == CELLS[:2]

@@ -186,7 +186,7 @@ def test_the_price_alone_leads_to_what_costs_nothing(latency: str) -> None:
 
 
 def test_the_price_pulls_snas_away_from_dear_operations() -> None:
-    """One epoch from the same draws: with a price the logits of dear operations end lower."""
+    """One epoch from the same draws: with a price the logits of costly operations end lower."""
 
     def trained(eta: float) -> torch.Tensor:
         settings = replace(SNAS.small(), epochs=1, batch_size=12, resource=eta, temperature_min=1.0)
@@ -196,8 +196,8 @@ def test_the_price_pulls_snas_away_from_dear_operations() -> None:
         moved: torch.Tensor = search.relaxation.operations.detach() - start
         return moved
 
-    dear = OPERATIONS.index("nor_conv_3x3")
-    assert trained(0.02)[:, dear].mean() < trained(0.0)[:, dear].mean()
+    costly = OPERATIONS.index("nor_conv_3x3")
+    assert trained(0.02)[:, costly].mean() < trained(0.0)[:, costly].mean()
 
 
 def test_the_gradient_of_snas_price_is_that_of_the_formula() -> None:

@@ -87,10 +87,9 @@ def run_katib(args: argparse.Namespace) -> int:
     from nasbench_kit.katib import experiment as files
 
     experiment = files.read(args.experiment)
+    # Images without a recipe of their own are trained on as in Katib's trials.
     if args.recipe is None and usual_recipe(args.data) == NASBENCH101.name:
-        args.recipe = (
-            KATIB.name
-        )  # that of Katib's trials, but where images have a recipe of their own
+        args.recipe = KATIB.name
     check_workers(args.workers)
     if experiment.unused:
         streams.note(f"not heeded here: {'; '.join(experiment.unused)}")
@@ -226,7 +225,7 @@ def _run_enas(args: argparse.Namespace, experiment: Experiment, folder: Path) ->
         )
         print_text(_in_full(args, best.architecture))
     else:
-        print_text(f"all of {len(done)} trials failed; results: {folder}/")
+        print_text(f"no trial succeeded; {counted(len(done), 'trial')} failed. Results: {folder}/")
     return 0 if best is not None else 1
 
 

@@ -44,7 +44,7 @@ _TEXTS = {
     "device": "a name such as 'cpu' or 'cuda'",
     "data": "a name or a path",
     "space": "a name such as 'v7e9'",
-    "recipe": "the name of a recipe, digits, noisy-digits, nasbench101 or topics",
+    "recipe": "the name of a recipe such as 'digits' or 'darts'",
     "rates": "the path of a file that calibrate --space wrote",
     "out": "the path of a folder",
 }

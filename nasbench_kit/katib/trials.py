@@ -138,8 +138,8 @@ def run(
         batch = rounds.write()
         if workers > 1:
             paid = batch.architectures[: _affordable(budget, epochs)]
-            seats = [(trainer, epochs)] * workers
-            for _ in finished(_train, [(architecture,) for architecture in paid], seats):
+            jobs = [(architecture,) for architecture in paid]
+            for _ in finished(_train, jobs, [(trainer, epochs)] * workers):
                 pass  # the store has it
         for place, architecture in enumerate(batch.architectures):
             assert isinstance(architecture, Choices)  # every encoding is one

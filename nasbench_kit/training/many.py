@@ -87,11 +87,11 @@ def train_many(
 
 
 def _results(
-    calls: Sequence[Callable[..., Training]], seats: Sequence[tuple[str, DataSet, int]]
+    calls: Sequence[Callable[..., Training]], worker_arguments: Sequence[tuple[str, DataSet, int]]
 ) -> Iterator[tuple[int, Training]]:
     failure: TrainingFailed | None = None
     try:
-        for place, result in finished(_trained, [(call,) for call in calls], seats):
+        for place, result in finished(_trained, [(call,) for call in calls], worker_arguments):
             if isinstance(result, TrainingFailed):
                 failure = failure or result
             else:
