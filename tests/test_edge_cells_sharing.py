@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,7 +21,7 @@ from nasbench_kit.spaces.edge_cells.network import CellModule
 from nasbench_kit.spaces.edge_cells.supernet import Mixture, SharedCell, Supernet
 from nasbench_kit.spaces.skeleton import Skeleton
 from nasbench_kit.testing.made_up import made_up_table
-from nasbench_kit.testing.searches import SearchConformance, oracle_for, recommended
+from nasbench_kit.testing.searches import SearchConformance, oracle_for
 from nasbench_kit.testing.textures import texture_task
 from nasbench_kit.training.evaluation import track_statistics
 
@@ -261,6 +260,7 @@ def table201() -> Table:
 
 class TestConformance(SearchConformance):
     limits: ClassVar = ({"seconds": 777.7}, {"epochs": 400}, {"seconds": 2000.0, "queries": 9})
+    compared: ClassVar = {"seconds": 1000.0}
     some: ClassVar = {"seconds": 1500.0}
 
     @pytest.fixture(params=list(BRIEF))
@@ -270,15 +270,6 @@ class TestConformance(SearchConformance):
     @pytest.fixture
     def table(self) -> Table:
         return table201()
-
-    @pytest.mark.skip(reason="tested on cells with operations on vertices; torch takes seconds")
-    def test_same_seed_gives_the_same_trace_in_a_fresh_process(
-        self, search: Search, table: Table, tmp_path: Path
-    ) -> None: ...
-
-    def test_other_seeds_give_other_traces(self, search: Search, table: Table) -> None:
-        traces = {tuple(recommended(search, table, seed, seconds=1000.0)[0]) for seed in range(2)}
-        assert len(traces) == 2
 
 
 @pytest.mark.parametrize("name", list(BRIEF))

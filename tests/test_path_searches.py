@@ -25,7 +25,7 @@ from nasbench_kit.algorithms.weight_sharing.training import SharedWeights
 from nasbench_kit.oracle.search import Search
 from nasbench_kit.spaces.edge_cells.nasbench201 import OPERATIONS, unique_key
 from nasbench_kit.testing.made_up import made_up_table
-from nasbench_kit.testing.searches import SearchConformance, oracle_for, recommended
+from nasbench_kit.testing.searches import SearchConformance, oracle_for
 from nasbench_kit.testing.textures import priced_task, texture_task
 
 torch.set_num_threads(1)
@@ -41,6 +41,7 @@ BRIEF = {name: replace(it, epochs=3, batch_size=12, share=0.1) for name, it in S
 
 class TestConformance(SearchConformance):
     limits: ClassVar = ({"seconds": 777.7}, {"epochs": 400}, {"seconds": 2000.0, "queries": 9})
+    compared: ClassVar = {"seconds": 1000.0}
     some: ClassVar = {"seconds": 1500.0}
 
     @pytest.fixture(params=list(BRIEF))
@@ -50,15 +51,6 @@ class TestConformance(SearchConformance):
     @pytest.fixture
     def table(self) -> Table:
         return table201()
-
-    def test_other_seeds_give_other_traces(self, search: Search, table: Table) -> None:
-        traces = {tuple(recommended(search, table, seed, seconds=1000.0)[0]) for seed in range(2)}
-        assert len(traces) == 2
-
-    @pytest.mark.skip(reason="tested on cells with operations on vertices; torch takes seconds")
-    def test_same_seed_gives_the_same_trace_in_a_fresh_process(
-        self, search: Search, table: Table, tmp_path: Path
-    ) -> None: ...
 
 
 @pytest.mark.parametrize("name", ["p-darts", "proxyless", "proxyless-full"])
