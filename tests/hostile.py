@@ -37,7 +37,7 @@ class Input(NamedTuple):
     #: The command line.
     words: tuple[str, ...]
     #: A part of the line that says so.
-    said: str
+    message: str
 
 
 #: Of every command, a call that would work; an option appended to it takes the place of its own.
@@ -110,16 +110,16 @@ def of_the_parser() -> Iterator[Input]:
                         continue
                     yield Input("number", (*call, option, number), option.strip("-").split("-")[0])
             elif option not in FREE and (command, option) != ("compare", "--data"):
-                said = "give either" if option in ("--matrix", "--operations") else "nonsense"
-                yield Input("name", (*call, option, "nonsense"), said)
+                message = "give either" if option in ("--matrix", "--operations") else "nonsense"
+                yield Input("name", (*call, option, "nonsense"), message)
 
 
 def _about(word: str) -> str:
     return "UTF-8" if word.strip() else "is empty"
 
 
-def _written(name: str, command: str, said: str, kind: str = "file") -> Input:
-    return Input(kind, tuple(command.format_map(_Braces(name)).split()), said)
+def _written(name: str, command: str, message: str, kind: str = "file") -> Input:
+    return Input(kind, tuple(command.format_map(_Braces(name)).split()), message)
 
 
 class _Braces(dict[str, str]):
@@ -263,19 +263,21 @@ MANIFESTS: dict[str, bytes] = {
 
 def of_files() -> Iterator[Input]:
     """Files that are not what they should be."""
-    for name, (_, said) in EXPERIMENTS.items():
-        yield _written(name, "compare {file} --workers 1", said, "experiment")
+    for name, (_, message) in EXPERIMENTS.items():
+        yield _written(name, "compare {file} --workers 1", message, "experiment")
     for place in ("folder", "missing", "fifo", "locked"):
-        said = {"missing": "No such file", "locked": "Permission denied"}.get(place, "regular file")
+        message = {"missing": "No such file", "locked": "Permission denied"}.get(
+            place, "regular file"
+        )
         if place != "locked":  # root reads everything
-            yield _written(place, "compare {file}", said, "experiment")
+            yield _written(place, "compare {file}", message, "experiment")
     yield Input("experiment", ("compare", "/dev/zero"), "regular file")
     yield Input("experiment", ("compare", "/dev/null"), "regular file")
     for command in READ_TABLE:
         for name in TABLES:
             yield _written(name, command, name, "table")
-        for place, said in (("folder", "no table is called"), ("missing", "no table is called")):
-            yield _written(place, command, said, "table")
+        for place, message in (("folder", "no table is called"), ("missing", "no table is called")):
+            yield _written(place, command, message, "table")
         yield Input("table", tuple(command.replace("{file}", "/dev/zero").split()), "no table")
         yield Input("table", tuple(command.replace("{file}", "x" * 5000).split()), "no table")
     for name in OFFICIAL:
@@ -290,9 +292,9 @@ def of_files() -> Iterator[Input]:
     for name in MANIFESTS:
         words = "compare --table {table} --queries 3 --algorithms random-search --workers 1 --out"
         yield _written(name, f"{words} {{file}}", name, "run folder")
-    for name, (_, said) in IMAGES.items():
-        yield _written(name, "train resnet --epochs 2 --data {file}", said, "images")
-        yield _written(name, "build new.h5 --space v2e1 --data {file}", said, "images")
+    for name, (_, message) in IMAGES.items():
+        yield _written(name, "train resnet --epochs 2 --data {file}", message, "images")
+        yield _written(name, "build new.h5 --space v2e1 --data {file}", message, "images")
 
 
 def _reverse(path: Path) -> None:
@@ -365,8 +367,8 @@ IMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 #: Calls whose words contradict each other, or ask for what is not there.
 CALLED = [
-    Input(kind, tuple(words.split()), said)
-    for kind, words, said in (
+    Input(kind, tuple(words.split()), message)
+    for kind, words, message in (
         ("usage", "no-such-command", "no-such-command"),
         ("usage", "compare --sec 5", "--sec"),
         ("query", "query", "name a cell"),
@@ -514,8 +516,8 @@ def of_other_hands() -> Iterator[Input]:
             yield _written(name, command, name, "trace or manifest")
     for command in WRITE:
         yield Input("unwritable target", tuple(command.split()), "cannot write")
-    for name, said in BESIDE.items():
-        yield _written(name, "train resnet --epochs 2 --data {file}", said, "beside the images")
+    for name, message in BESIDE.items():
+        yield _written(name, "train resnet --epochs 2 --data {file}", message, "beside the images")
     words = "compare --table {table} --queries 3 --algorithms random-search --out out --workers 1"
     yield Input("beside the images", (*words.split(), "--data", "nonsense"), "nonsense")
 

@@ -214,11 +214,11 @@ def test_a_missing_or_damaged_part_is_named(built: tuple[Path, Table], tmp_path:
     part.write_bytes(whole)
     for name in ("conditions.json", "clock.json"):
         file = target.with_suffix(".parts") / name
-        said = file.read_text()
-        file.write_text(said[:20])
+        text = file.read_text()
+        file.write_text(text[:20])
         with pytest.raises(NotRecorded, match=f"{name} cannot be read"):
             build(plan, target)
-        file.write_text(said)
+        file.write_text(text)
     assert build(plan, target).complete
 
 
@@ -256,8 +256,8 @@ def test_a_build_that_takes_too_long_is_refused_with_its_estimate(
 
     command = ["build", str(tmp_path / "long.h5"), "--space", "v4e6", "--max-hours", "1e-5"]
     assert main(command) == 2
-    said = capsys.readouterr().err
-    assert "core-hours" in said and "more than --max-hours 1e-05" in said
+    text = capsys.readouterr().err
+    assert "core-hours" in text and "more than --max-hours 1e-05" in text
     assert not (tmp_path / "long.parts").exists()
 
 

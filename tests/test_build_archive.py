@@ -372,8 +372,8 @@ def test_the_command_refuses_a_damaged_one_in_one_line(
     new = elsewhere(target)
     archive_path(new).write_bytes(archive_path(new).read_bytes()[:-30])
     assert main(["build", str(new), *WORDS]) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and str(archive_path(new)) in said
+    stderr = capsys.readouterr().err
+    assert stderr.count("\n") == 1 and str(archive_path(new)) in stderr
     assert list(new.parent.iterdir()) == [archive_path(new)]
 
 

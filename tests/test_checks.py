@@ -82,7 +82,9 @@ def test_a_plan_takes_what_means_the_same(small_table: Table, tmp_path: Path) ->
         assert run(plan, folder) == traces
         assert all_traces(folder) == traces
         assert write_results(folder, small_table, traces)
-        manifests = [Path(it, "manifest.json").read_bytes() for it in (tmp_path / "plain", folder)]
+        manifests = [
+            Path(one, "manifest.json").read_bytes() for one in (tmp_path / "plain", folder)
+        ]
         assert manifests[0] == manifests[1]
 
 

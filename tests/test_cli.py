@@ -104,7 +104,7 @@ def test_comparing_prints_json(
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("command", "reason"),
     [
         (["query", "resnet", "--table", "no-such"], "no table is called 'no-such'"),
         (["query", "resnext"], "no cell is called 'resnext'"),
@@ -131,7 +131,7 @@ def test_comparing_prints_json(
 )
 def test_mistakes_are_one_line_and_exit_code_2(
     command: list[str],
-    said: str,
+    reason: str,
     table: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -140,7 +140,7 @@ def test_mistakes_are_one_line_and_exit_code_2(
     monkeypatch.chdir(tmp_path)
     if command[0] in ("query", "compare") and "--table" not in command:
         command = [*command, "--table", table]
-    assert said in refused(capsys, *command)
+    assert reason in refused(capsys, *command)
 
 
 def test_python_m_is_the_same_program() -> None:

@@ -60,8 +60,8 @@ def test_it_says_how_many_images_each_split_has(
     assert answer["splits"] == {"train": 36, "validation": 12, "test": 12}
     assert answer["dealt"] == ["validation", "test"]
     assert run(*asked) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "36 train, 12 validation, 12 test images (validation and test dealt from the" in said
+    stdout = " ".join(capsys.readouterr().out.split())
+    assert "36 train, 12 validation, 12 test images (validation and test dealt from the" in stdout
 
 
 def test_the_command_trains_as_the_function_does(capsys: pytest.CaptureFixture[str]) -> None:

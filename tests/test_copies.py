@@ -45,9 +45,9 @@ from nasbench_kit.training.recipe import DIGITS
 
 #: Every way to get a second one.
 WAYS: dict[str, Callable[[Any], Any]] = {
-    "pickle": lambda thing: pickle.loads(pickle.dumps(thing)),
-    "old pickle": lambda thing: pickle.loads(pickle.dumps(thing, protocol=2)),
-    "cloudpickle": lambda thing: pickle.loads(cloudpickle.dumps(thing)),
+    "pickle": lambda original: pickle.loads(pickle.dumps(original)),
+    "old pickle": lambda original: pickle.loads(pickle.dumps(original, protocol=2)),
+    "cloudpickle": lambda original: pickle.loads(cloudpickle.dumps(original)),
     "deepcopy": copy.deepcopy,
     "copy": copy.copy,
 }
@@ -256,8 +256,8 @@ def test_a_table_renamed_in_memory_keeps_its_name(tmp_path: Path) -> None:
 def test_a_file_that_is_gone_or_another_is_refused(
     kind: Callable[[Table], Any], tmp_path: Path
 ) -> None:
-    thing = kind(opened(by_hand(), tmp_path))
-    sent = [pickle.dumps(thing), cloudpickle.dumps(thing)]
+    original = kind(opened(by_hand(), tmp_path))
+    sent = [pickle.dumps(original), cloudpickle.dumps(original)]
     path = tmp_path / "table.h5"
     by_hand(provenance={"name": "another"}).save(path)
     for data in sent:
@@ -353,8 +353,8 @@ def test_searches_plans_traces_and_answers_are_equal(
     ledger = {"query": Spending(2, 0.3, 36.0, 2)}
     trace = Trace("a", 1, "budget", 0.3, 36.0, 2, 1, [Incumbent(0.3, 36.0, 1, "01/00:")], ledger)
     answer = Oracle(by_hand(), Budget(), np.random.default_rng(0)).query(CELLS[3])
-    for thing in (plan, trace, answer, DIGITS, *searches.values()):
-        assert again(thing) == thing
+    for original in (plan, trace, answer, DIGITS, *searches.values()):
+        assert again(original) == original
 
 
 @way
@@ -392,9 +392,9 @@ def test_a_store_is_found_from_another_folder(
 def test_what_is_one_only_says_so(again: Callable[[Any], Any]) -> None:
     oracle = Oracle(by_hand(), Budget(queries=9), np.random.default_rng(0))
     handle = oracle.handle()
-    for thing in (handle, oracle):
+    for original in (handle, oracle):
         with pytest.raises(NotCopyable, match="in the hands of a search"):
-            again(thing)
+            again(original)
     with AskTell(RandomSearch(), CellSpace(3), np.random.default_rng(0)) as search:
         search.ask()
         with pytest.raises(NotCopyable, match="in a thread"):

@@ -250,7 +250,9 @@ def test_channels_that_pass_by_are_shuffled() -> None:
 # Searches ---------------------------------------------------------------------------------------
 
 ELSEWHERE = {name: search for name, search in SEARCHES.items() if not name.startswith("fair")}
-BRIEF = {name: replace(it, epochs=2, batch_size=12, share=0.1) for name, it in ELSEWHERE.items()}
+BRIEF = {
+    name: replace(search, epochs=2, batch_size=12, share=0.1) for name, search in ELSEWHERE.items()
+}
 
 
 @functools.cache

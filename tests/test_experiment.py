@@ -150,7 +150,7 @@ def test_a_part_of_the_digits_compares_without_weight_sharing(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("said", "message"),
+    ("settings", "message"),
     [
         ({"out": 5}, "out is 5; give the path"),
         ({"seeds": 10**10}, "seeds is 10000000000; it must be 1 to 1,000,000"),
@@ -159,9 +159,9 @@ def test_a_part_of_the_digits_compares_without_weight_sharing(tmp_path: Path) ->
         ({"device": 3}, "device is 3"),
     ],
 )
-def test_values_of_another_kind_are_refused(said: dict[str, Any], message: str) -> None:
+def test_values_of_another_kind_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidSetting, match=message):
-        plan_of(said)
+        plan_of(settings)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_full_names_every_method(table: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("sedes = 3", "no key 'sedes'; did you mean 'seeds'"),
         ("seeds = 0", "seeds is 0"),
@@ -233,17 +233,17 @@ def test_full_names_every_method(table: Path) -> None:
     ],
 )
 def test_mistakes_are_named_before_any_work(
-    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    text: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["compare", str(written(tmp_path, text)), "--workers", "1"]) == 2
     (line,) = capsys.readouterr().err.splitlines()  # no progress bar either
-    assert said in line
+    assert message in line
     assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(
-    ("flag", "said"),
+    ("flag", "message"),
     [
         ("re(population_size=5", "cannot be read"),
         ("regularized-evolution(population_size)", "cannot be read"),
@@ -251,8 +251,8 @@ def test_mistakes_are_named_before_any_work(
         ("x=bohb(eta=3}\nseeds={a=1)", "cannot be read"),
     ],
 )
-def test_a_garbled_flag_is_named(flag: str, said: str) -> None:
-    with pytest.raises(InvalidSetting, match=said):
+def test_a_garbled_flag_is_named(flag: str, message: str) -> None:
+    with pytest.raises(InvalidSetting, match=message):
         algorithm_flag(flag)
 
 
@@ -267,10 +267,10 @@ def test_a_dry_run_says_and_writes_nothing(
     monkeypatch.chdir(tmp_path)
     command = ["compare", str(written(tmp_path, FILE.format(table=table))), "--workers", "1"]
     assert main([*command, "--dry-run", "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
+    printed = json.loads(capsys.readouterr().out)
     assert not (tmp_path / "runs").exists()
-    assert said["folder"] == "runs/mine"
-    for row in said["algorithms"]:
+    assert printed["folder"] == "runs/mine"
+    for row in printed["algorithms"]:
         assert (row["finished"], row["missing"]) == (0, 3)
         assert (row["queries"], row["seconds"]) == (36, 6000.0)
         assert row["queries_about"] == 36

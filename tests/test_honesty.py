@@ -287,8 +287,8 @@ def test_a_run_that_recommends_unpaid_is_marked(table: Table, queries: int) -> N
 
 def test_pickling_is_no_patching(table: Table) -> None:
     """copyreg notes the slots of a class in the class, when an object of it is first pickled."""
-    for thing in (table.columns["final", "seconds"], by_hand(), Budget(), table.space):
-        pickle.dumps(thing)
+    for pickled in (table.columns["final", "seconds"], by_hand(), Budget(), table.space):
+        pickle.dumps(pickled)
     assert run_one(plan_of(table, lambda _: None), table, "trying", 0).queries > 0
 
 

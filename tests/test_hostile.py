@@ -33,8 +33,8 @@ def faults(
         wrong.append("traceback")
     if len(lines) != 1:
         wrong.append(f"{len(lines)} lines")
-    elif row.said not in lines[0]:
-        wrong.append(f"says {lines[0]!r}, not {row.said!r}")
+    elif row.message not in lines[0]:
+        wrong.append(f"says {lines[0]!r}, not {row.message!r}")
     if printed.out.strip():
         wrong.append(f"prints {printed.out[:40]!r}")
     if left := os.listdir():

@@ -456,9 +456,9 @@ def unsaved(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_verdict_names_who_is_worse() -> None:
     clear = five([{"a": [0, 0], "b": [30, 31], "c": [80, 81]} for _ in range(6)])
-    said = verdict(analyse_tasks(clear))
-    assert "a has the best mean rank (1.00)" in said
-    assert "Ranked worse than a beyond chance: c." in said
+    sentence = verdict(analyse_tasks(clear))
+    assert "a has the best mean rank (1.00)" in sentence
+    assert "Ranked worse than a beyond chance: c." in sentence
     few = verdict(analyse_tasks(clear[:3]))
     assert "No Friedman test: 3 tasks" in few
 

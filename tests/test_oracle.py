@@ -544,42 +544,42 @@ def test_errors_say_what_was_asked_and_what_there_is() -> None:
 # No way to the test ----------------------------------------------------------------------------
 
 
-def parts(thing: Any) -> Iterator[Any]:
+def parts(item: Any) -> Iterator[Any]:
     """What can be got at from a thing: attributes, slots, closures, items, the owners of buffers."""
-    yield from getattr(thing, "__dict__", {}).values()
-    for kind in type(thing).__mro__:
+    yield from getattr(item, "__dict__", {}).values()
+    for kind in type(item).__mro__:
         for name in getattr(kind, "__slots__", ()):
-            if isinstance(name, str) and hasattr(thing, name):
-                yield getattr(thing, name)
-    if isinstance(thing, dict):
-        yield from itertools.chain(thing.keys(), thing.values())
-    elif isinstance(thing, list | tuple | set | frozenset):
-        yield from thing
-    elif isinstance(thing, FunctionType):
-        yield from (cell.cell_contents for cell in thing.__closure__ or ())
-        yield from (thing.__defaults__, thing.__kwdefaults__)
-    elif isinstance(thing, functools.partial):
-        yield from (thing.func, thing.args, thing.keywords)
-    elif isinstance(thing, MethodType):
-        yield thing.__func__
-    elif isinstance(thing, memoryview):
-        yield thing.obj
-    elif isinstance(thing, np.ndarray):
-        yield thing.base
-    elif isinstance(thing, BaseException):
-        yield from (thing.args, thing.__cause__, thing.__context__)
-    yield getattr(thing, "__self__", None)  # of bound methods, those written in C too
+            if isinstance(name, str) and hasattr(item, name):
+                yield getattr(item, name)
+    if isinstance(item, dict):
+        yield from itertools.chain(item.keys(), item.values())
+    elif isinstance(item, list | tuple | set | frozenset):
+        yield from item
+    elif isinstance(item, FunctionType):
+        yield from (cell.cell_contents for cell in item.__closure__ or ())
+        yield from (item.__defaults__, item.__kwdefaults__)
+    elif isinstance(item, functools.partial):
+        yield from (item.func, item.args, item.keywords)
+    elif isinstance(item, MethodType):
+        yield item.__func__
+    elif isinstance(item, memoryview):
+        yield item.obj
+    elif isinstance(item, np.ndarray):
+        yield item.base
+    elif isinstance(item, BaseException):
+        yield from (item.args, item.__cause__, item.__context__)
+    yield getattr(item, "__self__", None)  # of bound methods, those written in C too
 
 
 def reachable(root: Any) -> list[Any]:
-    found: dict[int, Any] = {}
+    reached: dict[int, Any] = {}
     waiting = [root]
     while waiting:
-        thing = waiting.pop()
-        if id(thing) not in found and not isinstance(thing, type | ModuleType | str | int | None):
-            found[id(thing)] = thing
-            waiting += parts(thing)
-    return list(found.values())
+        item = waiting.pop()
+        if id(item) not in reached and not isinstance(item, type | ModuleType | str | int | None):
+            reached[id(item)] = item
+            waiting += parts(item)
+    return list(reached.values())
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -610,20 +610,20 @@ def test_no_test_accuracy_can_be_reached_from_the_oracle(
         oracle.query(cell)
 
     ledger = oracle.budget.ledger
-    things = reachable(oracle)
-    assert all(any(thing is charge for thing in things) for charge in ledger)  # the walk does walk
-    assert any(isinstance(thing, memoryview) for thing in things)
+    items = reachable(oracle)
+    assert all(any(item is charge for item in items) for charge in ledger)  # the walk does walk
+    assert any(isinstance(item, memoryview) for item in items)
     # Of a table in memory, a copy without test columns, to be pickled with the oracle.
-    tables = [thing for thing in things if isinstance(thing, Table)]
+    tables = [item for item in items if isinstance(item, Table)]
     assert len(tables) == (origin != "opened")
-    assert not any(thing is table for thing in tables)
-    assert not any(thing.has("test_accuracy", point) for thing in tables for point in CHECKPOINTS)
-    numbers = {thing for thing in things if isinstance(thing, float)}
+    assert not any(item is table for item in tables)
+    assert not any(item.has("test_accuracy", point) for item in tables for point in CHECKPOINTS)
+    numbers = {item for item in items if isinstance(item, float)}
     assert not numbers & ({float(value) for value in secret.flat} | set(exceptions.values()))
-    for thing in things:
-        if isinstance(thing, memoryview | np.ndarray | bytes | bytearray | mmap.mmap):
-            content = thing[:] if isinstance(thing, mmap.mmap) else np.asarray(thing).tobytes()
-            assert secret[2, 0].tobytes() not in content, f"test values in {thing!r}"
+    for item in items:
+        if isinstance(item, memoryview | np.ndarray | bytes | bytearray | mmap.mmap):
+            content = item[:] if isinstance(item, mmap.mmap) else np.asarray(item).tobytes()
+            assert secret[2, 0].tobytes() not in content, f"test values in {item!r}"
 
 
 def test_the_walk_finds_a_hidden_table() -> None:
@@ -635,7 +635,7 @@ def test_the_walk_finds_a_hidden_table() -> None:
 
     oracle = an_oracle()
     oracle.budget.charge("test", item=[functools.partial(ask)])
-    assert any(thing is table for thing in reachable(oracle))
+    assert any(item is table for item in reachable(oracle))
 
 
 def test_an_answer_has_no_test_accuracy() -> None:

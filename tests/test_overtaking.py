@@ -110,8 +110,8 @@ def test_never_is_a_value_that_intervals_hold() -> None:
     # Half of the runs find the best cell, half stay behind: resampled medians fall on either side.
     split = [[(1.0, 30), (10.0, 2)]] * 10 + [[(1.0, 30)]] * 10
     steady = [[(1.0, 20)]] * 20
-    it = stepping({"split": split, "random-search": steady})
-    mean, median = overtaken(it, np.random.default_rng(0))
+    comparison = stepping({"split": split, "random-search": steady})
+    mean, median = overtaken(comparison, np.random.default_rng(0))
     assert mean.average == "mean" and mean.spend.point == pytest.approx(10, rel=0.06)
     for one in (mean, median):
         assert one.spend.low == pytest.approx(10, rel=0.06)
@@ -121,8 +121,10 @@ def test_never_is_a_value_that_intervals_hold() -> None:
 
 def test_the_same_seed_gives_the_same_intervals(tmp_path: Path) -> None:
     of = table()
-    it = Comparison.load(compared(tmp_path / "run", of), of)
-    first, second, other = (overtaken(it, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    comparison = Comparison.load(compared(tmp_path / "run", of), of)
+    first, second, other = (
+        overtaken(comparison, np.random.default_rng(seed)) for seed in (1, 1, 2)
+    )
     assert first == second
     assert [one.spend.point for one in first] == [one.spend.point for one in other]
     assert {one.algorithm for one in first} == {"local-search"}

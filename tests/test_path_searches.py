@@ -36,7 +36,9 @@ SEARCHES: dict[str, Any] = {
     "proxyless-full": replace(ProxylessNAS.small(), gates="full", latency="linear"),
     "proxyless-logarithm": replace(ProxylessNAS.small(), latency="logarithm"),
 }
-BRIEF = {name: replace(it, epochs=3, batch_size=12, share=0.1) for name, it in SEARCHES.items()}
+BRIEF = {
+    name: replace(search, epochs=3, batch_size=12, share=0.1) for name, search in SEARCHES.items()
+}
 
 
 class TestConformance(SearchConformance):

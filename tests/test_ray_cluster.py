@@ -125,7 +125,11 @@ def test_a_table_is_built_as_by_local_processes(tmp_path: Path) -> None:
     for executor in ("ray", "local"):
         build(plan, tmp_path / executor / "tiny.h5", executor=executor)
     parts = [
-        {name: it for name, it in contents(tmp_path / executor).items() if "epochs" in name}
+        {
+            name: content
+            for name, content in contents(tmp_path / executor).items()
+            if "epochs" in name
+        }
         for executor in ("ray", "local")
     ]
     assert parts[0] == parts[1]

@@ -147,8 +147,8 @@ def test_only_plain_random_search_has_an_exact_curve(tmp_path: Path, unsaved: li
 
 
 def test_a_table_without_it_never_prints_the_word(tmp_path: Path, unsaved: list[str]) -> None:
-    it = hand_made(table(test=False), {"random-search": [1, 2, 3], "b": [2, 3, 4]})
-    page = page_of(it, folder=tmp_path)
+    comparison = hand_made(table(test=False), {"random-search": [1, 2, 3], "b": [2, 3, 4]})
+    page = page_of(comparison, folder=tmp_path)
     assert "test" not in words(page).lower()
     assert "validation accuracy" in words(page)
     assert "test accuracy" in words(page_of(hand_made(table(), {"b": [1]}), folder=tmp_path))
@@ -167,8 +167,8 @@ def test_what_a_surrogate_said_says_so(tmp_path: Path, unsaved: list[str]) -> No
 
 
 def test_text_of_users_is_escaped(tmp_path: Path, unsaved: list[str]) -> None:
-    it = hand_made(table(name=EVIL), {EVIL: [0, 1, 2], "b": [2, 3, None]}, policy=EVIL)
-    page = page_of(replace(it, name=EVIL), folder=tmp_path)
+    comparison = hand_made(table(name=EVIL), {EVIL: [0, 1, 2], "b": [2, 3, None]}, policy=EVIL)
+    page = page_of(replace(comparison, name=EVIL), folder=tmp_path)
     assert "<img" not in page and page.count("<script") == 1
     assert EVIL in words(page)
     assert unsaved and all(re.fullmatch(r"[\w.-]+", name) for name in unsaved)
@@ -179,10 +179,10 @@ def test_text_of_users_is_escaped(tmp_path: Path, unsaved: list[str]) -> None:
 
 def test_a_summary_by_hand() -> None:
     of = table()
-    it = hand_made(of, {"random-search": [5, 6, 7, 8], "b": [0, 1, 2, None]})
-    regret = it.regrets
-    rows = {row.algorithm: row for row in summarize(it, np.random.default_rng(0))}
-    assert it.final["b"].tolist() == [*regret[:3], np.inf]
+    comparison = hand_made(of, {"random-search": [5, 6, 7, 8], "b": [0, 1, 2, None]})
+    regret = comparison.regrets
+    rows = {row.algorithm: row for row in summarize(comparison, np.random.default_rng(0))}
+    assert comparison.final["b"].tolist() == [*regret[:3], np.inf]
     assert rows["b"].median.point == np.median([*regret[:3], np.inf])
     assert rows["b"].without == 1 and rows["b"].runs == 4
     assert rows["random-search"].better is None and rows["b"].better is not None
@@ -197,11 +197,11 @@ def test_a_summary_by_hand() -> None:
 def test_the_verdict_names_who_is_ahead_and_who_may_be() -> None:
     of = table()
     order = np.argsort(regrets := hand_made(of, {"a": [0]}).regrets).tolist()
-    it = hand_made(of, {"a": order[:9], "b": order[1:10], "c": order[60:69]})
-    said = verdict(it, summarize(it, np.random.default_rng(0)))
-    assert f"a has the lowest median: {100 * regrets[order[4]]:.2f} points" in said
-    assert "c is worse than a beyond chance" in said
-    assert "b cannot be told apart from a with 9 runs each" in said
+    comparison = hand_made(of, {"a": order[:9], "b": order[1:10], "c": order[60:69]})
+    printed = verdict(comparison, summarize(comparison, np.random.default_rng(0)))
+    assert f"a has the lowest median: {100 * regrets[order[4]]:.2f} points" in printed
+    assert "c is worse than a beyond chance" in printed
+    assert "b cannot be told apart from a with 9 runs each" in printed
     alike = hand_made(of, {"a": order[:3], "b": order[:3]})
     assert "a and b share the lowest median" in verdict(
         alike, summarize(alike, np.random.default_rng(0))
@@ -244,9 +244,9 @@ def test_json_says_what_the_page_says(
     out = str(run / "again.html")
     capsys.readouterr()
     assert main(["report", str(run), "--table", of, "--out", out, "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    (one,) = said["comparisons"]
-    assert said["page"] == out and said["across"] is None
+    printed = json.loads(capsys.readouterr().out)
+    (one,) = printed["comparisons"]
+    assert printed["page"] == out and printed["across"] is None
     assert {row["algorithm"]: row["runs"] for row in one["algorithms"]} == {
         "random-search": 6,
         "local-search": 6,
@@ -274,8 +274,10 @@ def test_five_tables_are_ranked_with_a_diagram(tmp_path: Path, unsaved: list[str
     found, across = analyse(comparisons)
     assert across is not None and across.friedman is not None
     assert across.medians.shape == (5, 4)
-    for place, it in enumerate(comparisons):
-        assert across.medians[place].tolist() == [np.median(runs) for runs in it.final.values()]
+    for place, comparison in enumerate(comparisons):
+        assert across.medians[place].tolist() == [
+            np.median(runs) for runs in comparison.final.values()
+        ]
     assert across.mean_ranks == pytest.approx(across.friedman.mean_ranks)
     write_report(tmp_path / "page.html", found[:1], across)
     assert "across-critical-difference" in unsaved
@@ -295,9 +297,9 @@ def test_fewer_tables_are_refused_a_diagram_with_the_reason(
     second = replace(second, traces={"a": second.traces["a"]})
     found, across = analyse([first, second])
     write_report(tmp_path / "page.html", found[:1], across)
-    said = words((tmp_path / "page.html").read_text("utf-8"))
-    assert "No critical-difference diagram: 2 tasks" in said
-    assert "Left out, as they did not run on every table: b, c, d." in said
+    printed = words((tmp_path / "page.html").read_text("utf-8"))
+    assert "No critical-difference diagram: 2 tasks" in printed
+    assert "Left out, as they did not run on every table: b, c, d." in printed
 
 
 def test_folders_of_one_name_keep_their_figures_apart(tmp_path: Path, unsaved: list[str]) -> None:
@@ -316,7 +318,7 @@ def test_the_checklist_follows_the_records() -> None:
         {"random-search": [1] * 30},
         algorithms={"random-search": {"class": "nasbench_kit.algorithms.x.RandomSearch"}},
     )
-    of_few, of_many = ({p.number: p for p in checklist([it])} for it in (few, many))
+    of_few, of_many = ({p.number: p for p in checklist([comparison])} for comparison in (few, many))
     assert list(of_few) == list(range(1, 15))
     assert of_few[8].status == "no" and of_many[8].status == "yes"
     assert of_few[9].status == "no" and of_many[9].status == "yes"

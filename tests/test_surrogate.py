@@ -47,9 +47,11 @@ def truth() -> Array:
     """Accuracy of every cell of CellSpace(5): a sum of a few of its parts [cells, fidelities]."""
     space = CellSpace(5)
     rng = np.random.default_rng(0)
-    told = features(space, np.arange(len(space))).astype(np.float64)
-    some = rng.choice(np.flatnonzero(told.std(axis=0) > 0), 5, replace=False)
-    standard = (told[:, some] - told[:, some].mean(axis=0)) / told[:, some].std(axis=0)
+    described = features(space, np.arange(len(space))).astype(np.float64)
+    some = rng.choice(np.flatnonzero(described.std(axis=0) > 0), 5, replace=False)
+    standard = (described[:, some] - described[:, some].mean(axis=0)) / described[:, some].std(
+        axis=0
+    )
     better = standard @ rng.uniform(0.5, 1, 5)
     return np.stack([0.5 + 0.06 * better, 0.8 + 0.03 * better], axis=1).clip(0.2, 0.99)
 
@@ -91,9 +93,9 @@ def test_it_predicts_cells_that_nobody_measured(truth: Array, fitted: Surrogate)
     for place, epochs in enumerate(EPOCHS):
         predicted = fitted.table.mean(ACCURACY, epochs)
         real = agreement(predicted[unmeasured], truth[unmeasured, place])
-        told = agreement(*fitted.held_out(place)[1:])
+        held_out = agreement(*fitted.held_out(place)[1:])
         assert real["r2"] > 0.8
-        assert told["r2"] == pytest.approx(real["r2"], abs=0.1)  # cross-validation is honest
+        assert held_out["r2"] == pytest.approx(real["r2"], abs=0.1)  # cross-validation is honest
 
 
 def test_no_measured_accuracy_reaches_its_own_prediction(truth: Array, fitted: Surrogate) -> None:
@@ -197,7 +199,7 @@ def test_noise_of_repeated_trainings_is_their_scatter() -> None:
 # File, card, command -----------------------------------------------------------------------------
 
 
-def said(capsys: pytest.CaptureFixture[str], *command: str) -> str:
+def printed_by(capsys: pytest.CaptureFixture[str], *command: str) -> str:
     assert main(command) == 0
     return capsys.readouterr().out
 
@@ -209,13 +211,15 @@ def test_the_command_writes_table_card_and_figure(
     measured = partial(truth[rows], rows, seconds=True)
     measured.save(tmp_path / "some.h5")
     out = tmp_path / "all.h5"
-    told = json.loads(said(capsys, "fit-surrogate", str(tmp_path / "some.h5"), str(out), "--json"))
-    assert told["source"] == "surrogate" and told["cells"] == len(truth)
-    assert told["seconds_r2"] > 0.99
+    printed = json.loads(
+        printed_by(capsys, "fit-surrogate", str(tmp_path / "some.h5"), str(out), "--json")
+    )
+    assert printed["source"] == "surrogate" and printed["cells"] == len(truth)
+    assert printed["seconds_r2"] > 0.99
 
     table = Table.open(out)
     table.verify()
-    assert table.checksum == told["checksum"]
+    assert table.checksum == printed["checksum"]
     assert table.assumed_seconds == (12,)
     longest = table.mean("seconds")
     assert np.allclose(table.mean("seconds", 12), longest * 12 / 108, rtol=1e-6)
@@ -226,17 +230,17 @@ def test_the_command_writes_table_card_and_figure(
     # The shorter trainings' seconds take no room.
     assert out.stat().st_size < len(table) * (2 * 2 + 4) + 20_000
 
-    card = said(capsys, "tables", str(out))
+    card = printed_by(capsys, "tables", str(out))
     assert card.strip() == out.with_suffix(".md").read_text(encoding="utf-8").strip()
     for word in ("surrogate", "**assumed**", "R²", "tau-b", "5 vertices", "top tenth", "Noise"):
         assert word in card
     assert "(all.png)" in card and out.with_suffix(".png").read_bytes()[1:4] == b"PNG"
 
-    query = said(capsys, "query", "resnet", "--table", str(out))
+    query = printed_by(capsys, "query", "resnet", "--table", str(out))
     assert "(surrogate)" in query and "seconds (final) assumed" in query
     folder = str(tmp_path / "run")
     plan = ["--algorithms", "random-search", "--seeds", "2", "--queries", "3", "--workers", "1"]
-    assert "surrogate" in said(capsys, "compare", *plan, "--table", str(out), "--out", folder)
+    assert "surrogate" in printed_by(capsys, "compare", *plan, "--table", str(out), "--out", folder)
 
 
 @pytest.mark.parametrize(
@@ -291,11 +295,11 @@ def test_the_shipped_table_is_whole_and_small() -> None:
 
 
 def test_the_shipped_table_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    listed = json.loads(said(capsys, "tables", "--json"))
+    listed = json.loads(printed_by(capsys, "tables", "--json"))
     (entry,) = (entry for entry in listed if entry["name"] == NAME)
     assert entry["source"] == "surrogate" and entry["assumed_seconds"] == [4, 12, 36]
-    assert "assumed" in said(capsys, "tables")
-    assert said(capsys, "tables", NAME).strip() == str(tables.card(NAME)).strip()
+    assert "assumed" in printed_by(capsys, "tables")
+    assert printed_by(capsys, "tables", NAME).strip() == str(tables.card(NAME)).strip()
 
 
 def test_the_shipped_noise_is_that_of_the_one_cell_published_thrice() -> None:

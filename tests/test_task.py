@@ -146,17 +146,17 @@ def test_no_test_value_can_be_reached_from_an_oracle_with_a_task(small_table: Ta
     oracle = an_oracle(small_table, seconds=1e6)
     oracle.charge(small_table.space[5], 3)
     assert len(oracle.task.images.test) == 24
-    things = reachable(oracle)
-    assert any(thing is oracle.task.weights.images for thing in things)
-    tables = [thing for thing in things if isinstance(thing, Table)]
+    items = reachable(oracle)
+    assert any(item is oracle.task.weights.images for item in items)
+    tables = [item for item in items if isinstance(item, Table)]
     assert not [table for table in tables if ("final", "test_accuracy") in table.columns]
     secrets = [
         small_table.columns["final", "test_accuracy"].values[9].tobytes(),
         textures(2, 2).images.tobytes(),
     ]
-    for thing in things:
-        if isinstance(thing, memoryview | np.ndarray | bytes | bytearray):
-            content = np.asarray(thing).tobytes()
+    for item in items:
+        if isinstance(item, memoryview | np.ndarray | bytes | bytearray):
+            content = np.asarray(item).tobytes()
             assert not any(secret in content for secret in secrets)
 
 

@@ -57,8 +57,8 @@ def check(wide: str, narrow: str, width: int) -> None:
     hidden = [name for name in hidden if re.sub(r"\s", "", name) != re.sub(r"\s", "", shown[0][0])]
     text = " ".join(narrow.split())
     if hidden:
-        (said,) = re.findall(r"Hidden at this width: (.*?); see ", text)
-        assert sorted(said.split(", ")) == sorted(hidden)
+        (shown,) = re.findall(r"Hidden at this width: (.*?); see ", text)
+        assert sorted(shown.split(", ")) == sorted(hidden)
     else:
         assert "Hidden at this width" not in text
 
@@ -344,6 +344,6 @@ def test_long_arguments_are_cut(capsys: pytest.CaptureFixture[str], tmp_path: Pa
         [number],
     ):
         assert main(words) == 2
-        said = capsys.readouterr().err
-        assert "9" * 81 not in said
-        assert "set_int_max_str_digits" not in said
+        stderr = capsys.readouterr().err
+        assert "9" * 81 not in stderr
+        assert "set_int_max_str_digits" not in stderr

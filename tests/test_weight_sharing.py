@@ -69,7 +69,9 @@ SEARCHES: dict[str, WeightSharing] = {
     "pc-darts": PCDARTS.small(),
 }
 #: Two epochs of two steps on 24 images, then queries.
-BRIEF = {name: replace(it, epochs=2, batch_size=12, share=0.1) for name, it in SEARCHES.items()}
+BRIEF = {
+    name: replace(search, epochs=2, batch_size=12, share=0.1) for name, search in SEARCHES.items()
+}
 
 
 def test_all_built_in_ones_are_here() -> None:

@@ -238,8 +238,9 @@ def together(
         x = functional.conv2d(x, _joined(kernels), padding=kernel // 2)
     scale, shift = None, None
     if affine:
-        scale = _joined([it.norm.weight[:width] for it, width in zip(layers, widths, strict=True)])
-        shift = _joined([it.norm.bias[:width] for it, width in zip(layers, widths, strict=True)])
+        norms = [(layer.norm, width) for layer, width in zip(layers, widths, strict=True)]
+        scale = _joined([norm.weight[:width] for norm, width in norms])
+        shift = _joined([norm.bias[:width] for norm, width in norms])
     eps = layers[0].norm.eps
     x = functional.batch_norm(x, None, None, scale, shift, training=True, eps=eps)
     x = functional.relu(x, inplace=True)
