@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import importlib.util
 import itertools
+import os
 from collections import Counter
 from typing import Any
 
 import numpy as np
 import pytest
+from failing_searches import OfThisProcess
 from scipy.stats import chisquare
 
 from nasbench_kit import Budget, Cell, CellSpace, InvalidSetting, NotInSpace, Oracle, Table
@@ -25,7 +27,13 @@ from nasbench_kit.algorithms import (
 from nasbench_kit.data.subset import subset
 from nasbench_kit.oracle.search import Search
 from nasbench_kit.testing.made_up import MadeUpSpace, made_up_table
-from nasbench_kit.testing.searches import SearchConformance, yielded
+from nasbench_kit.testing.searches import (
+    SearchConformance,
+    recommended,
+    recommended_elsewhere,
+    table_of_cells,
+    yielded,
+)
 
 #: They need a task, and have test_weight_sharing.py.
 WEIGHT_SHARING = (
@@ -67,6 +75,16 @@ class TestConformance(SearchConformance):
         if request.param.startswith("optuna") and importlib.util.find_spec("optuna") is None:
             pytest.skip("Optuna is not installed")
         return ALGORITHMS[request.param]()
+
+
+@pytest.mark.skipif("PYTHONHASHSEED" in os.environ, reason="all processes hash texts alike")
+def test_a_search_that_depends_on_its_process_is_noticed() -> None:
+    search, table = OfThisProcess(), table_of_cells()
+    here, spent = recommended(search, table, seed=3, queries=60)
+    assert recommended(search, table, seed=3, queries=60)[0] == here
+    there, spent_there = recommended_elsewhere(search, table, seed=3, queries=60)
+    assert spent_there.meters() == spent.meters()
+    assert there != here
 
 
 class TestOnDecisions(TestConformance):

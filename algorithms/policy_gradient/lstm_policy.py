@@ -7,6 +7,7 @@ its macro sampler.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypedDict, Unpack
 
@@ -141,9 +142,9 @@ class LSTMPolicy(nn.Module):
         """The probabilities of given encodings [batch, decisions]."""
         return self.decide(Encodings(len(decisions), self.rng, decisions))
 
+    @abstractmethod
     def decide(self, encodings: Encodings) -> Written:
         """Make all decisions."""
-        raise NotImplementedError
 
     def architectures(self, decisions: NDArray[np.int64]) -> Sequence[Architecture | None]:
         """The architectures of encodings; None for one that makes none."""
