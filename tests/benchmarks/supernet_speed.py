@@ -2,10 +2,12 @@
 
     git worktree add ../before COMMIT
     python tests/benchmarks/supernet_speed.py --against ../before
+    python tests/benchmarks/supernet_speed.py --compiled
 
 A step is what a search does for one batch of 64: a batch, forward, backward, clipping, update. The two
 checkouts take turns in processes of their own, each on one thread; the least of several rounds counts,
-in seconds of the processor, and the ratio is of the two medians over processes.
+in seconds of the processor, and the ratio is of the two medians over processes. ``--compiled`` measures the
+forward and backward pass of a mixture alone, as it is and compiled by torch, which needs a C++ compiler.
 """
 
 from __future__ import annotations
@@ -34,8 +36,8 @@ if TYPE_CHECKING:
 _CELLS, _STEPS, _ROUNDS = 30, 30, 5
 
 
-def measure() -> dict[str, float]:
-    """Milliseconds of one step, by what is trained, of the package that is imported."""
+def opened() -> SharedWeights:
+    """Fresh shared weights of the digits' cells, on one thread."""
     import torch
 
     from nasbench_kit import Budget, Oracle, Table
@@ -47,7 +49,12 @@ def measure() -> dict[str, float]:
     table = Table.open(Path(__file__).parents[2] / "data/tables/digits.h5")
     settings: Any = replace(ALGORITHMS["random-weight-sharing-small"](), batch_size=64)  # type: ignore[type-var]
     oracle = Oracle(table, Budget(seconds=1e9), np.random.default_rng(0), task=open_task(table))
-    shared = SharedWeights(oracle, np.random.default_rng(1), settings)
+    return SharedWeights(oracle, np.random.default_rng(1), settings)
+
+
+def measure() -> dict[str, float]:
+    """Milliseconds of one step, by what is trained, of the package that is imported."""
+    shared = opened()
     cells = [shared.space.sample(shared.rng) for _ in range(_CELLS)]
     relaxation = shared.relaxation()
     networks = itertools.cycle([_alone(shared, cell) for cell in cells])
@@ -56,27 +63,52 @@ def measure() -> dict[str, float]:
         "stand-alone": lambda _: next(networks)(shared.weight_batch()),
         "mixture": lambda _: shared.step(relaxation.mixture(), shared.weight_batch()),
     }
-    best = {}
-    for name, step in steps.items():
-        taken = []
-        for _ in range(_ROUNDS + 1):  # the first one warms up
-            begun = time.process_time()
-            for i in range(_STEPS):
-                step(i)
-            taken.append(1e3 * (time.process_time() - begun) / _STEPS)
-        best[name] = min(taken[1:])
-    return best
+    return {name: milliseconds(step) for name, step in steps.items()}
+
+
+def milliseconds(step: Callable[[int], None]) -> float:
+    """Of one step, the least of several rounds."""
+    taken = []
+    for _ in range(_ROUNDS + 1):  # the first one warms up
+        begun = time.process_time()
+        for i in range(_STEPS):
+            step(i)
+        taken.append(1e3 * (time.process_time() - begun) / _STEPS)
+    return min(taken[1:])
+
+
+def compiled() -> None:
+    """Print what a mixture's forward and backward pass takes, as it is and compiled."""
+    import torch
+
+    shared = opened()
+    images, labels = shared.weight_batch()
+    mixture = shared.relaxation().mixture().detached()
+
+    def passes(supernet: Callable[..., Tensor]) -> Callable[[int], None]:
+        def step(_: int) -> None:
+            shared.optimizer.zero_grad()
+            loss = torch.nn.functional.cross_entropy(supernet(images, mixture), labels)
+            loss.backward()  # type: ignore[no-untyped-call]
+
+        return step
+
+    plain = milliseconds(passes(shared.supernet))
+    whole = passes(torch.compile(shared.supernet))
+    begun = time.perf_counter()
+    whole(0)
+    took = time.perf_counter() - begun
+    print(f"as it is {plain:.2f} ms, compiled {milliseconds(whole):.2f} ms, after {took:.0f} s")
 
 
 def _alone(shared: SharedWeights, cell: Cell) -> Callable[[tuple[Tensor, Tensor]], None]:
     """A step of a cell's own network in plain torch: what a path costs without shared weights."""
     import torch
 
-    images, labels = shared.weight_batch()
     network = cell.network(
         shared.skeleton,
-        images.shape[1],
-        int(labels.max()) + 1,
+        shared.weight_batch()[0].shape[1],
+        shared.supernet.classifier.out_features,
         generator=torch.Generator().manual_seed(0),
         bn_momentum=0.1,
         precision="float32",
@@ -97,8 +129,12 @@ def main() -> None:
     """Measure here, or take turns with another checkout and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--against", type=Path, metavar="DIR", help="another checkout")
+    parser.add_argument("--compiled", action="store_true", help="a mixture's pass, compiled")
     parser.add_argument("--processes", type=int, default=3, help="of each checkout")
     args = parser.parse_args()
+    if args.compiled:
+        compiled()
+        return
     if args.against is None:
         print(json.dumps(measure()))
         return
